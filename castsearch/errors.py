@@ -1,0 +1,10 @@
+"""The root of every error this library raises on purpose."""
+
+
+class CastSearchError(Exception):
+    """A mistake in the user's input, told in one line: the file, the item and the mend.
+
+    Each module derives its own type, so that callers can tell a bad picture from a bad
+    annotation. Scripts print the message and exit with code 2; anything that is not a
+    ``CastSearchError`` is a bug and keeps its traceback.
+    """

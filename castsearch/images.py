@@ -1,0 +1,92 @@
+"""Pictures: read, crop, write. One error type for a bad one."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from castsearch.errors import CastSearchError
+from castsearch.stagefiles import atomic_write
+
+JPEG_QUALITY = 75  # Pillow's default, which the original wrote
+
+# What stands in for a picture that cannot be read when the user asks to go on: mid grey has no
+# face and, unlike black, gives networks a feature that is not all zero.
+_BLANK = np.full((128, 64, 3), 127, dtype=np.uint8)
+
+
+class ImageError(CastSearchError):
+    """A picture that is missing, truncated or not a picture."""
+
+
+def read_image(path: str | os.PathLike[str]) -> np.ndarray:
+    """Read a picture, turned upright by its EXIF orientation (as OpenCV does).
+
+    Returns:
+        (height, width, 3) uint8 RGB.
+
+    Raises:
+        ImageError: the file is missing, truncated or not a picture.
+    """
+    try:
+        with warnings.catch_warnings():
+            # Pillow only warns of a picture that may be a decompression bomb, up to twice its limit.
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    except FileNotFoundError:
+        raise ImageError(f"{path}: no such picture; put it there, or go on without it by --skip_bad") from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageError(f"{path}: cannot be read ({error}); replace it, or go on without it by --skip_bad") from None
+
+
+class ImageReader:
+    """Reads pictures below one folder; keeps account of the bad ones.
+
+    Args:
+        root: folder that paths are relative to.
+        skip_bad: note a bad picture in ``bad`` and give a blank in its place, so that rows
+            stay where later stages expect them; otherwise a bad picture raises.
+
+    Attributes:
+        bad: the messages of the bad pictures met so far.
+    """
+
+    def __init__(self, root: str | os.PathLike[str], skip_bad: bool = False) -> None:
+        self.root = Path(root)
+        self.skip_bad = skip_bad
+        self.bad: list[str] = []
+
+    def __call__(self, file: str) -> np.ndarray:
+        try:
+            return read_image(self.root / file)
+        except ImageError as error:
+            if not self.skip_bad:
+                raise
+            self.bad.append(str(error))
+            return _BLANK.copy()
+
+
+def crop_box(image: np.ndarray, bbox: Sequence[int]) -> np.ndarray:
+    """The part of ``image`` (h, w, 3) inside ``bbox`` (x, y, w, h, pixels), cut at the frame's edge.
+
+    Raises:
+        ImageError: nothing of the box lies inside the picture.
+    """
+    x, y, w, h = bbox
+    height, width = image.shape[:2]
+    crop = image[max(y, 0) : max(y + h, 0), max(x, 0) : max(x + w, 0)]
+    if crop.size == 0:
+        raise ImageError(f"bbox {list(bbox)} lies outside the frame of {width} x {height}")
+    return crop
+
+
+def write_jpeg(path: str | os.PathLike[str], image: np.ndarray, quality: int = JPEG_QUALITY) -> None:
+    """Write (h, w, 3) uint8 RGB as a JPEG, atomically."""
+    with atomic_write(path) as file:
+        Image.fromarray(image).save(file, format="JPEG", quality=quality)

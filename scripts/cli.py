@@ -1,0 +1,65 @@
+"""What all command-line scripts share: default paths, common flags, and how errors end a run."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from castsearch.errors import CastSearchError
+from castsearch.stagefiles import MODES
+
+ROOT = Path(__file__).resolve().parents[1]
+DATA = ROOT / "data"
+RESULTS = ROOT / "results"
+RETINAFACE = ROOT / "RetinaFace"
+
+
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """A parser that shows defaults in its help and keeps the description's line breaks."""
+
+    class Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+        pass
+
+    return argparse.ArgumentParser(description=description, formatter_class=Formatter, allow_abbrev=False)
+
+
+def add_mode(parser: argparse.ArgumentParser, default: str | None = None) -> None:
+    """Add ``--mode``, required unless it has a default."""
+    parser.add_argument("--mode", choices=MODES, default=default, required=default is None, help="split to work on")
+
+
+def add_data(parser: argparse.ArgumentParser, *spellings: str) -> None:
+    """Add ``--data``, the folder of the stage files."""
+    parser.add_argument("--data", *spellings, type=Path, default=DATA, metavar="DIR", help="folder of the stage files")
+
+
+def add_skip_bad(parser: argparse.ArgumentParser) -> None:
+    """Add ``--skip_bad``."""
+    parser.add_argument("--skip_bad", action="store_true", help="go on without the pictures that cannot be read, and list them at the end")
+
+
+def warn(message: str) -> None:
+    """Print a warning on standard error."""
+    print(f"warning: {message}", file=sys.stderr)
+
+
+def report_bad(bad: Sequence[str]) -> None:
+    """List the pictures that ``--skip_bad`` went on without."""
+    if bad:
+        warn(f"went on without {len(bad)} bad picture{'s' * (len(bad) > 1)}:")
+        for message in bad:
+            print(f"  {message}", file=sys.stderr)
+
+
+def run(main: Callable[[], None]) -> None:
+    """Run a script's ``main``; a mistake in the input is one line on standard error and exit code 2."""
+    try:
+        main()
+    except CastSearchError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
