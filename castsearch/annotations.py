@@ -1,0 +1,208 @@
+"""The challenge's files: annotations, labels and rankings, read into typed records and checked.
+
+Everything that later becomes a path or a word in a result file is checked here, once: images
+stay below their folder, ids hold neither commas nor spaces and occur once in a split.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from castsearch.errors import CastSearchError
+from castsearch.stagefiles import atomic_write
+
+OTHERS = "others"  # label of a candidate who is none of the cast
+
+
+class AnnotationError(CastSearchError):
+    """Annotations, labels or a ranking of the wrong shape."""
+
+
+@dataclass(frozen=True)
+class Cast:
+    """A cast member (query): ``img`` is the portrait, relative to ``ORIGIN/{mode}/``."""
+
+    id: str
+    img: str
+    label: str
+
+    @property
+    def file(self) -> str:
+        """The portrait's path under ``BODY/{mode}/``: it is copied as it is."""
+        return self.img
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A person box (gallery): ``bbox`` is x, y, w, h in pixels of frame ``img``.
+
+    ``label`` is a cast member's label or ``others``; None in the test split.
+    """
+
+    id: str
+    img: str
+    bbox: tuple[int, int, int, int]
+    label: str | None = None
+
+    @property
+    def file(self) -> str:
+        """The crop's path under ``BODY/{mode}/``.
+
+        >>> Candidate("m_0", "m/candidates/shot0001img0.jpg", (1, 2, 30, 40)).file
+        'm/candidates/shot0001img0_1_2_30_40.jpg'
+        """
+        frame = PurePosixPath(self.img)
+        return str(frame.with_name(f"{frame.stem}_{'_'.join(map(str, self.bbox))}.jpg"))
+
+
+@dataclass(frozen=True)
+class Movie:
+    """One movie: who is searched for and where."""
+
+    name: str
+    cast: tuple[Cast, ...]
+    candidates: tuple[Candidate, ...]
+
+
+# ---------------------------------------------------------------------------- reading
+
+
+def read_annotations(path: str | os.PathLike[str]) -> dict[str, Movie]:
+    """Read ``{mode}.json``.
+
+    Returns:
+        The movies by name, in the file's order.
+
+    Raises:
+        AnnotationError: the file is missing, not JSON, of the wrong shape, has a box without
+            area, an id twice, or a path that leaves its folder.
+    """
+    path = Path(path)
+    movies = {}
+    seen: dict[str, str] = {}
+    for name, entry in _read_object(path).items():
+        where = f"{path}: movie {name}"
+        if name in ("", ".", "..") or "/" in name:
+            raise AnnotationError(f"{where}: a movie's name serves as a file name; rename it")
+        groups = {group: _list(entry, group, where) for group in ("cast", "candidates")}
+        movies[name] = Movie(
+            name,
+            tuple(_cast(raw, f"{where}, cast {i}", seen) for i, raw in enumerate(groups["cast"])),
+            tuple(_candidate(raw, f"{where}, candidate {i}", seen) for i, raw in enumerate(groups["candidates"])),
+        )
+    return movies
+
+
+def read_labels(path: str | os.PathLike[str]) -> dict[str, list[str]]:
+    """Read ``{mode}_label.json``: ``{cast id: [candidate id, ...]}``."""
+    path = Path(path)
+    labels = _read_object(path)
+    for cast, hits in labels.items():
+        if not isinstance(hits, list) or not all(isinstance(hit, str) for hit in hits):
+            raise AnnotationError(f"{path}: cast {cast}: expected a list of candidate ids")
+    return labels
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise AnnotationError(f"{path}: no such file") from None
+    except OSError as error:
+        raise AnnotationError(f"{path}: cannot be read ({error.strerror})") from None
+    except (ValueError, RecursionError) as error:
+        raise AnnotationError(f"{path}: not valid JSON ({error})") from None
+    if not isinstance(content, dict):
+        raise AnnotationError(f"{path}: expected an object keyed by name, found {type(content).__name__}")
+    return content
+
+
+def _list(entry: Any, group: str, where: str) -> list[Any]:
+    found = entry.get(group) if isinstance(entry, dict) else None
+    if not isinstance(found, list):
+        raise AnnotationError(f"{where}: expected a list under {group!r}")
+    return found
+
+
+def _cast(raw: Any, where: str, seen: dict[str, str]) -> Cast:
+    return Cast(_id(raw, where, seen), _path(raw, where), _text(raw, "label", where))
+
+
+def _candidate(raw: Any, where: str, seen: dict[str, str]) -> Candidate:
+    identity = _id(raw, where, seen)
+    where = f"{where} ({identity})"
+    label = _text(raw, "label", where) if "label" in raw else None
+    return Candidate(identity, _path(raw, where), _bbox(raw.get("bbox"), where), label)
+
+
+def _text(raw: Any, field: str, where: str) -> str:
+    value = raw.get(field) if isinstance(raw, dict) else None
+    if not isinstance(value, str) or not value:
+        raise AnnotationError(f"{where}: expected a non-empty string under {field!r}, found {value!r}")
+    return value
+
+
+def _id(raw: Any, where: str, seen: dict[str, str]) -> str:
+    identity = _text(raw, "id", where)
+    if "," in identity or identity.split() != [identity]:
+        raise AnnotationError(f"{where}: id {identity!r} holds a comma or a space, which result files cannot carry")
+    if identity in seen:
+        raise AnnotationError(f"{where}: id {identity} stands already at {seen[identity]}; ids must be unique in a split")
+    seen[identity] = where.partition(": ")[2]
+    return identity
+
+
+def _path(raw: Any, where: str) -> str:
+    img = _text(raw, "img", where)
+    if PurePosixPath(img).is_absolute() or ".." in PurePosixPath(img).parts or "\n" in img:
+        raise AnnotationError(f"{where}: img {img!r} must stay below the split's folder")
+    return img
+
+
+def _bbox(bbox: Any, where: str) -> tuple[int, int, int, int]:
+    whole = isinstance(bbox, list) and all(
+        isinstance(v, (int, float)) and not isinstance(v, bool) and v == v // 1 for v in bbox
+    )
+    if not whole or len(bbox) != 4:
+        raise AnnotationError(f"{where}: bbox must be four whole numbers x, y, w, h, found {bbox!r}")
+    x, y, w, h = (int(v) for v in bbox)
+    for side, length in (("width", w), ("height", h)):
+        if length <= 0:
+            raise AnnotationError(f"{where}: bbox {bbox} has a {side} of {length}")
+    return x, y, w, h
+
+
+# ---------------------------------------------------------------------------- rankings
+
+
+def read_ranking(path: str | os.PathLike[str]) -> dict[str, list[str]]:
+    """Read a result file: a line a cast, ``castid id,id,...``, best first."""
+    path = Path(path)
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise AnnotationError(f"{path}: no such file; fusion.py writes it") from None
+    except (OSError, ValueError) as error:
+        raise AnnotationError(f"{path}: cannot be read as text ({error})") from None
+    ranking: dict[str, list[str]] = {}
+    for number, line in enumerate(lines, start=1):
+        words = line.split()
+        if not words:
+            continue
+        if len(words) != 2:
+            raise AnnotationError(f"{path}: line {number}: expected 'castid id,id,...', found {len(words)} words")
+        if words[0] in ranking:
+            raise AnnotationError(f"{path}: line {number}: cast {words[0]} has a line already; keep one of them")
+        ranking[words[0]] = words[1].split(",")
+    return ranking
+
+
+def write_ranking(path: str | os.PathLike[str], ranking: Mapping[str, Sequence[str]]) -> None:
+    """Write a result file, atomically."""
+    with atomic_write(path) as file:
+        file.writelines(f"{cast} {','.join(ids)}\n".encode() for cast, ids in ranking.items())
