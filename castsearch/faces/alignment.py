@@ -57,9 +57,9 @@ def cut_box(image: np.ndarray, box: np.ndarray | None, size: int) -> np.ndarray:
     """
     height, width = image.shape[:2]
     if box is None:
-        box = np.array([width * EDGE, height * EDGE, width * (1 - EDGE), height * (1 - EDGE)])
-        # The original truncates this box to whole pixels before it grows it.
-        box = np.trunc(box)
+        # The original cuts the edge down to whole pixels before it takes it off each side.
+        edge_x, edge_y = int(width * EDGE), int(height * EDGE)
+        box = np.array([edge_x, edge_y, width - edge_x, height - edge_y])
     x1, y1 = np.maximum(box[:2] - BOX_MARGIN, 0).astype(int)
     x2, y2 = np.minimum(box[2:] + BOX_MARGIN, (width, height)).astype(int)
     # A box that a detector put outside the picture has nothing to cut; the whole picture stands in.
