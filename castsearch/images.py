@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +17,7 @@ from castsearch.errors import CastSearchError
 from castsearch.stagefiles import atomic_write
 
 JPEG_QUALITY = 75  # Pillow's default, which the original wrote
+READ_AHEAD = 2  # threads that decode pictures while a network works on earlier ones
 
 # What stands in for a picture that cannot be read when the user asks to go on: mid grey has no
 # face and, unlike black, gives networks a feature that is not all zero.
@@ -54,13 +58,13 @@ class ImageReader:
             stay where later stages expect them; otherwise a bad picture raises.
 
     Attributes:
-        bad: the messages of the bad pictures met so far.
+        bad: the message of each bad picture met so far.
     """
 
     def __init__(self, root: str | os.PathLike[str], skip_bad: bool = False) -> None:
         self.root = Path(root)
         self.skip_bad = skip_bad
-        self.bad: list[str] = []
+        self.bad: dict[str, str] = {}
 
     def __call__(self, file: str) -> np.ndarray:
         try:
@@ -68,8 +72,18 @@ class ImageReader:
         except ImageError as error:
             if not self.skip_bad:
                 raise
-            self.bad.append(str(error))
+            self.bad[file] = str(error)
             return _BLANK.copy()
+
+    def read_ahead(self, files: Iterable[str]) -> Iterator[tuple[str, np.ndarray]]:
+        """Files with their pictures, in order, the next few decoded while the caller works."""
+        files = iter(files)
+        with ThreadPoolExecutor(READ_AHEAD) as pool:
+            waiting = deque((file, pool.submit(self, file)) for file in islice(files, 2 * READ_AHEAD))
+            while waiting:
+                file, picture = waiting.popleft()
+                waiting.extend((following, pool.submit(self, following)) for following in islice(files, 1))
+                yield file, picture.result()
 
 
 def crop_box(image: np.ndarray, bbox: Sequence[int]) -> np.ndarray:
@@ -88,5 +102,5 @@ def crop_box(image: np.ndarray, bbox: Sequence[int]) -> np.ndarray:
 
 def write_jpeg(path: str | os.PathLike[str], image: np.ndarray, quality: int = JPEG_QUALITY) -> None:
     """Write (h, w, 3) uint8 RGB as a JPEG, atomically."""
-    with atomic_write(path) as file:
+    with atomic_write(path, sync=False) as file:
         Image.fromarray(image).save(file, format="JPEG", quality=quality)

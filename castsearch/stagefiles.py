@@ -13,7 +13,7 @@ import json
 import os
 import pickle
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -60,11 +60,16 @@ def reid_name(network: str, cnn: str, mode: str) -> str:
 
 
 @contextmanager
-def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+def atomic_write(path: str | os.PathLike[str], sync: bool = True) -> Iterator[BinaryIO]:
     """Open ``path`` for writing so that a reader sees the old file or the whole new one.
 
     The bytes go to a temporary file in the same folder (made if absent), which takes the
     file's place when the block ends and is removed when it raises.
+
+    Args:
+        path: the file.
+        sync: wait for the disk, so that the file outlives a power cut too. Small files by the
+            ten thousand, which their stage can make again, go without.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -72,8 +77,9 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     try:
         with os.fdopen(handle, "wb") as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
+            if sync:
+                file.flush()
+                os.fsync(file.fileno())
         # mkstemp gives 0600; others on a shared disk must be able to read the result.
         umask = os.umask(0)
         os.umask(umask)
@@ -111,15 +117,13 @@ def write(
     Args:
         path: the pickle's path.
         content: the stage's dict, of the schema in the README.
-        metadata: what describes how it was made; without it, a JSON file left by an earlier
-            run is removed, since it would speak of other content.
+        metadata: what describes how it was made.
     """
     beside = metadata_path(path)
+    beside.unlink(missing_ok=True)  # first: it must never stand beside content that it does not describe
     with atomic_write(path) as file:
         _PortablePickler(file, protocol=4).dump(dict(content))
-    if metadata is None:
-        beside.unlink(missing_ok=True)
-    else:
+    if metadata is not None:
         with atomic_write(beside) as file:
             file.write((json.dumps(metadata, indent=2, sort_keys=True) + "\n").encode())
 
@@ -198,6 +202,92 @@ def read(path: str | os.PathLike[str]) -> dict[Any, Any]:
     if not isinstance(content, dict):
         raise StageFileError(f"{path}: expected a dict, found {type(content).__name__}; run its stage again")
     return content
+
+
+# ---------------------------------------------------------------------------- resuming
+
+
+class Resumable:
+    """The dict of a long stage, kept entry by entry, so that a killed run goes on where it was.
+
+    Entries are appended to ``{path}.partial``, and ``finish`` turns them into the stage file. An
+    entry of an earlier run counts if that run had the same metadata and the entry's source has not
+    changed since; the same holds for the entries of a finished file.
+
+    Args:
+        path: the stage file.
+        metadata: what the entries depend on (weights, settings).
+        keys: entries that the file will hold, in its order.
+        changed: when a key's source last changed, in seconds since the epoch.
+
+    Attributes:
+        content: the entries that there are.
+        todo: the keys that have none yet.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        metadata: Mapping[str, Any],
+        keys: Sequence[str],
+        changed: Callable[[str], float],
+    ) -> None:
+        self.path = Path(path)
+        self.metadata = dict(metadata)
+        self._keys = keys
+        self._log_path = self.path.with_name(f"{self.path.name}.partial")
+        self._log: BinaryIO | None = None
+        self.content: dict[str, Any] = {}
+        for source, entries in ((self.path, self._finished()), (self._log_path, self._logged())):
+            known = [key for key in keys if key in entries]
+            written = source.stat().st_mtime if known else 0.0
+            self.content.update({key: entries[key] for key in known if changed(key) <= written})
+        self.todo = [key for key in keys if key not in self.content]
+
+    def _finished(self) -> dict[str, Any]:
+        try:
+            metadata = read_metadata(self.path)
+            bad = metadata.pop("bad", {})
+            entries = read(self.path) if metadata == self.metadata else {}
+        except StageFileError:
+            return {}  # absent or damaged: this run will replace it
+        return {key: value for key, value in entries.items() if key not in bad}
+
+    def _logged(self) -> dict[str, Any]:
+        entries: dict[str, Any] = {}
+        try:
+            with self._log_path.open("rb") as log:
+                if _SafeUnpickler(log).load() != self.metadata:
+                    return entries
+                while True:
+                    key, value = _SafeUnpickler(log).load()
+                    entries[key] = value
+        except Exception:  # the end, or a last entry cut short by the kill
+            return entries
+
+    def add(self, key: str, value: Any) -> None:
+        """Keep an entry."""
+        if self._log is None:
+            # Entries found stale must not come back in the next run: begin with those that count.
+            with atomic_write(self._log_path) as log:
+                for record in (self.metadata, *self.content.items()):
+                    _PortablePickler(log, protocol=4).dump(record)
+            self._log = self._log_path.open("ab")
+        self.content[key] = value
+        _PortablePickler(self._log, protocol=4).dump((key, value))
+        self._log.flush()
+
+    def finish(self, bad: Mapping[str, str] | None = None) -> None:
+        """Write the stage file and remove the partial one.
+
+        Args:
+            bad: keys whose source could not be read, with the message; the next run tries them again.
+        """
+        metadata = self.metadata | ({"bad": dict(bad)} if bad else {})
+        write(self.path, {key: self.content[key] for key in self._keys}, metadata)
+        if self._log is not None:
+            self._log.close()
+        self._log_path.unlink(missing_ok=True)
 
 
 # ---------------------------------------------------------------------------- schema

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import TypeVar
+
+from tqdm import tqdm
 
 from castsearch.errors import CastSearchError
 from castsearch.stagefiles import MODES
+
+T = TypeVar("T")
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "data"
@@ -45,11 +50,16 @@ def warn(message: str) -> None:
     print(f"warning: {message}", file=sys.stderr)
 
 
-def report_bad(bad: Sequence[str]) -> None:
+def progress(items: Iterable[T], *, total: int, unit: str) -> Iterable[T]:
+    """Show rate and time left on a terminal, and nothing in a log."""
+    return tqdm(items, total=total, unit=unit, disable=None, dynamic_ncols=True)
+
+
+def report_bad(bad: Mapping[str, str]) -> None:
     """List the pictures that ``--skip_bad`` went on without."""
     if bad:
         warn(f"went on without {len(bad)} bad picture{'s' * (len(bad) > 1)}:")
-        for message in bad:
+        for message in bad.values():
             print(f"  {message}", file=sys.stderr)
 
 

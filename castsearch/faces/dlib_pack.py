@@ -1,0 +1,137 @@
+"""The face pack ``dlib``: HOG and CNN detectors, five landmarks, a 128-d ResNet embedding.
+
+Library and weights install with pip and are in the public domain (CC0); nothing is downloaded at
+run time. The landmarks are eye corners and nose, so dlib itself cuts its 150 x 150 chips.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import cv2
+import dlib
+import numpy as np
+
+from castsearch.faces.alignment import cut_box
+from castsearch.faces.packs import Faces, PackError
+from castsearch.faces.population import DLIB_MEAN
+
+CHIP_SIZE = 150  # pixels, what the embedder was trained on
+CHIP_PADDING = 0.25  # of the face's size, likewise
+HOG_SHORT_SIDE = 480  # pixels
+CNN_SHORT_SIDE = 320
+
+DETECTOR = "mmod_human_face_detector.dat"
+PREDICTOR = "shape_predictor_5_face_landmarks.dat"
+EMBEDDER = "dlib_face_recognition_resnet_model_v1.dat"
+
+
+class DlibPack:
+    """See ``castsearch.faces.packs.FacePack``."""
+
+    name = "dlib"
+    chip_size = CHIP_SIZE
+    licence = "public domain (CC0): detectors, 5-point predictor and embedder by Davis King"
+
+    @cached_property
+    def _hog(self) -> Any:
+        return dlib.get_frontal_face_detector()
+
+    @cached_property
+    def _cnn(self) -> Any:
+        return dlib.cnn_face_detection_model_v1(str(_weights(DETECTOR)))
+
+    @cached_property
+    def _predictor(self) -> Any:
+        return dlib.shape_predictor(str(_weights(PREDICTOR)))
+
+    @cached_property
+    def _embedder(self) -> Any:
+        return dlib.face_recognition_model_v1(str(_weights(EMBEDDER)))
+
+    def detect(self, image: np.ndarray) -> Faces:
+        """Find the faces of a picture, (h, w, 3) uint8 RGB; landmarks are eye corners, then nose.
+
+        HOG first; the CNN, twenty times slower, where that finds nothing.
+        """
+        found = self._detect_hog(image) or self._detect_cnn(image)
+        if not found:
+            return Faces.none()
+        boxes, raw = (np.array(column, dtype=np.float32) for column in zip(*found, strict=True))
+        order = np.argsort(-raw, kind="stable")
+        boxes = boxes[order]
+        # dlib reports what passes its own threshold, with a margin of 0 to about 3 above it. Selection
+        # works with probabilities and admits those over 0.9: what dlib reports counts as that sure.
+        scores = (1 - 0.1 * np.exp(-np.maximum(raw[order], 1e-3))).astype(np.float32)
+        return Faces(boxes, scores, np.stack([self._landmarks(image, box) for box in boxes]))
+
+    def _detect_hog(self, image: np.ndarray) -> list[tuple[list[float], float]]:
+        small, scale = _short_side(image, HOG_SHORT_SIDE)
+        rectangles, scores, _ = self._hog.run(small, 0, 0.0)
+        return [(_corners(r, scale), score) for r, score in zip(rectangles, scores, strict=True)]
+
+    def _detect_cnn(self, image: np.ndarray) -> list[tuple[list[float], float]]:
+        small, scale = _short_side(image, CNN_SHORT_SIDE)
+        return [(_corners(found.rect, scale), found.confidence) for found in self._cnn(small, 0)]
+
+    def _landmarks(self, image: np.ndarray, box: np.ndarray) -> np.ndarray:
+        shape = self._predictor(image, _rectangle(box))
+        return np.array([(point.x, point.y) for point in shape.parts()], dtype=np.float32)
+
+    def align(self, image: np.ndarray, box: np.ndarray | None, landmarks: np.ndarray | None) -> np.ndarray:
+        """Cut one face out upright: (3, 150, 150) uint8 RGB."""
+        if box is None or landmarks is None:
+            return cut_box(image, box, CHIP_SIZE)
+        points = dlib.points([dlib.point(int(x), int(y)) for x, y in landmarks])
+        shape = dlib.full_object_detection(_rectangle(box), points)
+        chip = dlib.get_face_chip(image, shape, size=CHIP_SIZE, padding=CHIP_PADDING)
+        return np.ascontiguousarray(chip.transpose(2, 0, 1))
+
+    def embed(self, chips: np.ndarray) -> np.ndarray:
+        """Embed (n, 3, 150, 150) uint8 RGB chips into (n, 128) float32, centred on the population's mean.
+
+        dlib's vectors share a large common part, and their distances, not their angles, were
+        trained; without that part, cosine thresholds made for ArcFace fit them.
+        """
+        pictures = [np.ascontiguousarray(chip.transpose(1, 2, 0)) for chip in chips]
+        vectors = np.array(self._embedder.compute_face_descriptor(pictures), dtype=np.float32)
+        return vectors.reshape(len(chips), len(DLIB_MEAN)) - DLIB_MEAN
+
+    def metadata(self) -> Mapping[str, Any]:
+        """Name, licence, versions and weights."""
+        return {
+            "pack": self.name,
+            "licence": self.licence,
+            "dlib": dlib.__version__,
+            "sha256": {name: hashlib.sha256(_weights(name).read_bytes()).hexdigest() for name in (DETECTOR, PREDICTOR, EMBEDDER)},
+        }
+
+
+def _weights(name: str) -> Path:
+    # Importing the package needs pkg_resources, which recent setuptools lack; its files are all we need.
+    spec = importlib.util.find_spec("face_recognition_models")
+    folder = Path(spec.origin).parent / "models" if spec and spec.origin else None
+    if folder is None or not (folder / name).is_file():
+        raise PackError(f"{name}: weights of the pack dlib are missing; pip install face-recognition-models")
+    return folder / name
+
+
+def _short_side(image: np.ndarray, side: int) -> tuple[np.ndarray, float]:
+    """The picture with its short side of ``side`` pixels, and the factor that was taken."""
+    scale = side / min(image.shape[:2])
+    shape = [max(1, round(length * scale)) for length in image.shape[1::-1]]
+    return cv2.resize(image, shape, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR), scale
+
+
+def _corners(r: Any, scale: float) -> list[float]:
+    return [r.left() / scale, r.top() / scale, r.right() / scale, r.bottom() / scale]
+
+
+def _rectangle(box: np.ndarray) -> Any:
+    return dlib.rectangle(*(round(float(v)) for v in box))
