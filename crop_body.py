@@ -30,7 +30,7 @@ def main() -> None:
         more = f" ({len(bad) - 1} more are bad; --skip_bad lists them all)" if len(bad) > 1 else ""
         raise ImageError(next(iter(bad.values())) + more)
     target = args.data / stagefiles.body_name(args.mode)
-    stagefiles.write(target, content, {"quality": args.quality})
+    stagefiles.write(target, content, {"body": str(args.body.resolve()), "quality": args.quality})
     n_cast, n_candidates = (sum(len(movie[group]) for movie in content.values()) for group in ("cast", "candidates"))
     print(f"{len(content)} movies, {n_cast} portraits, {n_candidates} crops -> {target}")
     cli.report_bad(bad)

@@ -11,6 +11,7 @@ from typing import TypeVar
 from tqdm import tqdm
 
 from castsearch.errors import CastSearchError
+from castsearch.metrics import Evaluation
 from castsearch.stagefiles import MODES
 
 T = TypeVar("T")
@@ -45,6 +46,18 @@ def add_skip_bad(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--skip_bad", action="store_true", help="go on without the pictures that cannot be read, and list them at the end")
 
 
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Add ``--model``, the face pack."""
+    parser.add_argument(
+        "--model", default="r50-r100", metavar="PACK", help="face pack: r50-r100, dlib, an InsightFace pack, or a folder of checkpoints"
+    )
+
+
+def add_gpu(parser: argparse.ArgumentParser) -> None:
+    """Add ``--gpu``."""
+    parser.add_argument("--gpu", type=int, metavar="N", help="number of the GPU, -1 for the CPU; by default a GPU if there is one")
+
+
 def warn(message: str) -> None:
     """Print a warning on standard error."""
     print(f"warning: {message}", file=sys.stderr)
@@ -61,6 +74,13 @@ def report_bad(bad: Mapping[str, str]) -> None:
         warn(f"went on without {len(bad)} bad picture{'s' * (len(bad) > 1)}:")
         for message in bad.values():
             print(f"  {message}", file=sys.stderr)
+
+
+def report_evaluation(evaluation: Evaluation) -> None:
+    """Print the table, and name the casts that have labels but no line."""
+    print(evaluation)
+    if evaluation.absent:
+        warn(f"absent from the ranking, each counts 0: {', '.join(evaluation.absent)}")
 
 
 def run(main: Callable[[], None]) -> None:

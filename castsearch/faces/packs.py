@@ -83,3 +83,34 @@ class FacePack(Protocol):
 
     def metadata(self) -> Mapping[str, Any]:
         """Name, licence, weights' SHA-256 and settings, for the file beside a stage pickle."""
+
+
+def open_pack(name: str, gpu: int | None = None) -> FacePack:
+    """The pack of that name; its networks load when they are first used.
+
+    Args:
+        name: ``r50-r100``, ``dlib``, an InsightFace pack, or a folder.
+        gpu: number of the GPU, -1 for the CPU, None for a GPU if there is one.
+
+    Raises:
+        PackError: the pack is unknown, or cannot run where it is asked to.
+    """
+    if name == "dlib":
+        from castsearch.faces.dlib_pack import DlibPack
+
+        if gpu is not None and gpu >= 0:
+            raise PackError("the pack dlib runs on the CPU; leave --gpu out, or use another pack")
+        return DlibPack()
+    raise PackError(f"{name}: no such face pack")
+
+
+def check_same_pack(recorded: Mapping[str, Any], pack: FacePack, source: object) -> None:
+    """Make sure that an earlier step used the same weights; files of the original record nothing.
+
+    Raises:
+        PackError: they differ.
+    """
+    if "sha256" in recorded and recorded["sha256"] != pack.metadata()["sha256"]:
+        raise PackError(
+            f"{source}: made with the face pack {recorded.get('pack')}, not {pack.name}; give the same --model, or run its step again"
+        )

@@ -1,0 +1,33 @@
+#!/usr/bin/env python3
+"""Stage 2, step 1: write the lists of pictures that deploy.py goes through.
+
+Reads {data}/body_{mode}.pkl; writes {mode}_cast.txt and {mode}_candidates_0.txt, _1.txt, ...
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from castsearch import stagefiles
+from castsearch.faces.stages import write_lists
+from scripts import cli
+
+
+def main() -> None:
+    parser = cli.parser(__doc__)
+    parser.add_argument("--root", type=Path, required=True, help="folder of the crops (BODY)")
+    parser.add_argument("--out", type=Path, default=cli.RETINAFACE / "data", metavar="DIR", help="folder that receives the lists")
+    cli.add_mode(parser)
+    cli.add_data(parser)
+    args = parser.parse_args()
+
+    if not (args.root / args.mode).is_dir():
+        raise stagefiles.StageFileError(f"{args.root / args.mode}: no such folder; run crop_body.py with --body {args.root}")
+    movies = stagefiles.read_body(args.data / stagefiles.body_name(args.mode))
+    for path in write_lists(args.out, movies, args.mode):
+        print(path)
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,41 @@
+#!/usr/bin/env python3
+"""Stage 2, step 2: detect the faces of one list's pictures.
+
+A run that was killed goes on where it was; a list that is done is not done again.
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from castsearch.faces.packs import open_pack
+from castsearch.faces.stages import detect_files, read_list
+from castsearch.images import ImageReader
+from scripts import cli
+
+
+def main() -> None:
+    parser = cli.parser(__doc__)
+    parser.add_argument("--txt_file", type=Path, required=True, help="list of pictures, by datalist.py")
+    parser.add_argument("--pkl_file", type=Path, required=True, help="receives the faces")
+    parser.add_argument("--image_root", type=Path, required=True, help="folder of the crops (BODY)")
+    cli.add_model(parser)
+    cli.add_gpu(parser)
+    cli.add_skip_bad(parser)
+    args = parser.parse_args()
+
+    files = read_list(args.txt_file)
+    reader = ImageReader(args.image_root, args.skip_bad)
+    pack = open_pack(args.model, args.gpu)
+    portraits = args.txt_file.stem.endswith("_cast")
+    found = detect_files(files, reader, pack, args.pkl_file, portraits, cli.progress)
+    faceless = [file for file in files if len(found[file]["faces"]) == 0]
+    print(f"{len(files)} pictures, {len(files) - len(faceless)} with a face -> {args.pkl_file}")
+    if portraits and faceless:
+        cli.warn(f"no face in {', '.join(faceless)}; their features will say little, better portraits help")
+    cli.report_bad(reader.bad)
+
+
+if __name__ == "__main__":
+    cli.run(main)

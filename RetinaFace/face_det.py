@@ -1,0 +1,54 @@
+#!/usr/bin/env python3
+"""Stage 2, step 4: select the face of every portrait and candidate, and align it.
+
+Reads {data}/retina_{mode}.pkl and the crops; writes RetinaFace/{mode}_img/{movie}.pkl.
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from castsearch import stagefiles
+from castsearch.faces.packs import check_same_pack, open_pack
+from castsearch.faces.stages import align_movie
+from castsearch.images import ImageReader
+from scripts import cli
+
+
+def main() -> None:
+    parser = cli.parser(__doc__)
+    parser.add_argument("--image_root", type=Path, required=True, help="folder of the crops (BODY)")
+    parser.add_argument(
+        "--select", type=int, choices=(0, 1), default=1, help="1: only sure, large, central faces of candidates; 0: the best of all"
+    )
+    parser.add_argument("--single", action="store_true", help="write one file for all movies, {out}/{mode}_img.pkl")
+    parser.add_argument("--out", type=Path, default=cli.RETINAFACE, metavar="DIR", help="folder that receives the aligned faces")
+    cli.add_mode(parser)
+    cli.add_model(parser)
+    cli.add_data(parser)
+    cli.add_skip_bad(parser)
+    args = parser.parse_args()
+
+    source = args.data / stagefiles.retina_name(args.mode)
+    movies = stagefiles.read_retina(source)
+    pack = open_pack(args.model, gpu=-1)
+    check_same_pack(stagefiles.read_metadata(source), pack, source)
+    reader = ImageReader(args.image_root / args.mode, args.skip_bad)
+    metadata = {**pack.metadata(), "select": args.select}
+    folder = args.out / f"{args.mode}_img"
+    whole = {}
+    for name, movie in cli.progress(movies.items(), total=len(movies), unit="movie"):
+        chips = {name: align_movie(movie, reader, pack, limits=bool(args.select))}
+        if args.single:
+            whole.update(chips)
+        else:
+            stagefiles.write(folder / f"{name}.pkl", chips, metadata)
+    if args.single:
+        stagefiles.write(folder.with_name(f"{folder.name}.pkl"), whole, metadata)
+    print(f"{len(movies)} movies, faces of {pack.chip_size} x {pack.chip_size} -> {folder}{'.pkl' * args.single}")
+    cli.report_bad(reader.bad)
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,42 @@
+#!/usr/bin/env python3
+"""Stage 2, step 5: embed the aligned faces.
+
+Reads {data}/body_{mode}.pkl and RetinaFace/{mode}_img; writes {data}/face_{mode}.pkl.
+A run that was killed goes on where it was.
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from castsearch import stagefiles
+from castsearch.faces.packs import check_same_pack, open_pack
+from castsearch.faces.stages import Chips, embed_split
+from scripts import cli
+
+
+def main() -> None:
+    parser = cli.parser(__doc__)
+    parser.add_argument("--images", type=Path, default=cli.RETINAFACE, metavar="DIR", help="folder of {mode}_img, as given to face_det.py --out")
+    parser.add_argument("--num", type=int, default=64, metavar="BATCH", help="faces that go through the network together")
+    cli.add_mode(parser)
+    cli.add_model(parser)
+    cli.add_gpu(parser)
+    cli.add_data(parser)
+    args = parser.parse_args()
+    if args.num < 1:
+        parser.error("--num must be at least 1")
+
+    movies = stagefiles.read_body(args.data / stagefiles.body_name(args.mode))
+    pack = open_pack(args.model, args.gpu)
+    chips = Chips(args.images / f"{args.mode}_img")
+    for movie in movies:
+        check_same_pack(stagefiles.read_metadata(chips.file(movie)), pack, chips.file(movie))
+    target = args.data / stagefiles.face_name(args.mode)
+    features = embed_split(movies, chips, pack, target, args.num, cli.progress)
+    print(f"{len(features)} movies, {sum(map(len, features.values()))} faces embedded -> {target}")
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,37 @@
+#!/usr/bin/env python3
+"""Stage 2, step 3: gather the faces of all lists of a split in {data}/retina_{mode}.pkl."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from castsearch import stagefiles
+from castsearch.faces.stages import merge_results
+from scripts import cli
+
+
+def main() -> None:
+    parser = cli.parser(__doc__)
+    parser.add_argument(
+        "--results",
+        type=Path,
+        nargs="+",
+        default=[cli.RESULTS, cli.RETINAFACE / "results"],
+        metavar="DIR",
+        help="folders of the lists' results",
+    )
+    cli.add_mode(parser)
+    cli.add_data(parser)
+    args = parser.parse_args()
+
+    movies = stagefiles.read_body(args.data / stagefiles.body_name(args.mode))
+    content, pack = merge_results(movies, args.mode, args.results)
+    target = args.data / stagefiles.retina_name(args.mode)
+    stagefiles.write(target, content, pack)
+    items = [item for movie in content.values() for group in movie.values() for item in group]
+    print(f"{len(content)} movies, {len(items)} pictures, {sum(i['faces'] is not None for i in items)} with a face -> {target}")
+
+
+if __name__ == "__main__":
+    cli.run(main)
