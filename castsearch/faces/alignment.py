@@ -8,7 +8,8 @@ import numpy as np
 # ArcFace's five points (eyes, nose, mouth corners; left and right as seen in the picture) in a
 # chip of 112 x 112 (Deng et al., CVPR 2019, released code).
 ARCFACE_TEMPLATE = np.array(
-    [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]], dtype=np.float32
+    [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]],
+    dtype=np.float32,
 )
 ARCFACE_SIZE = 112
 
@@ -39,9 +40,21 @@ def similarity_transform(source: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 
 def warp(image: np.ndarray, landmarks: np.ndarray, template: np.ndarray, size: int) -> np.ndarray:
-    """Warp ``image`` so that ``landmarks`` fall on ``template``: (3, size, size) uint8, bilinear, black outside."""
-    matrix = similarity_transform(landmarks, template)
-    return np.ascontiguousarray(cv2.warpAffine(image, matrix, (size, size), borderValue=0).transpose(2, 0, 1))
+    """Warp ``image`` so that ``landmarks`` fall on ``template``: (3, size, size) uint8, bilinear, black outside.
+
+    Source positions are rounded to 1/32 pixel as OpenCV's warpAffine did up to version 4. Version 5 no longer
+    rounds; grey values move by 2 or 3 only, yet that takes embeddings to a cosine of 0.9996 of what they were.
+    """
+    inverse = cv2.invertAffineTransform(similarity_transform(landmarks, template))
+    at = np.arange(size)
+    # Fixed point with 10 bits behind the point, of which 5 are kept: (2, row, column) for x and y.
+    starts = np.rint((inverse[:, 1:2] * at + inverse[:, 2:]) * 1024).astype(np.int64)
+    steps = np.rint(inverse[:, :1] * at * 1024).astype(np.int64)
+    places = (starts[:, :, None] + steps[:, None, :] + 16) >> 5
+    pixels = np.ascontiguousarray((places >> 5).clip(-32768, 32767).transpose(1, 2, 0).astype(np.int16))
+    x_part, y_part = places & 31
+    chip = cv2.remap(image, pixels, (y_part * 32 + x_part).astype(np.uint16), cv2.INTER_LINEAR, borderValue=0)
+    return np.ascontiguousarray(chip.transpose(2, 0, 1))
 
 
 def cut_box(image: np.ndarray, box: np.ndarray | None, size: int) -> np.ndarray:

@@ -1,0 +1,215 @@
+"""RetinaFace (Deng et al., CVPR 2020): from the network's outputs to faces.
+
+The conventions are those of the authors' MXNet release, which the thresholds were chosen for:
+boxes that include their last pixel (widths are x2 - x1 + 1), anchors centred on the middle pixel of
+a cell, and a picture that goes through the network at every scale before one common NMS.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from onnxruntime import InferenceSession
+
+from castsearch.faces.packs import Faces
+
+STRIDES = (32, 16, 8)
+ANCHOR_SIDES = {32: (512, 256), 16: (128, 64), 8: (32, 16)}  # pixels at the network's scale
+OUTPUTS = tuple(
+    f"face_rpn_{what}_stride{stride}"
+    for stride in STRIDES
+    for what in ("cls_prob_reshape", "bbox_pred", "landmark_pred")
+)
+
+SCALES = (500, 800)  # short side in pixels
+LONG_SIDE_LIMIT = 1200 / 800  # of the largest scale
+SCORE, NMS_IOU = 0.8, 0.4
+MIRRORED_POINTS = (1, 0, 2, 4, 3)  # left and right change places in a mirrored face
+BATCH_PIXELS = 4_000_000  # what one call of the network takes together; bounds memory
+
+
+@dataclass(frozen=True)
+class DetectionSettings:
+    """How pictures are searched.
+
+    Attributes:
+        scales: short sides in pixels; where the long side would pass 1.5 times the largest, all shrink alike.
+        score: lowest score of a face.
+        nms_iou: overlap above which the weaker of two boxes goes.
+        flip: search the mirrored picture too.
+    """
+
+    scales: tuple[int, ...] = SCALES
+    score: float = SCORE
+    nms_iou: float = NMS_IOU
+    flip: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.scales or min(self.scales) <= 0:
+            raise ValueError(f"scales must be positive, got {self.scales}")
+
+    def factors(self, height: int, width: int) -> list[float]:
+        """What to multiply a picture's sides by, one factor a scale."""
+        largest = max(self.scales)
+        base = largest / min(height, width)
+        if round(base * max(height, width)) > LONG_SIDE_LIMIT * largest:
+            base = LONG_SIDE_LIMIT * largest / max(height, width)
+        return [base * scale / largest for scale in self.scales]
+
+
+class RetinaFace:
+    """A RetinaFace network with two anchors at strides 32, 16 and 8 ('net3').
+
+    Args:
+        session: a network whose outputs, by name, are those of ``OUTPUTS``.
+        settings: how pictures are searched.
+    """
+
+    def __init__(self, session: InferenceSession, settings: DetectionSettings = DetectionSettings()) -> None:  # noqa: B008
+        self.session, self.settings = session, settings
+        self._outputs = [f"{name}_output" for name in OUTPUTS]
+
+    def detect(self, image: np.ndarray) -> Faces:
+        """Find the faces of one picture, (h, w, 3) uint8 RGB."""
+        return self.detect_many([image])[0]
+
+    def detect_many(self, images: Sequence[np.ndarray]) -> list[Faces]:
+        """Find the faces of several pictures; those of one size go through the network together."""
+        found: list[list[Faces]] = [[] for _ in images]
+        groups = defaultdict(list)
+        for index, image in enumerate(images):
+            groups[image.shape].append(index)
+        for (height, width, _), members in groups.items():
+            for factor in self.settings.factors(height, width):
+                pixels = max(1, round(height * width * factor * factor))
+                step = max(1, BATCH_PIXELS // pixels)
+                for start in range(0, len(members), step):
+                    part = members[start : start + step]
+                    for index, faces in zip(part, self._at_scale([images[i] for i in part], factor), strict=True):
+                        found[index].extend(faces)
+        return [self._merge(faces) for faces in found]
+
+    def _at_scale(self, images: Sequence[np.ndarray], factor: float) -> Iterator[list[Faces]]:
+        resized = [_resize(image, factor) for image in images]
+        size = resized[0].shape[:2]
+        batches = [np.stack(resized)]
+        if self.settings.flip:
+            batches.append(batches[0][:, :, ::-1])
+        runs = [self._run(batch) for batch in batches]
+        for index in range(len(images)):
+            yield [
+                self._decode([output[index] for output in run], size, factor, mirrored=bool(mirrored))
+                for mirrored, run in enumerate(runs)
+            ]
+
+    def _run(self, batch: np.ndarray) -> list[np.ndarray]:
+        data = np.ascontiguousarray(batch.transpose(0, 3, 1, 2), dtype=np.float32)
+        return self.session.run(self._outputs, {self.session.get_inputs()[0].name: data})
+
+    def _decode(self, outputs: list[np.ndarray], size: tuple[int, int], factor: float, mirrored: bool) -> Faces:
+        """Faces above the score of one picture at one scale, in pixels of the original picture."""
+        parts = []
+        for position, stride in enumerate(STRIDES):
+            scores, boxes, landmarks = outputs[3 * position : 3 * position + 3]
+            count = len(ANCHOR_SIDES[stride])
+            # The first half are the anchors' scores for "no face".
+            which, y, x = np.nonzero(scores[count:] >= self.settings.score)
+            # Ties of score are broken by this order: row, column, anchor.
+            order = np.lexsort((which, x, y))
+            which, y, x = which[order], y[order], x[order]
+            parts.append(
+                (
+                    decode_boxes(_pick(boxes, 4, which, y, x), stride, which, y, x),
+                    scores[count:][which, y, x],
+                    decode_landmarks(_pick(landmarks, 10, which, y, x).reshape(-1, 5, 2), stride, which, y, x),
+                )
+            )
+        boxes, scores, landmarks = (np.concatenate(column) for column in zip(*parts, strict=True))
+        height, width = size
+        boxes = np.clip(boxes, 0, np.array([width - 1, height - 1] * 2, np.float32))
+        if mirrored:
+            boxes[:, [0, 2]] = width - 1 - boxes[:, [2, 0]]
+            landmarks[..., 0] = width - 1 - landmarks[..., 0]
+            landmarks = landmarks[:, MIRRORED_POINTS]
+        scale = np.float32(factor)
+        return Faces(boxes / scale, scores, landmarks / scale)
+
+    def _merge(self, found: Sequence[Faces]) -> Faces:
+        boxes, scores, landmarks = (
+            np.concatenate([getattr(faces, name) for faces in found]) for name in ("boxes", "scores", "landmarks")
+        )
+        # Best first; of equal scores the later one, as the original's reversed ascending sort has it.
+        order = np.argsort(scores, kind="stable")[::-1]
+        boxes, scores, landmarks = boxes[order], scores[order], landmarks[order]
+        kept = suppress(boxes, self.settings.nms_iou)
+        return Faces(boxes[kept], scores[kept], landmarks[kept])
+
+
+def _resize(image: np.ndarray, factor: float) -> np.ndarray:
+    height, width = image.shape[:2]
+    if round(height * factor) < 1 or round(width * factor) < 1:  # a sliver; OpenCV refuses a side of 0
+        return cv2.resize(image, (max(1, round(width * factor)), max(1, round(height * factor))))
+    return cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR)
+
+
+def _pick(output: np.ndarray, numbers: int, which: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """The numbers of some anchors, (n, numbers), out of (anchors * numbers, h, w)."""
+    return output.reshape(-1, numbers, *output.shape[1:])[which, :, y, x]
+
+
+def _anchors(stride: int, which: np.ndarray, y: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Centres (n, 2) x y and sides (n, 1) of square anchors."""
+    centres = np.stack([x, y], axis=1).astype(np.float32) * stride + np.float32(7.5)
+    return centres, np.array(ANCHOR_SIDES[stride], np.float32)[which, None]
+
+
+def decode_boxes(deltas: np.ndarray, stride: int, which: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Boxes from their anchors (Ren et al., NeurIPS 2015, section 3.1.2), with widths that include the last pixel.
+
+    Args:
+        deltas: (n, 4) shift of the centre in sides of the anchor, logarithm of width and height over its side.
+        stride: of the cells.
+        which: (n,) anchor of the cell.
+        y: (n,) row of the cell.
+        x: (n,) column of the cell.
+
+    Returns:
+        (n, 4) x1 y1 x2 y2 in pixels.
+    """
+    centres, sides = _anchors(stride, which, y, x)
+    centres = deltas[:, :2] * sides + centres
+    halves = (np.exp(deltas[:, 2:]) * sides - 1) / 2
+    return np.concatenate([centres - halves, centres + halves], axis=1)
+
+
+def decode_landmarks(deltas: np.ndarray, stride: int, which: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Landmarks from their anchors: (n, 5, 2) shifts from the centre in sides of the anchor -> (n, 5, 2) pixels."""
+    centres, sides = _anchors(stride, which, y, x)
+    return deltas * sides[:, None] + centres[:, None]
+
+
+def suppress(boxes: np.ndarray, iou: float) -> np.ndarray:
+    """Greedy non-maximum suppression.
+
+    Args:
+        boxes: (n, 4) x1 y1 x2 y2, best first; the last pixel belongs to a box.
+        iou: a box goes when it overlaps a better one by more than this.
+
+    Returns:
+        (k,) int64 indices of the boxes that stay, best first.
+    """
+    areas = (boxes[:, 2] - boxes[:, 0] + 1) * (boxes[:, 3] - boxes[:, 1] + 1)
+    left = np.arange(len(boxes))
+    kept = []
+    while len(left):
+        best, left = left[0], left[1:]
+        kept.append(best)
+        low = np.maximum(boxes[best, :2], boxes[left, :2])
+        high = np.minimum(boxes[best, 2:], boxes[left, 2:])
+        shared = np.maximum(high - low + 1, 0).prod(axis=1)
+        left = left[shared / (areas[best] + areas[left] - shared) <= iou]
+    return np.array(kept, dtype=np.int64)

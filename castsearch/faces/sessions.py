@@ -1,0 +1,162 @@
+"""ONNX Runtime sessions: on which device, with how many threads, from which file.
+
+A checkpoint's ONNX file is made once and kept beside the checkpoint, or in the user's cache
+folder where the checkpoint's own folder is not to be written to.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from functools import cache
+from pathlib import Path
+
+import onnxruntime
+
+from castsearch.faces.mxnet import read_params, read_symbol
+from castsearch.faces.packs import PackError
+from castsearch.stagefiles import atomic_write
+
+CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
+CACHE_SUFFIX = ".castsearch.onnx"
+# Goes into the key of the cache: raise it when the same checkpoint converts to another file.
+CONVERTER_VERSION = 1
+
+onnxruntime.set_default_logger_severity(3)  # its warnings are about its own fusions
+
+
+class DeviceError(PackError):
+    """A GPU was asked for that is not there."""
+
+
+@cache
+def resolve_gpu(gpu: int | None) -> int:
+    """The CUDA device to use, or -1 for the CPU.
+
+    Args:
+        gpu: a device's number; -1 for the CPU; None for the first GPU if there is one.
+
+    Raises:
+        DeviceError: the device asked for is not there.
+    """
+    if gpu == -1 or (gpu is None and CUDA not in onnxruntime.get_available_providers()):
+        return -1
+    if CUDA not in onnxruntime.get_available_providers():
+        raise DeviceError(
+            f"GPU {gpu}: this ONNX Runtime has no CUDA; install onnxruntime-gpu, or use --gpu -1 for the CPU"
+        )
+    if gpu is not None and gpu < 0:
+        raise DeviceError(f"GPU {gpu}: no such number; use 0 or above, or -1 for the CPU")
+    # That the library was built with CUDA does not mean that there is a GPU: only a session knows.
+    if _cuda_works(gpu or 0):
+        return gpu or 0
+    if gpu is None:
+        return -1
+    raise DeviceError(f"GPU {gpu}: CUDA finds no such device here; use another number, or --gpu -1 for the CPU")
+
+
+def _cuda_works(device: int) -> bool:
+    from onnx import TensorProto, helper
+
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in "xy"]
+    graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "probe", ends[:1], ends[1:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    try:
+        session = onnxruntime.InferenceSession(model.SerializeToString(), providers=providers(device))
+    except Exception:  # whatever its type, the device does not work
+        return False
+    return CUDA in session.get_providers()
+
+
+def device_name(gpu: int | None) -> str:
+    """The device that ``gpu`` stands for, in words for the user."""
+    device = resolve_gpu(gpu)
+    return f"GPU {device}" if device >= 0 else f"CPU, {threads()} threads"
+
+
+def threads() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def providers(device: int) -> list[str | tuple[str, dict[str, int]]]:
+    """What ONNX Runtime is to run on, for a device that ``resolve_gpu`` gave."""
+    return [(CUDA, {"device_id": device}), CPU] if device >= 0 else [CPU]
+
+
+def options() -> onnxruntime.SessionOptions:
+    """All cores. Left alone, ONNX Runtime takes one thread for two hyper-threads."""
+    made = onnxruntime.SessionOptions()
+    made.intra_op_num_threads = threads()
+    return made
+
+
+def open_onnx(path: Path, gpu: int | None) -> onnxruntime.InferenceSession:
+    """Load an ONNX file.
+
+    Raises:
+        PackError: it is missing or not a network that ONNX Runtime can run.
+        DeviceError: the GPU asked for is not there.
+    """
+    device = resolve_gpu(gpu)
+    if not path.is_file():
+        raise PackError(f"{path}: no such file; put the network there")
+    try:
+        return onnxruntime.InferenceSession(path, options(), providers=providers(device))
+    except Exception as error:  # its errors have no common type
+        raise PackError(
+            f"{path}: not a usable ONNX file ({' '.join(str(error).split())[:160]}); get it again"
+        ) from None
+
+
+def open_checkpoint(symbol: Path, params: Path, gpu: int | None) -> onnxruntime.InferenceSession:
+    """Load an MXNet checkpoint, converted to ONNX at first use and whenever it changes.
+
+    Raises:
+        CheckpointError: the checkpoint is missing, damaged, or uses what the converter does not know.
+        DeviceError: the GPU asked for is not there.
+    """
+    resolve_gpu(gpu)
+    digests = f"{CONVERTER_VERSION} {file_sha256(symbol)} {file_sha256(params)}"
+    source = hashlib.sha256(digests.encode()).hexdigest()
+    path = _cache_path(params, source)
+    if path.is_file():
+        try:
+            session = open_onnx(path, gpu)
+        except PackError:  # a damaged cache is made again
+            session = None
+        if session and session.get_modelmeta().custom_metadata_map.get("source_sha256") == source:
+            return session
+    # onnx itself is needed only here.
+    from castsearch.faces.convert import to_onnx
+
+    try:
+        model = to_onnx(read_symbol(symbol), read_params(params), {"source_sha256": source})
+    except PackError as error:
+        where = str(symbol.parent)
+        raise error if str(error).startswith(where) else type(error)(f"{symbol}: {error}") from None
+    with atomic_write(path) as file:
+        file.write(model.SerializeToString())
+    return open_onnx(path, gpu)
+
+
+def _cache_path(params: Path, source: str) -> Path:
+    folder = params.parent
+    # root may write anywhere; a folder that nobody was given write permission for is left alone.
+    if os.access(folder, os.W_OK) and folder.stat().st_mode & 0o222:
+        return folder / (params.stem + CACHE_SUFFIX)
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return home / "castsearch" / f"{params.stem}-{source[:16]}{CACHE_SUFFIX}"
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal digits.
+
+    Raises:
+        PackError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise PackError(f"{path}: cannot be read ({error.strerror}); put the file there") from None
