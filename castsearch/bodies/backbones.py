@@ -1,0 +1,168 @@
+"""The backbones: one registry entry each, all from torchvision."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision import models
+
+from castsearch.errors import CastSearchError
+
+# ImageNet statistics of RGB in [0, 1], by which torchvision's weights expect pictures.
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+
+Layer = Callable[[Tensor], Tensor]
+
+
+class BodyModelError(CastSearchError):
+    """An unknown backbone, or weights that are missing, damaged or of another network."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """How the networks of one family are taken apart.
+
+    Attributes:
+        classifier: name of the layer that maps pooled features to ImageNet's classes.
+        layers: the layers from picture to last feature map, in order, some without parameters.
+        tail: how many of them MGN repeats in each branch.
+        keep_stride: lets the last stage keep the resolution of the one before.
+    """
+
+    classifier: str
+    layers: Callable[[Any], list[Layer]]
+    tail: slice
+    keep_stride: Callable[[Any], None]
+
+
+def _resnet_layers(net: Any) -> list[Layer]:
+    return [getattr(net, name) for name in ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4")]
+
+
+def _resnet_keep_stride(net: Any) -> None:
+    net.layer4[0].conv2.stride = (1, 1)
+    net.layer4[0].downsample[0].stride = (1, 1)
+
+
+def _densenet_layers(net: Any) -> list[Layer]:
+    return [*net.features, F.relu]
+
+
+def _densenet_keep_stride(net: Any) -> None:
+    net.features.transition3.pool = nn.Identity()
+
+
+def _mobilenet_layers(net: Any) -> list[Layer]:
+    return list(net.features)
+
+
+def _mobilenet_keep_stride(net: Any) -> None:
+    net.features[14].conv[1][0].stride = (1, 1)
+
+
+_RESNET = Family("fc", _resnet_layers, slice(7, 8), _resnet_keep_stride)
+# The original's DenseNet branches end before norm5: a BatchNorm of its own follows each embedding.
+_DENSENET = Family("classifier", _densenet_layers, slice(9, 11), _densenet_keep_stride)
+_MOBILENET = Family("classifier", _mobilenet_layers, slice(14, 19), _mobilenet_keep_stride)
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """One backbone of the registry.
+
+    Attributes:
+        family: how it is taken apart.
+        build: makes the network without weights.
+        weights: torchvision's ImageNet weights, downloaded when asked for.
+        dim: channels of the last feature map.
+    """
+
+    family: Family
+    build: Callable[..., nn.Module]
+    weights: models.WeightsEnum
+    dim: int
+
+
+BACKBONES = {
+    "resnet50": Backbone(_RESNET, models.resnet50, models.ResNet50_Weights.IMAGENET1K_V1, 2048),
+    "resnet101": Backbone(_RESNET, models.resnet101, models.ResNet101_Weights.IMAGENET1K_V1, 2048),
+    "resnet152": Backbone(_RESNET, models.resnet152, models.ResNet152_Weights.IMAGENET1K_V1, 2048),
+    "resnext50_32x4d": Backbone(_RESNET, models.resnext50_32x4d, models.ResNeXt50_32X4D_Weights.IMAGENET1K_V1, 2048),
+    "resnext101_32x8d": Backbone(_RESNET, models.resnext101_32x8d, models.ResNeXt101_32X8D_Weights.IMAGENET1K_V1, 2048),
+    "densenet121": Backbone(_DENSENET, models.densenet121, models.DenseNet121_Weights.IMAGENET1K_V1, 1024),
+    "densenet161": Backbone(_DENSENET, models.densenet161, models.DenseNet161_Weights.IMAGENET1K_V1, 2208),
+    "densenet169": Backbone(_DENSENET, models.densenet169, models.DenseNet169_Weights.IMAGENET1K_V1, 1664),
+    "densenet201": Backbone(_DENSENET, models.densenet201, models.DenseNet201_Weights.IMAGENET1K_V1, 1920),
+    "mobilenet_v2": Backbone(_MOBILENET, models.mobilenet_v2, models.MobileNet_V2_Weights.IMAGENET1K_V1, 1280),
+}
+
+
+def find(cnn: str) -> Backbone:
+    """The registry's entry ``cnn``.
+
+    Raises:
+        BodyModelError: there is none of that name.
+    """
+    if cnn not in BACKBONES:
+        raise BodyModelError(f"no backbone {cnn!r}; choose one of {', '.join(BACKBONES)}")
+    return BACKBONES[cnn]
+
+
+def headless(cnn: str, last_stride: int) -> nn.Module:
+    """The network ``cnn`` without weights and without its classifier.
+
+    Args:
+        last_stride: 2 as for ImageNet, or 1 to keep the resolution of the stage before.
+    """
+    backbone = find(cnn)
+    net = backbone.build(weights=None)
+    delattr(net, backbone.family.classifier)
+    if last_stride == 1:
+        backbone.family.keep_stride(net)
+    return net
+
+
+def download(cnn: str) -> Path:
+    """torchvision's file of ImageNet weights, in its cache or downloaded into it.
+
+    Raises:
+        BodyModelError: it cannot be had.
+    """
+    weights = find(cnn).weights
+    path = Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rpartition("/")[2]
+    if not path.exists():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(weights.url, str(path), path.stem.rpartition("-")[2], progress=False)
+        except (OSError, RuntimeError) as error:
+            raise BodyModelError(
+                f"{weights.url}: ImageNet weights of {cnn} cannot be downloaded ({error}); give the file by --ckpt"
+            ) from None
+    return path
+
+
+# torchvision renamed DenseNet's layers after its weights were published.
+_OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|conv))\.(?=[12]\.)")
+
+
+def without_classifier(cnn: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """ImageNet weights under today's names, less the classifier of the thousand classes."""
+    classifier = find(cnn).family.classifier + "."
+    return {_OLD_DENSENET.sub(r"\1", key): value for key, value in state.items() if not key.startswith(classifier)}
+
+
+def normalise(pictures: Tensor) -> Tensor:
+    """(n, h, w, 3) uint8 RGB to (n, 3, h, w) float32 of ImageNet's mean and deviation.
+
+    The result lies in memory channels last, as the pictures do.
+    """
+    mean, std = (pictures.new_tensor(v, dtype=torch.float32).view(1, 3, 1, 1) for v in (MEAN, STD))
+    return (pictures.permute(0, 3, 1, 2).to(torch.float32) / 255 - mean) / std
