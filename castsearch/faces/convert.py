@@ -442,6 +442,7 @@ def _same(graph: _Graph, node: Node) -> _Value:
     return graph.data()
 
 
+_SCALARS = {"plus": "Add", "minus": "Sub", "mul": "Mul", "div": "Div"}
 _OPERATORS: dict[str, Callable[[_Graph, Node], _Value]] = {
     "Convolution": _convolution,
     "FullyConnected": _fully_connected,
@@ -459,6 +460,7 @@ _OPERATORS: dict[str, Callable[[_Graph, Node], _Value]] = {
     "_Plus": _add,
     "Dropout": _same,
     "_copy": _same,
-    **{f"_{name}_scalar": _scalar(op) for name, op in (("plus", "Add"), ("minus", "Sub"), ("mul", "Mul"), ("div", "Div"))},
-    **{f"_{name}Scalar": _scalar(op) for name, op in (("Plus", "Add"), ("Minus", "Sub"), ("Mul", "Mul"), ("Div", "Div"))},
-}  # fmt: skip
+    **{f"_{name}_scalar": _scalar(op) for name, op in _SCALARS.items()},
+    # Their names up to MXNet 0.9.
+    **{f"_{name.title()}Scalar": _scalar(op) for name, op in _SCALARS.items()},
+}

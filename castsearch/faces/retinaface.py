@@ -69,7 +69,7 @@ class RetinaFace:
         settings: how pictures are searched.
     """
 
-    def __init__(self, session: InferenceSession, settings: DetectionSettings = DetectionSettings()) -> None:  # noqa: B008
+    def __init__(self, session: InferenceSession, settings: DetectionSettings = DetectionSettings()) -> None:
         self.session, self.settings = session, settings
         self._outputs = [f"{name}_output" for name in OUTPUTS]
 

@@ -47,6 +47,8 @@ def resolve_gpu(gpu: int | None) -> int:
         )
     if gpu is not None and gpu < 0:
         raise DeviceError(f"GPU {gpu}: no such number; use 0 or above, or -1 for the CPU")
+    # CUDA's libraries may come from pip and then lie off the loader's path.
+    onnxruntime.preload_dlls()
     # That the library was built with CUDA does not mean that there is a GPU: only a session knows.
     if _cuda_works(gpu or 0):
         return gpu or 0
@@ -98,15 +100,30 @@ def open_onnx(path: Path, gpu: int | None) -> onnxruntime.InferenceSession:
         PackError: it is missing or not a network that ONNX Runtime can run.
         DeviceError: the GPU asked for is not there.
     """
-    device = resolve_gpu(gpu)
+    return _session(path, options(), resolve_gpu(gpu))
+
+
+def _session(path: Path, how: onnxruntime.SessionOptions, device: int) -> onnxruntime.InferenceSession:
     if not path.is_file():
         raise PackError(f"{path}: no such file; put the network there")
     try:
-        return onnxruntime.InferenceSession(path, options(), providers=providers(device))
+        return onnxruntime.InferenceSession(path, how, providers=providers(device))
     except Exception as error:  # its errors have no common type
         raise PackError(
             f"{path}: not a usable ONNX file ({' '.join(str(error).split())[:160]}); get it again"
         ) from None
+
+
+def onnx_signature(path: Path) -> tuple[list[list[int | str | None]], list[list[int | str | None]]]:
+    """Shapes of an ONNX file's inputs and outputs; a free dimension is its name or None.
+
+    Raises:
+        PackError: it is not a network that ONNX Runtime can run.
+    """
+    quick = onnxruntime.SessionOptions()
+    quick.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = _session(path, quick, -1)
+    return [i.shape for i in session.get_inputs()], [o.shape for o in session.get_outputs()]
 
 
 def open_checkpoint(symbol: Path, params: Path, gpu: int | None) -> onnxruntime.InferenceSession:

@@ -1,0 +1,90 @@
+"""ONNX networks of InsightFace's kinds, run by the insightface library's own code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from castsearch.faces.packs import Faces, PackError
+from castsearch.faces.sessions import options, providers, resolve_gpu
+
+BATCH = 64  # chips at once; bounds memory
+
+
+def _load(path: Path, gpu: int | None, task: str) -> Any:
+    # It takes most of a second to import, and packs of MXNet checkpoints do without.
+    from insightface.model_zoo import get_model
+
+    device = resolve_gpu(gpu)
+    try:
+        model = get_model(str(path), providers=providers(device), sess_options=options())
+    except Exception as error:  # onnx, onnxruntime and insightface raise types of their own
+        raise PackError(
+            f"{path}: insightface cannot load it ({' '.join(str(error).split())[:160]}); get it again"
+        ) from None
+    if getattr(model, "taskname", None) != task:
+        raise PackError(
+            f"{path}: insightface takes it for {getattr(model, 'taskname', 'nothing it knows')}, not {task}"
+        )
+    model.prepare(device)
+    return model
+
+
+class InsightFaceDetector:
+    """SCRFD or RetinaFace as ONNX.
+
+    Args:
+        path: the file.
+        gpu: number of the GPU, -1 for the CPU, None for a GPU if there is one.
+        scales: sides of the square that a picture is fitted into, in pixels; None for the library's own.
+        flip: not offered.
+    """
+
+    def __init__(self, path: Path, gpu: int | None, scales: Sequence[int] | None, flip: bool) -> None:
+        if flip:
+            raise PackError(f"{path}: flip is for RetinaFace checkpoints only; leave it out")
+        self._model = _load(path, gpu, "detection")
+        if scales:
+            if any(scale % 32 for scale in scales):
+                raise PackError(f"{path}: scales {tuple(scales)}: SCRFD takes multiples of 32 only")
+            self._model.prepare(resolve_gpu(gpu), input_size=[(scale, scale) for scale in scales])
+
+    def detect_many(self, images: Sequence[np.ndarray]) -> list[Faces]:
+        """Find the faces of pictures, (h, w, 3) uint8 RGB each."""
+        return [self._detect(image) for image in images]
+
+    def _detect(self, image: np.ndarray) -> Faces:
+        found, landmarks = self._model.detect(np.ascontiguousarray(image[:, :, ::-1]))
+        order = np.argsort(-found[:, 4], kind="stable")
+        found, landmarks = found[order].astype(np.float32), landmarks[order].astype(np.float32)
+        return Faces(found[:, :4], _as_probability(found[:, 4]), landmarks)
+
+
+def _as_probability(scores: np.ndarray) -> np.ndarray:
+    """SCRFD's scores on the scale that selection works with.
+
+    SCRFD reports what passes 0.5 and gives sure faces 0.7 to 0.9, where RetinaFace gives 0.99 and more;
+    selection admits those over 0.9, and portraits over 0.95. What SCRFD reports counts as that sure: 0.5
+    becomes 0.9, and the rest to 1 halves with every 0.1.
+    """
+    return 1 - 0.1 * 2 ** ((0.5 - scores) / 0.1)
+
+
+class InsightFaceEmbedder:
+    """ArcFace as ONNX; the library reads from the graph whether pixels are scaled inside it."""
+
+    def __init__(self, path: Path, gpu: int | None) -> None:
+        self._model = _load(path, gpu, "recognition")
+        fixed = self._model.input_shape[0]
+        self._batch = fixed if isinstance(fixed, int) and fixed > 0 else BATCH
+
+    def embed(self, chips: np.ndarray) -> np.ndarray:
+        """Embed (n, 3, 112, 112) uint8 RGB into (n, d) float32."""
+        pictures = [np.ascontiguousarray(chip.transpose(1, 2, 0)[:, :, ::-1]) for chip in chips]
+        parts = [self._model.get_feat(pictures[at : at + self._batch]) for at in range(0, len(pictures), self._batch)]
+        if not parts:
+            return np.zeros((0, int(self._model.output_shape[-1])), np.float32)
+        return np.concatenate(parts).astype(np.float32, copy=False)
