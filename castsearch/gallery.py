@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+from castsearch.errors import CastSearchError
+from castsearch.images import read_image
+from castsearch.stagefiles import Item
+
+N_SHOWN = 6
 
 CELL = (200, 280)  # pixels a picture may fill, width and height, its border included
 BORDER = 6
 MARGIN = 10
 CAPTION = 24
+
+
+class GalleryError(CastSearchError):
+    """A cast member or a candidate that is not there to be shown."""
 
 
 class Verdict(Enum):
@@ -30,6 +41,43 @@ class Shown:
     image: np.ndarray
     caption: str
     verdict: Verdict
+
+
+def cast_strip(
+    movies: Mapping[str, Mapping[str, Sequence[Item]]],
+    ranking: Mapping[str, Sequence[str]],
+    cast_id: str,
+    hits: Collection[str] | None,
+    folder: Path,
+) -> np.ndarray:
+    """The strip of one cast member and its six best candidates.
+
+    Args:
+        movies: of ``body_{mode}.pkl``.
+        ranking: candidates of each cast member, best first.
+        cast_id: who is shown.
+        hits: true candidates, or None where there are no labels.
+        folder: of the crops, ``BODY/{mode}``.
+
+    Returns:
+        (height, width, 3) uint8 RGB.
+
+    Raises:
+        GalleryError: the cast member is unknown or not ranked, or a candidate is unknown.
+    """
+    portraits = {item["id"]: item["file"] for movie in movies.values() for item in movie["cast"]}
+    crops = {item["id"]: item["file"] for movie in movies.values() for item in movie["candidates"]}
+    if cast_id not in portraits:
+        raise GalleryError(f"no cast member {cast_id}; there are {', '.join(list(portraits)[:5])} and so on")
+    if cast_id not in ranking:
+        raise GalleryError(f"the ranking has no line for {cast_id}; run fusion.py again")
+    shown = []
+    for rank, candidate in enumerate(ranking[cast_id][:N_SHOWN], start=1):
+        if candidate not in crops:
+            raise GalleryError(f"cast {cast_id}: {candidate} is ranked but no candidate; the ranking is of another split")
+        verdict = Verdict.UNKNOWN if hits is None else Verdict.HIT if candidate in hits else Verdict.MISS
+        shown.append(Shown(read_image(folder / crops[candidate]), f"{rank}: {candidate}", verdict))
+    return strip(read_image(folder / portraits[cast_id]), cast_id, shown)
 
 
 def strip(portrait: np.ndarray, name: str, candidates: Sequence[Shown]) -> np.ndarray:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -17,3 +23,40 @@ def testdata() -> Path:
     if not (folder / "golden").is_dir():
         pytest.skip(f"no test data at {folder}; set CASTSEARCH_TESTDATA")
     return folder
+
+
+Script = Callable[..., subprocess.CompletedProcess]
+
+
+@pytest.fixture(scope="session")
+def script() -> Script:
+    """Runs a script of the project as a user would: ``script("eval.py", "--gt", path, code=0)``."""
+
+    def run(name: str, *args: object, code: int = 0, cwd: Path = ROOT) -> subprocess.CompletedProcess:
+        interpreter = "bash" if name.endswith(".sh") else sys.executable
+        environment = {**os.environ, "PYTHON": sys.executable}
+        command = [interpreter, str(ROOT / name), *map(str, args)]
+        done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
+        assert done.returncode == code, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    return run
+
+
+@pytest.fixture
+def movie(tmp_path: Path) -> Path:
+    """A split of one movie with two frames, three boxes and one portrait: ``origin/val`` and ``val.json``."""
+    rng = np.random.default_rng(0)
+    for name in ("cast/nm1.jpg", "candidates/shot0001img0.jpg", "candidates/shot0002img0.jpg"):
+        path = tmp_path / "origin/val/tt1" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 255, (120, 160, 3), dtype=np.uint8)).save(path)
+    shots = [f"tt1/candidates/shot000{n}img0.jpg" for n in (1, 2)]
+    candidates = [
+        {"id": "tt1_0", "img": shots[0], "bbox": [10, 20, 50, 60], "label": "nm1"},
+        {"id": "tt1_1", "img": shots[0], "bbox": [100, 90, 100, 60], "label": "others"},
+        {"id": "tt1_2", "img": shots[1], "bbox": [0, 0, 160, 120], "label": "nm1"},
+    ]
+    content = {"tt1": {"cast": [{"id": "tt1_nm1", "img": "tt1/cast/nm1.jpg", "label": "nm1"}], "candidates": candidates}}
+    (tmp_path / "val.json").write_text(json.dumps(content))
+    return tmp_path

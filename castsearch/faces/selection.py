@@ -68,5 +68,5 @@ def _best(boxes: np.ndarray, admitted: np.ndarray, size: tuple[int, int]) -> int
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2
     distance = np.hypot(centres[:, 0] - width / 2, centres[:, 1] - height / 3)
     # A face exactly at that point is the best there is, not a division by zero.
-    merit = _areas(boxes) / np.maximum(distance, np.finfo(float).tiny)
+    merit = _areas(boxes) / np.maximum(distance, 1e-6)
     return int(np.where(admitted, merit, -np.inf).argmax())

