@@ -22,12 +22,14 @@ def main() -> None:
     parser.add_argument("--image_root", type=Path, required=True, help="folder of the crops (BODY)")
     cli.add_model(parser)
     cli.add_gpu(parser)
+    parser.add_argument("--scales", type=int, nargs="+", metavar="PIXELS", help="sides at which pictures are searched; by default the pack's own (RetinaFace: 500 800)")
+    parser.add_argument("--flip", action="store_true", help="search the mirrored pictures too")
     cli.add_skip_bad(parser)
     args = parser.parse_args()
 
     files = read_list(args.txt_file)
     reader = ImageReader(args.image_root, args.skip_bad)
-    pack = open_pack(args.model, args.gpu)
+    pack = cli.announce(open_pack(args.model, args.gpu, args.scales, args.flip))
     portraits = args.txt_file.stem.endswith("_cast")
     found = detect_files(files, reader, pack, args.pkl_file, portraits, cli.progress)
     faceless = [file for file in files if len(found[file]["faces"]) == 0]

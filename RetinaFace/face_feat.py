@@ -29,7 +29,7 @@ def main() -> None:
         parser.error("--num must be at least 1")
 
     movies = stagefiles.read_body(args.data / stagefiles.body_name(args.mode))
-    pack = open_pack(args.model, args.gpu)
+    pack = cli.announce(open_pack(args.model, args.gpu))
     chips = Chips(args.images / f"{args.mode}_img")
     for movie in movies:
         check_same_pack(stagefiles.read_metadata(chips.file(movie)), pack, chips.file(movie))

@@ -11,6 +11,7 @@ from typing import TypeVar
 from tqdm import tqdm
 
 from castsearch.errors import CastSearchError
+from castsearch.faces.packs import FacePack
 from castsearch.metrics import Evaluation
 from castsearch.stagefiles import MODES
 
@@ -61,6 +62,12 @@ def add_gpu(parser: argparse.ArgumentParser) -> None:
 def warn(message: str) -> None:
     """Print a warning on standard error."""
     print(f"warning: {message}", file=sys.stderr)
+
+
+def announce(pack: FacePack) -> FacePack:
+    """Say which face pack runs where and under which licence."""
+    print(f"face pack {pack.name} on {pack.device}; {pack.licence}")
+    return pack
 
 
 def progress(items: Iterable[T], *, total: int, unit: str) -> Iterable[T]:

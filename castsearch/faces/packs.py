@@ -7,8 +7,9 @@ that its embedder was trained on.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -57,14 +58,19 @@ class FacePack(Protocol):
         name: as the user wrote it.
         chip_size: side of an aligned face in pixels.
         licence: the terms of the weights, in one line.
+        device: where the networks run, in words for the user.
     """
 
     name: str
     chip_size: int
     licence: str
+    device: str
 
     def detect(self, image: np.ndarray) -> Faces:
         """Find the faces of a picture, (h, w, 3) uint8 RGB."""
+
+    def detect_many(self, images: Sequence[np.ndarray]) -> list[Faces]:
+        """Find the faces of several pictures, which may share runs of the network."""
 
     def align(self, image: np.ndarray, box: np.ndarray | None, landmarks: np.ndarray | None) -> np.ndarray:
         """Cut one face out upright.
@@ -85,23 +91,35 @@ class FacePack(Protocol):
         """Name, licence, weights' SHA-256 and settings, for the file beside a stage pickle."""
 
 
-def open_pack(name: str, gpu: int | None = None) -> FacePack:
+def open_pack(name: str, gpu: int | None = None, scales: Sequence[int] | None = None, flip: bool = False) -> FacePack:
     """The pack of that name; its networks load when they are first used.
 
     Args:
         name: ``r50-r100``, ``dlib``, an InsightFace pack, or a folder.
         gpu: number of the GPU, -1 for the CPU, None for a GPU if there is one.
+        scales: sides in pixels at which pictures are searched, None for the pack's own.
+        flip: search the mirrored picture too.
 
     Raises:
-        PackError: the pack is unknown, or cannot run where it is asked to.
+        PackError: the pack is unknown, incomplete, or cannot do what is asked.
     """
+    # Each kind of pack brings libraries that take a while to load: only the one asked for is imported.
     if name == "dlib":
         from castsearch.faces.dlib_pack import DlibPack
 
-        if gpu is not None and gpu >= 0:
-            raise PackError("the pack dlib runs on the CPU; leave --gpu out, or use another pack")
+        if scales or flip or (gpu is not None and gpu >= 0):
+            raise PackError("the pack dlib runs on the CPU at its own scales; leave --gpu, --scales and --flip out")
         return DlibPack()
-    raise PackError(f"{name}: no such face pack")
+    from castsearch.faces import folder_pack
+
+    if name == folder_pack.ORIGINAL:
+        return folder_pack.open_original(gpu, scales, flip)
+    if name in folder_pack.INSIGHTFACE_PACKS:
+        return folder_pack.open_insightface(name, gpu, scales, flip)
+    if Path(name).is_dir():
+        return folder_pack.open_folder(Path(name), name, gpu, scales, flip)
+    known = ", ".join(("dlib", folder_pack.ORIGINAL, *folder_pack.INSIGHTFACE_PACKS))
+    raise PackError(f"{name}: no such face pack; choose one of {known}, or name a folder of networks")
 
 
 def check_same_pack(recorded: Mapping[str, Any], pack: FacePack, source: object) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from castsearch.progress import Progress, silent
 from castsearch.stagefiles import Item, Resumable, StageFileError, atomic_write
 
 LIST_LENGTH = 10_000  # lines of one file list: some hours of detection on a CPU
+TOGETHER = 16  # pictures that are searched before their results are kept; those of one size share a run
 
 Movies = Mapping[str, Mapping[str, Sequence[Item]]]
 
@@ -87,21 +89,19 @@ def detect_files(
         The content of the file: ``{path: {"file", "faces" (n, 5), "landmarks" (n, 5, 2)}}``.
     """
     results = Resumable(target, dict(pack.metadata()), files, lambda file: _mtime(reader.root / file))
-    for file, image in reader.read_ahead(progress(results.todo, total=len(results.todo), unit="picture")):
-        if file in reader.bad:
-            faces = Faces.none()
-        else:
-            faces = pack.detect(image)
-        results.add(
-            file,
-            {
-                "file": file,
-                "faces": np.column_stack([faces.boxes, faces.scores]).astype(np.float32),
-                "landmarks": faces.landmarks.astype(np.float32),
-            },
-        )
+    pictures = reader.read_ahead(progress(results.todo, total=len(results.todo), unit="picture"))
+    while chunk := list(islice(pictures, TOGETHER)):
+        readable = [image for file, image in chunk if file not in reader.bad]
+        found = iter(pack.detect_many(readable))
+        for file, _ in chunk:
+            results.add(file, _entry(file, Faces.none() if file in reader.bad else next(found)))
     results.finish(reader.bad)
     return results.content
+
+
+def _entry(file: str, faces: Faces) -> dict[str, Any]:
+    boxes = np.column_stack([faces.boxes, faces.scores]).astype(np.float32)
+    return {"file": file, "faces": boxes, "landmarks": faces.landmarks.astype(np.float32)}
 
 
 def _mtime(path: Path) -> float:
