@@ -1,0 +1,51 @@
+"""eval.py and demo.py as a user runs them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from castsearch import stagefiles
+from castsearch.annotations import write_ranking
+from castsearch.images import read_image, write_jpeg
+
+
+def test_eval_prints_the_challenges_table(script, testdata):
+    folder = testdata / "data/wider_person_search_2018"
+    done = script("eval.py", "--gt", folder / "val_label.json", "--submission", folder / "val_rank.txt")
+    assert done.stdout.split() == ["mAP", "Rank@1", "Rank@5", "Rank@10", "71.29", "87.07", "90.48", "91.16"]
+
+
+def test_eval_names_absent_casts(script, tmp_path):
+    (tmp_path / "gt.json").write_text('{"a": ["1"], "b": ["2"]}')
+    write_ranking(tmp_path / "r.txt", {"a": ["1"]})
+    done = script("eval.py", "--gt", tmp_path / "gt.json", "--submission", tmp_path / "r.txt")
+    assert "absent from the ranking, each counts 0: b" in done.stderr
+    assert "50.00" in done.stdout
+
+
+def test_eval_says_which_file_is_missing(script, tmp_path):
+    done = script("eval.py", "--gt", tmp_path / "gt.json", "--submission", tmp_path / "r.txt", code=2)
+    assert done.stderr == f"error: {tmp_path}/gt.json: no such file\n"
+
+
+def test_demo_writes_the_picture(script, movie):
+    script("crop_body.py", "--origin", movie / "origin", "--body", movie / "body", "--mode", "val", "--data", movie)
+    write_ranking(movie / "r.txt", {"tt1_nm1": ["tt1_2", "tt1_1", "tt1_0"]})
+    flags = ("--data", movie, "--submission", movie / "r.txt", "--out", movie / "demo.jpg")
+    done = script("demo.py", "--movcast", "tt1_nm1", *flags)
+    assert done.stdout.strip() == str(movie / "demo.jpg")
+    grey = read_image(movie / "demo.jpg")
+    (movie / "val_label.json").write_text('{"tt1_nm1": ["tt1_0", "tt1_2"]}')
+    script("demo.py", "--movcast", "tt1_nm1", *flags)
+    coloured = read_image(movie / "demo.jpg")
+    assert grey.shape == coloured.shape
+    assert np.abs(grey.astype(int) - coloured).max() > 50
+    assert "no cast member nobody" in script("demo.py", "--movcast", "nobody", *flags, code=2).stderr
+
+
+def test_demo_on_files_of_the_original_asks_for_the_crops(script, tmp_path):
+    write_jpeg(tmp_path / "val/a.jpg", np.zeros((9, 9, 3), np.uint8))
+    stagefiles.write(tmp_path / "body_val.pkl", {"tt1": {"cast": [{"id": "a", "file": "a.jpg"}], "candidates": []}})
+    write_ranking(tmp_path / "r.txt", {})
+    done = script("demo.py", "--movcast", "a", "--data", tmp_path, "--submission", tmp_path / "r.txt", code=2)
+    assert "give --image_root" in done.stderr
