@@ -5,11 +5,11 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 
 kernel = Extension(
-    "castsearch.ranking._jaccard",
-    ["castsearch/ranking/_jaccard.pyx"],
+    "castsearch.ranking._kernel",
+    ["castsearch/ranking/_kernel.pyx"],
     include_dirs=[numpy.get_include()],
     define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
-    extra_compile_args=["-O3", "-fopenmp"],
+    extra_compile_args=["-O3", "-fopenmp", "-ffp-contract=off"],
     extra_link_args=["-fopenmp"],
 )
 

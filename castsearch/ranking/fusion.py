@@ -1,0 +1,175 @@
+"""The whole ranking of a movie: faces find the sure hits, bodies complete the list."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from castsearch.ranking.completion import Prepare, complete
+from castsearch.ranking.points import BLOCK, FeaturePoints, Ids, Points
+from castsearch.ranking.propagation import THRESHOLDS, best_first, propagate
+from castsearch.ranking.reranking import ExpandedCross, KReciprocal, RankingWarning, Reranker
+from castsearch.ranking.unit import RankingError, as_features, bad_row, products, unit_rows
+
+Rerank = Literal["k_reciprocal", "ecn"]
+K1, T, Q = 20, 10, 8
+N_LISTS = {"k_reciprocal": K1 + 1, "ecn": max(T, Q) + 1}
+
+
+@dataclass(frozen=True)
+class MovieFeatures:
+    """What is ranked: the casts and candidates of one movie, or of a whole split.
+
+    Attributes:
+        name: the movie's name.
+        cast: q ids of the casts.
+        candidates: n ids of the candidates.
+        frames: n names; candidates with the same one were seen at the same moment.
+        faces: (q + n, d) float32 face features, casts first; None to rank on bodies alone.
+        has_face: (q + n,) bool; without a face, a cast's feature still counts, a candidate's does not.
+        bodies: body features of each model, (n, d) float32, or casts first (q + n, d).
+    """
+
+    name: str
+    cast: Sequence[str]
+    candidates: Sequence[str]
+    frames: Sequence[str]
+    faces: npt.NDArray[np.float32] | None
+    has_face: npt.NDArray[np.bool_]
+    bodies: Sequence[npt.NDArray[np.float32]]
+
+    def __post_init__(self) -> None:
+        q, n = len(self.cast), len(self.candidates)
+        if len(self.frames) != n:
+            raise RankingError(f"movie {self.name}: expected {n} frames, got {len(self.frames)}")
+        if not self.bodies:
+            raise RankingError(f"movie {self.name}: expected the features of at least one body model")
+        checked = [("bodies", some, (n, q + n) if self.faces is not None else (q + n,)) for some in self.bodies]
+        if self.faces is not None:
+            checked.append(("faces", self.faces, (q + n,)))
+        for what, features, lengths in checked:
+            if features.ndim != 2 or len(features) not in lengths:
+                wanted = " or ".join(f"({length}, d)" for length in lengths)
+                raise RankingError(f"movie {self.name}: {what} must be {wanted}, got {features.shape}")
+        if self.has_face.shape != (q + n,):
+            raise RankingError(f"movie {self.name}: has_face must be ({q + n},), got {self.has_face.shape}")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to rank.
+
+    Attributes:
+        thresholds: similarities for the first hits and each propagation after them.
+        face_rerank: re-ranking of casts against candidates by face.
+        body_rerank: re-ranking of bodies.
+        memory: bytes that the ranking of one movie may take; by default a quarter of what is free.
+    """
+
+    thresholds: Sequence[float] = field(default=THRESHOLDS)
+    face_rerank: Rerank | None = None
+    body_rerank: Rerank | None = None
+    memory: int | None = None
+
+    def __post_init__(self) -> None:
+        if not self.thresholds or not np.isfinite(self.thresholds).all():
+            raise RankingError(f"thresholds {list(self.thresholds)}: expected at least one number, all finite")
+
+
+def fuse(movie: MovieFeatures, settings: Settings | None = None) -> dict[str, list[str]]:
+    """Rank all candidates of a movie for each of its casts.
+
+    Args:
+        movie: ids and features. Without ``faces`` the bodies take their place, and the last similarity ranks the rest.
+        settings: thresholds, re-ranking and memory.
+
+    Returns:
+        For each cast id the candidate ids, best first; empty where there are no candidates.
+
+    Raises:
+        RankingError: a feature is all zero or not finite (movie and item are named), or the memory does not suffice.
+
+    Warns:
+        RankingWarning: a portrait without a face; no candidates; fewer candidates than a neighbour list needs.
+    """
+    settings = settings or Settings()
+    if not movie.candidates:
+        if movie.cast:
+            warnings.warn(f"movie {movie.name} has no candidates: no line for its casts", RankingWarning, stacklevel=2)
+        return {}
+    if not movie.cast:
+        return {}
+    for cast, seen in zip(movie.cast, movie.has_face, strict=False):
+        if movie.faces is not None and not seen:
+            warnings.warn(
+                f"movie {movie.name}: the portrait of {cast} shows no face; its stored feature is used",
+                RankingWarning,
+                stacklevel=2,
+            )
+    _refuse_bad_rows(movie)
+    ranked = _rank_by_both(movie, settings) if movie.faces is not None else _rank_by_bodies(movie, settings)
+    ids = np.array(movie.candidates, dtype=object)
+    return {cast: ids[order].tolist() for cast, order in zip(movie.cast, ranked, strict=True)}
+
+
+def _refuse_bad_rows(movie: MovieFeatures) -> None:
+    items = [*movie.cast, *movie.candidates]
+    for what, features in [("face", movie.faces), *(("body", some) for some in movie.bodies)]:
+        if features is None:
+            continue
+        if (bad := bad_row(as_features(features))) is not None:
+            item = items[bad[0] + len(items) - len(features)]
+            raise RankingError(
+                f"movie {movie.name}: {item}: its {what} feature is {bad[1]}; extract it again or leave the item out"
+            )
+
+
+def _rank_by_both(movie: MovieFeatures, settings: Settings) -> Iterator[npt.NDArray[np.int64]]:
+    q, n = len(movie.cast), len(movie.candidates)
+    assert movie.faces is not None
+    faces = unit_rows(movie.faces)
+    cast_sim = _cast_sim(faces, q, settings.face_rerank, settings.memory)
+    matches = propagate(cast_sim, faces[q:], movie.has_face[q:], settings.thresholds).matches
+    bodies = _joined_bodies([some[len(some) - n :] for some in movie.bodies])
+    frames = np.unique(np.asarray(movie.frames), return_inverse=True)[1]
+    kind = settings.body_rerank
+    prepare: Prepare | None = (lambda points, gallery: _prepare(kind, points, gallery)) if kind else None
+    return complete(matches, bodies, frames, prepare, N_LISTS[kind] if kind else 0, settings.memory)
+
+
+def _rank_by_bodies(movie: MovieFeatures, settings: Settings) -> Iterator[npt.NDArray[np.int64]]:
+    q, n = len(movie.cast), len(movie.candidates)
+    bodies = _joined_bodies(movie.bodies)
+    cast_sim = _cast_sim(bodies, q, settings.body_rerank, settings.memory)
+    matches, last_sim = propagate(cast_sim, bodies[q:], np.ones(n, dtype=bool), settings.thresholds)
+    for own, row in zip(matches, last_sim, strict=True):
+        rest = np.setdiff1d(np.arange(n), own)
+        yield np.concatenate([own, best_first(row, rest)])
+
+
+def _cast_sim(
+    unit: npt.NDArray[np.float32], n_casts: int, kind: Rerank | None, memory: int | None
+) -> npt.NDArray[np.float32]:
+    """(q, n) similarities of the first rows, the casts, and the others."""
+    if kind is not None:
+        points = FeaturePoints(unit, memory=memory)
+        return 1 - _prepare(kind, points, np.arange(n_casts, len(unit))).dist(np.arange(n_casts))
+    sim = np.empty((n_casts, len(unit) - n_casts), dtype=np.float32)
+    for first in range(0, sim.shape[1], BLOCK):
+        sim[:, first : first + BLOCK] = products(unit[:n_casts], unit[n_casts + first : n_casts + first + BLOCK])
+    return sim
+
+
+def _prepare(kind: Rerank, points: Points, gallery: Ids) -> Reranker:
+    return KReciprocal(points, gallery, k1=K1) if kind == "k_reciprocal" else ExpandedCross(points, gallery, T, Q)
+
+
+def _joined_bodies(models: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
+    """Unit rows of several models side by side, as unit rows."""
+    unit = [unit_rows(features) for features in models]
+    return unit[0] if len(unit) == 1 else unit_rows(np.concatenate(unit, axis=1))

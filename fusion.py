@@ -1,0 +1,103 @@
+"""Stage 4: rank every candidate for every cast.
+
+Reads retina_{mode}.pkl, face_{mode}.pkl and the body features from the data folder, writes {mode}_result.txt, a line a
+cast: "castid id,id,..." best first. Prints the metrics where there are labels.
+"""
+
+from __future__ import annotations
+
+import argparse
+import warnings
+from pathlib import Path
+
+from castsearch.annotations import read_labels, write_ranking
+from castsearch.metrics import evaluate
+from castsearch.ranking import MovieFeatures, Settings, across, fuse, read_movies
+from castsearch.ranking.propagation import THRESHOLDS
+from scripts import cli
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the flags."""
+    parser = cli.parser(__doc__)
+    cli.add_mode(parser)
+    cli.add_data(parser, "--root")
+    face = parser.add_mutually_exclusive_group()
+    face.add_argument("--face_rerank", action="store_true", help="re-rank faces by k-reciprocal encoding")
+    face.add_argument("--face_rerank_ecn", action="store_true", help="re-rank faces by expanded cross neighbourhoods")
+    body = parser.add_mutually_exclusive_group()
+    body.add_argument("--body_rerank", action="store_true", help="re-rank bodies by k-reciprocal encoding")
+    body.add_argument("--body_rerank_ecn", action="store_true", help="re-rank bodies by expanded cross neighbourhoods")
+    parser.add_argument(
+        "--thres",
+        type=float,
+        nargs="+",
+        default=list(THRESHOLDS),
+        metavar="SIM",
+        help="similarity of the sure hits, then of each spreading to look-alikes",
+    )
+    parser.add_argument(
+        "--reid",
+        nargs="+",
+        default=["triplet_resnext101_32x8d"],
+        metavar="NAME",
+        help="body models: NAME_{mode}.pkl each; several are ranked together",
+    )
+    parser.add_argument("--body_only", action="store_true", help="rank on bodies alone (extracted with --with_cast)")
+    parser.add_argument("--across", action="store_true", help="look for each cast in all movies of the split")
+    parser.add_argument("--gt", type=Path, metavar="FILE", help="labels; by default {mode}_label.json where it exists")
+    parser.add_argument(
+        "--submission", type=Path, metavar="FILE", help="the result; by default {mode}_result.txt in the project's root"
+    )
+    parser.add_argument(
+        "--memory", type=float, metavar="GB", help="memory to rank with; by default a quarter of what is free"
+    )
+    args = parser.parse_args()
+    if args.body_only and (args.face_rerank or args.face_rerank_ecn):
+        parser.error("--body_only uses no faces: leave the flags of face re-ranking out")
+    if args.memory is not None and not args.memory > 0:
+        parser.error("--memory must be above 0")
+    return args
+
+
+def rerank(k_reciprocal: bool, ecn: bool) -> str | None:
+    """The name that a pair of flags stands for."""
+    return "k_reciprocal" if k_reciprocal else "ecn" if ecn else None
+
+
+def rank(movies: list[MovieFeatures], settings: Settings) -> dict[str, list[str]]:
+    """Rank all movies; show their warnings, and each movie as it is done where someone watches."""
+    from tqdm import tqdm
+
+    ranking: dict[str, list[str]] = {}
+    for movie in tqdm(movies, unit="movie", disable=None):
+        ranking.update(fuse(movie, settings))
+    return ranking
+
+
+def main() -> None:
+    """Run the stage."""
+    args = parse_args()
+    warnings.showwarning = lambda message, *_, **__: cli.warn(str(message))  # type: ignore[assignment]
+    settings = Settings(
+        thresholds=args.thres,
+        face_rerank=rerank(args.face_rerank, args.face_rerank_ecn),  # type: ignore[arg-type]
+        body_rerank=rerank(args.body_rerank, args.body_rerank_ecn),  # type: ignore[arg-type]
+        memory=None if args.memory is None else int(args.memory * 2**30),
+    )
+    labels_file = args.gt or args.data / f"{args.mode}_label.json"
+    labels = read_labels(labels_file) if args.gt or labels_file.exists() else None
+    movies = read_movies(args.data, args.mode, args.reid, args.body_only)
+    ranking = rank([across(movies, f"all of {args.mode}")] if args.across else movies, settings)
+    result = args.submission or cli.ROOT / f"{args.mode}_result.txt"
+    write_ranking(result, ranking)
+    print(f"{len(ranking)} casts ranked: {result}")
+    if labels is not None:
+        evaluation = evaluate(labels, ranking)
+        print(evaluation)
+        if evaluation.absent:
+            cli.warn(f"no line for {len(evaluation.absent)} casts, each counts 0: {', '.join(evaluation.absent)}")
+
+
+if __name__ == "__main__":
+    cli.run(main)
