@@ -17,8 +17,12 @@ def main() -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("--origin", type=Path, required=True, help="folder of the frames, one below it for each split")
     parser.add_argument("--body", type=Path, required=True, help="folder that receives the crops")
-    parser.add_argument("--annotations", type=Path, metavar="DIR", help="folder of {mode}.json, by default that of --data")
-    parser.add_argument("--quality", type=int, choices=range(1, 96), default=JPEG_QUALITY, metavar="1-95", help="of the JPEGs")
+    parser.add_argument(
+        "--annotations", type=Path, metavar="DIR", help="folder of {mode}.json, by default that of --data"
+    )
+    parser.add_argument(
+        "--quality", type=int, choices=range(1, 96), default=JPEG_QUALITY, metavar="1-95", help="of the JPEGs"
+    )
     cli.add_mode(parser)
     cli.add_data(parser)
     cli.add_skip_bad(parser)

@@ -17,7 +17,9 @@ def main() -> None:
     parser.add_argument("--movcast", required=True, metavar="ID", help="id of the cast member")
     parser.add_argument("--submission", type=Path, help="ranking, by default {mode}_result.txt in the project's root")
     parser.add_argument("--gt", type=Path, help="labels, by default {data}/{mode}_label.json where it is there")
-    parser.add_argument("--image_root", type=Path, help="folder of the crops (BODY), by default where crop_body.py put them")
+    parser.add_argument(
+        "--image_root", type=Path, help="folder of the crops (BODY), by default where crop_body.py put them"
+    )
     parser.add_argument("--out", type=Path, default=cli.ROOT / "demo.jpg", help="receives the picture")
     cli.add_mode(parser, default="val")
     cli.add_data(parser)

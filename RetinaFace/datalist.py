@@ -17,13 +17,17 @@ from scripts import cli
 def main() -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("--root", type=Path, required=True, help="folder of the crops (BODY)")
-    parser.add_argument("--out", type=Path, default=cli.RETINAFACE / "data", metavar="DIR", help="folder that receives the lists")
+    parser.add_argument(
+        "--out", type=Path, default=cli.RETINAFACE / "data", metavar="DIR", help="folder that receives the lists"
+    )
     cli.add_mode(parser)
     cli.add_data(parser)
     args = parser.parse_args()
 
     if not (args.root / args.mode).is_dir():
-        raise stagefiles.StageFileError(f"{args.root / args.mode}: no such folder; run crop_body.py with --body {args.root}")
+        raise stagefiles.StageFileError(
+            f"{args.root / args.mode}: no such folder; run crop_body.py with --body {args.root}"
+        )
     movies = stagefiles.read_body(args.data / stagefiles.body_name(args.mode))
     for path in write_lists(args.out, movies, args.mode):
         print(path)

@@ -22,7 +22,13 @@ def main() -> None:
     parser.add_argument("--image_root", type=Path, required=True, help="folder of the crops (BODY)")
     cli.add_model(parser)
     cli.add_gpu(parser)
-    parser.add_argument("--scales", type=int, nargs="+", metavar="PIXELS", help="sides at which pictures are searched; by default the pack's own (RetinaFace: 500 800)")
+    parser.add_argument(
+        "--scales",
+        type=int,
+        nargs="+",
+        metavar="PIXELS",
+        help="sides at which pictures are searched; by default the pack's own (RetinaFace: 500 800)",
+    )
     parser.add_argument("--flip", action="store_true", help="search the mirrored pictures too")
     cli.add_skip_bad(parser)
     args = parser.parse_args()

@@ -20,10 +20,16 @@ def main() -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("--image_root", type=Path, required=True, help="folder of the crops (BODY)")
     parser.add_argument(
-        "--select", type=int, choices=(0, 1), default=1, help="1: only sure, large, central faces of candidates; 0: the best of all"
+        "--select",
+        type=int,
+        choices=(0, 1),
+        default=1,
+        help="1: only sure, large, central faces of candidates; 0: the best of all",
     )
     parser.add_argument("--single", action="store_true", help="write one file for all movies, {out}/{mode}_img.pkl")
-    parser.add_argument("--out", type=Path, default=cli.RETINAFACE, metavar="DIR", help="folder that receives the aligned faces")
+    parser.add_argument(
+        "--out", type=Path, default=cli.RETINAFACE, metavar="DIR", help="folder that receives the aligned faces"
+    )
     cli.add_mode(parser)
     cli.add_model(parser)
     cli.add_data(parser)

@@ -18,8 +18,16 @@ from scripts import cli
 
 def main() -> None:
     parser = cli.parser(__doc__)
-    parser.add_argument("--images", type=Path, default=cli.RETINAFACE, metavar="DIR", help="folder of {mode}_img, as given to face_det.py --out")
-    parser.add_argument("--num", type=int, default=64, metavar="BATCH", help="faces that go through the network together")
+    parser.add_argument(
+        "--images",
+        type=Path,
+        default=cli.RETINAFACE,
+        metavar="DIR",
+        help="folder of {mode}_img, as given to face_det.py --out",
+    )
+    parser.add_argument(
+        "--num", type=int, default=64, metavar="BATCH", help="faces that go through the network together"
+    )
     cli.add_mode(parser)
     cli.add_model(parser)
     cli.add_gpu(parser)

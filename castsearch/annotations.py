@@ -152,7 +152,9 @@ def _id(raw: Any, where: str, seen: dict[str, str]) -> str:
     if "," in identity or identity.split() != [identity]:
         raise AnnotationError(f"{where}: id {identity!r} holds a comma or a space, which result files cannot carry")
     if identity in seen:
-        raise AnnotationError(f"{where}: id {identity} stands already at {seen[identity]}; ids must be unique in a split")
+        raise AnnotationError(
+            f"{where}: id {identity} stands already at {seen[identity]}; ids must be unique in a split"
+        )
     seen[identity] = where.partition(": ")[2]
     return identity
 

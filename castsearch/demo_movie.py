@@ -86,7 +86,9 @@ def render_split(out: Path, mode: str, movie: str, n_frames: int, seed: Sequence
 def _shot(pictures: dict, rng: np.random.Generator) -> tuple[Image.Image, list[tuple[str, list[int]]]]:
     """One frame and its boxes (label, x y w h): one to six people side by side before the blurred room."""
     width, height = FRAME_SIZE
-    frame = ImageOps.fit(pictures[GROUP], FRAME_SIZE, centering=tuple(rng.random(2))).filter(ImageFilter.GaussianBlur(25))
+    frame = ImageOps.fit(pictures[GROUP], FRAME_SIZE, centering=tuple(rng.random(2))).filter(
+        ImageFilter.GaussianBlur(25)
+    )
     people = [PEOPLE[i] for i in rng.permutation(len(PEOPLE))[: rng.integers(1, 7)]]
     column = width / len(people)
     boxes = []

@@ -74,7 +74,9 @@ def cast_strip(
     shown = []
     for rank, candidate in enumerate(ranking[cast_id][:N_SHOWN], start=1):
         if candidate not in crops:
-            raise GalleryError(f"cast {cast_id}: {candidate} is ranked but no candidate; the ranking is of another split")
+            raise GalleryError(
+                f"cast {cast_id}: {candidate} is ranked but no candidate; the ranking is of another split"
+            )
         verdict = Verdict.UNKNOWN if hits is None else Verdict.HIT if candidate in hits else Verdict.MISS
         shown.append(Shown(read_image(folder / crops[candidate]), f"{rank}: {candidate}", verdict))
     return strip(read_image(folder / portraits[cast_id]), cast_id, shown)

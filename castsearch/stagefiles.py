@@ -167,7 +167,8 @@ _ADMITTED: dict[tuple[str, str], Any] = {
 for _core in ("numpy.core", "numpy._core"):
     for _module, _function in (("multiarray", "_reconstruct"), ("multiarray", "scalar"), ("numeric", "_frombuffer")):
         _ADMITTED[f"{_core}.{_module}", _function] = getattr(
-            getattr(np, "_core", None) or np.core, _module  # type: ignore[attr-defined]
+            getattr(np, "_core", None) or np.core,
+            _module,  # type: ignore[attr-defined]
         ).__dict__[_function]
 
 
@@ -302,7 +303,9 @@ def _read_items(path: str | os.PathLike[str], fields: Sequence[str]) -> dict[str
             for index, item in enumerate(groups[group]):
                 missing = [f for f in fields if not isinstance(item, dict) or f not in item]
                 if missing:
-                    raise StageFileError(f"{path}: movie {movie}: {group} {index} has no {missing[0]!r}; run its stage again")
+                    raise StageFileError(
+                        f"{path}: movie {movie}: {group} {index} has no {missing[0]!r}; run its stage again"
+                    )
     return content
 
 
@@ -346,7 +349,9 @@ def read_features(path: str | os.PathLike[str], counts: Mapping[str, int]) -> di
     content = read(path)
     for movie, rows in counts.items():
         if movie not in content:
-            raise StageFileError(f"{path}: movie {movie} is missing; the file belongs to another split, run its stage again")
+            raise StageFileError(
+                f"{path}: movie {movie} is missing; the file belongs to another split, run its stage again"
+            )
         features = content[movie]
         if not isinstance(features, np.ndarray) or features.ndim != 2 or len(features) != rows:
             raise StageFileError(

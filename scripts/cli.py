@@ -44,19 +44,28 @@ def add_data(parser: argparse.ArgumentParser, *spellings: str) -> None:
 
 def add_skip_bad(parser: argparse.ArgumentParser) -> None:
     """Add ``--skip_bad``."""
-    parser.add_argument("--skip_bad", action="store_true", help="go on without the pictures that cannot be read, and list them at the end")
+    parser.add_argument(
+        "--skip_bad",
+        action="store_true",
+        help="go on without the pictures that cannot be read, and list them at the end",
+    )
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
     """Add ``--model``, the face pack."""
     parser.add_argument(
-        "--model", default="r50-r100", metavar="PACK", help="face pack: r50-r100, dlib, an InsightFace pack, or a folder of checkpoints"
+        "--model",
+        default="r50-r100",
+        metavar="PACK",
+        help="face pack: r50-r100, dlib, an InsightFace pack, or a folder of checkpoints",
     )
 
 
 def add_gpu(parser: argparse.ArgumentParser) -> None:
     """Add ``--gpu``."""
-    parser.add_argument("--gpu", type=int, metavar="N", help="number of the GPU, -1 for the CPU; by default a GPU if there is one")
+    parser.add_argument(
+        "--gpu", type=int, metavar="N", help="number of the GPU, -1 for the CPU; by default a GPU if there is one"
+    )
 
 
 def warn(message: str) -> None:

@@ -34,10 +34,7 @@ for needed in origin annotations mode out; do
     [ -n "${!needed}" ] || fail "--$needed is missing; --help lists the options"
 done
 
-python=${PYTHON:-$([ -x "$root/.venv/bin/python" ] && echo "$root/.venv/bin/python" || echo python3)}
-# What is typed is shown first, in the form of the README: from the project's root, with python3.
-step() { local script=$1; shift; echo; echo "\$ python3 $script $*"; "$python" "$root/$script" "$@"; }
-
+source "$root/scripts/step.sh"
 data=$out/data body=$out/body
 step crop_body.py --origin "$origin" --annotations "$annotations" --body "$body" --mode "$mode" --data "$data" $skip_bad
 

@@ -57,6 +57,8 @@ def movie(tmp_path: Path) -> Path:
         {"id": "tt1_1", "img": shots[0], "bbox": [100, 90, 100, 60], "label": "others"},
         {"id": "tt1_2", "img": shots[1], "bbox": [0, 0, 160, 120], "label": "nm1"},
     ]
-    content = {"tt1": {"cast": [{"id": "tt1_nm1", "img": "tt1/cast/nm1.jpg", "label": "nm1"}], "candidates": candidates}}
+    content = {
+        "tt1": {"cast": [{"id": "tt1_nm1", "img": "tt1/cast/nm1.jpg", "label": "nm1"}], "candidates": candidates}
+    }
     (tmp_path / "val.json").write_text(json.dumps(content))
     return tmp_path

@@ -25,7 +25,10 @@ def save(tmp_path, content):
 
 def test_reads_the_real_split(testdata):
     movies = read_annotations(testdata / "data/jurassic/data/val.json")
-    assert {name: (len(m.cast), len(m.candidates)) for name, m in movies.items()} == {"tt0107290": (4, 43), "tt0369610": (2, 32)}
+    assert {name: (len(m.cast), len(m.candidates)) for name, m in movies.items()} == {
+        "tt0107290": (4, 43),
+        "tt0369610": (2, 32),
+    }
     assert movies["tt0107290"].candidates[0].file == "tt0107290/candidates/shot0001img0_106_21_137_320.jpg"
 
 
@@ -86,7 +89,10 @@ def test_a_ranking_survives_a_round_trip(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("c1 a b\n", "line 1: expected 'castid id,id,...', found 3 words"), ("c1 a\nc1 b\n", "line 2: cast c1 has a line already")],
+    [
+        ("c1 a b\n", "line 1: expected 'castid id,id,...', found 3 words"),
+        ("c1 a\nc1 b\n", "line 2: cast c1 has a line already"),
+    ],
 )
 def test_refuses_rankings(tmp_path, text, message):
     (tmp_path / "r.txt").write_text(text)

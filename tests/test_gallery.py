@@ -15,7 +15,10 @@ def filled(height, width, value):
 
 def cells(sheet):
     width = CELL[0] + MARGIN
-    return [sheet[MARGIN : MARGIN + CELL[1], MARGIN + i * width : i * width + width] for i in range((sheet.shape[1] - MARGIN) // width)]
+    return [
+        sheet[MARGIN : MARGIN + CELL[1], MARGIN + i * width : i * width + width]
+        for i in range((sheet.shape[1] - MARGIN) // width)
+    ]
 
 
 def extent(cell, colour):
@@ -58,7 +61,11 @@ def test_six_best_in_rank_order(split):
 
 @pytest.mark.parametrize(
     ("cast", "ranking", "message"),
-    [("zz", {}, "no cast member zz; there are c0"), ("c0", {}, "no line for c0"), ("c0", {"c0": ["c9"]}, "c9 is ranked but no candidate")],
+    [
+        ("zz", {}, "no cast member zz; there are c0"),
+        ("c0", {}, "no line for c0"),
+        ("c0", {"c0": ["c9"]}, "c9 is ranked but no candidate"),
+    ],
 )
 def test_who_is_not_there_is_named(split, cast, ranking, message):
     with pytest.raises(GalleryError, match=message):

@@ -27,7 +27,11 @@ def test_exif_orientation_is_read_as_opencv_reads_it(tmp_path, orientation):
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P", "CMYK", "1", "I;16"])
 def test_every_colour_mode_becomes_rgb(tmp_path, mode):
     path = tmp_path / ("x.jpg" if mode == "CMYK" else "x.png")
-    image = Image.fromarray(PICTURE.mean(axis=2).astype(np.uint16)) if mode == "I;16" else Image.fromarray(PICTURE).convert(mode)
+    image = (
+        Image.fromarray(PICTURE.mean(axis=2).astype(np.uint16))
+        if mode == "I;16"
+        else Image.fromarray(PICTURE).convert(mode)
+    )
     image.save(path)
     assert read_image(path).shape == (40, 60, 3)
 
@@ -71,7 +75,11 @@ def test_reading_ahead_raises_without_skip_bad(tmp_path):
 
 @pytest.mark.parametrize(
     ("bbox", "rows", "columns"),
-    [((5, 6, 10, 8), slice(6, 14), slice(5, 15)), ((-5, -6, 10, 8), slice(0, 2), slice(0, 5)), ((55, 30, 99, 99), slice(30, 40), slice(55, 60))],
+    [
+        ((5, 6, 10, 8), slice(6, 14), slice(5, 15)),
+        ((-5, -6, 10, 8), slice(0, 2), slice(0, 5)),
+        ((55, 30, 99, 99), slice(30, 40), slice(55, 60)),
+    ],
 )
 def test_a_box_is_cut_at_the_edge(bbox, rows, columns):
     np.testing.assert_array_equal(crop_box(PICTURE, bbox), PICTURE[rows, columns])

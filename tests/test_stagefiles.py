@@ -18,7 +18,9 @@ from castsearch.stagefiles import Resumable, StageFileError
 CONTENT = {
     "tt1": {
         "cast": [{"id": "a", "file": "a.jpg", "label": "x"}],
-        "candidates": [{"id": "b", "file": "b.jpg", "faces": np.arange(8, dtype=np.float32).reshape(2, 4), "scores": None}],
+        "candidates": [
+            {"id": "b", "file": "b.jpg", "faces": np.arange(8, dtype=np.float32).reshape(2, 4), "scores": None}
+        ],
     }
 }
 
@@ -32,7 +34,9 @@ def test_round_trip_keeps_dtypes_and_values(tmp_path):
     assert stagefiles.read_metadata(tmp_path / "x.pkl") == {"pack": "p"}
 
 
-@pytest.mark.parametrize("array", [np.zeros((0, 4), np.float32), np.asfortranarray(np.eye(3)), np.array(["a", "bc"]), np.bool_(True)])
+@pytest.mark.parametrize(
+    "array", [np.zeros((0, 4), np.float32), np.asfortranarray(np.eye(3)), np.array(["a", "bc"]), np.bool_(True)]
+)
 def test_unusual_arrays_survive(tmp_path, array):
     stagefiles.write(tmp_path / "x.pkl", {"k": array})
     np.testing.assert_array_equal(stagefiles.read(tmp_path / "x.pkl")["k"], array)
@@ -48,8 +52,12 @@ def test_any_numpy_can_read_it(tmp_path):
 
 def test_a_plain_pickle_load_reads_it_with_only_numpy(tmp_path):
     stagefiles.write(tmp_path / "x.pkl", CONTENT)
-    code = "import pickle, sys; d = pickle.load(open(sys.argv[1], 'rb')); print(d['tt1']['candidates'][0]['faces'].sum())"
-    done = subprocess.run([sys.executable, "-I", "-c", code, tmp_path / "x.pkl"], capture_output=True, text=True, check=True)
+    code = (
+        "import pickle, sys; d = pickle.load(open(sys.argv[1], 'rb')); print(d['tt1']['candidates'][0]['faces'].sum())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", code, tmp_path / "x.pkl"], capture_output=True, text=True, check=True
+    )
     assert float(done.stdout) == 28
 
 

@@ -9,10 +9,11 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -29,12 +30,17 @@ from castsearch.stagefiles import Item, Resumable
 # Maps (n, h, w, 3) uint8 RGB pictures to (n, d) float32 features.
 Engine: TypeAlias = Callable[[np.ndarray], np.ndarray]
 
+Device = torch.device
+
+T = TypeVar("T")
+U = TypeVar("U")
+
 
 class DeviceError(CastSearchError):
     """A GPU that was asked for and is not there."""
 
 
-def device(gpu: int | None) -> torch.device:
+def device(gpu: int | None) -> Device:
     """The device to compute on.
 
     Args:
@@ -47,8 +53,8 @@ def device(gpu: int | None) -> torch.device:
     if gpu is not None and gpu >= count:
         raise DeviceError(f"GPU {gpu} was asked for, but there are {count}; give --gpu -1 for the CPU")
     if gpu == -1 or count == 0:
-        return torch.device("cpu")
-    return torch.device("cuda", gpu or 0)
+        return Device("cpu")
+    return Device("cuda", gpu or 0)
 
 
 def resize(picture: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -71,7 +77,7 @@ class _Mirrored(nn.Module):
         return (self.model(x) + self.model(x.flip(3))) / 2
 
 
-def torch_engine(model: Network, on: torch.device) -> Engine:
+def torch_engine(model: Network, on: Device) -> Engine:
     """Run ``model`` in PyTorch, channels last."""
     mirrored = _Mirrored(model).eval().to(memory_format=torch.channels_last).to(on)
 
@@ -104,7 +110,7 @@ def onnx_engine(model: Network, height: int, width: int) -> Engine:
     return lambda pictures: session.run(None, {"pictures": pictures})[0]
 
 
-def fastest_engine(model: Network, on: torch.device, height: int, width: int) -> tuple[str, Engine]:
+def fastest_engine(model: Network, on: Device, height: int, width: int) -> tuple[str, Engine]:
     """ONNX Runtime on a CPU, PyTorch on a GPU, and its name; benchmarks/bodies.py measures both."""
     if on.type == "cpu":
         return "onnxruntime", onnx_engine(model, height, width)
@@ -139,15 +145,10 @@ class Extractor:
         Raises:
             ImageError: a picture is bad and the reader does not skip it.
         """
-        with ThreadPoolExecutor(self.workers) as pool:
-            pictures = _ahead(self._picture, iter(files), pool, 3 * self.batch_size)
-            try:
-                rows = []
-                while batch := list(islice(pictures, self.batch_size)):
-                    rows.append(self.engine(np.stack(batch)))
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+        with ahead(self._picture, iter(files), self.workers, 3 * self.batch_size) as pictures:
+            rows = []
+            while batch := list(islice(pictures, self.batch_size)):
+                rows.append(self.engine(np.stack(batch)))
         # A movie without pictures has no rows to tell the width; later stages check the number of rows.
         return np.concatenate(rows).astype(np.float32) if rows else np.zeros((0, 0), dtype=np.float32)
 
@@ -155,14 +156,21 @@ class Extractor:
         return resize(self.reader(file), self.height, self.width)
 
 
-def _ahead(
-    function: Callable[[str], np.ndarray], files: Iterator[str], pool: ThreadPoolExecutor, depth: int
-) -> Iterator[np.ndarray]:
-    """Results of ``function`` in order, computed by ``pool`` up to ``depth`` files ahead of the reader."""
-    waiting = deque(pool.submit(function, file) for file in islice(files, depth))
-    while waiting:
-        yield waiting.popleft().result()
-        waiting.extend(pool.submit(function, file) for file in islice(files, 1))
+@contextmanager
+def ahead(function: Callable[[T], U], items: Iterator[T], workers: int, depth: int) -> Iterator[Iterator[U]]:
+    """Results of ``function`` in order, computed by threads up to ``depth`` items ahead of the reader."""
+    pool = ThreadPoolExecutor(workers)
+
+    def results() -> Iterator[U]:
+        waiting = deque(pool.submit(function, item) for item in islice(items, depth))
+        while waiting:
+            yield waiting.popleft().result()
+            waiting.extend(pool.submit(function, item) for item in islice(items, 1))
+
+    try:
+        yield results()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 # ---------------------------------------------------------------------------- splits

@@ -113,7 +113,10 @@ class DlibPack:
             "pack": self.name,
             "licence": self.licence,
             "dlib": dlib.__version__,
-            "sha256": {name: hashlib.sha256(_weights(name).read_bytes()).hexdigest() for name in (DETECTOR, PREDICTOR, EMBEDDER)},
+            "sha256": {
+                name: hashlib.sha256(_weights(name).read_bytes()).hexdigest()
+                for name in (DETECTOR, PREDICTOR, EMBEDDER)
+            },
         }
 
 

@@ -159,7 +159,9 @@ def merge_results(movies: Movies, mode: str, folders: Sequence[Path]) -> tuple[d
 
 def _columns(path: Path, key: str, entry: Any) -> dict[str, np.ndarray | None]:
     """One result as the columns of ``retina_{mode}.pkl``."""
-    faces, landmarks = (entry.get(field) for field in ("faces", "landmarks")) if isinstance(entry, dict) else (None, None)
+    faces, landmarks = (
+        (entry.get(field) for field in ("faces", "landmarks")) if isinstance(entry, dict) else (None, None)
+    )
     if faces is None or len(faces) == 0:
         return {"faces": None, "landmarks": None, "scores": None}
     n = len(faces)
@@ -178,7 +180,9 @@ def _columns(path: Path, key: str, entry: Any) -> dict[str, np.ndarray | None]:
 # ---------------------------------------------------------------------------- alignment
 
 
-def align_movie(movie: Mapping[str, Sequence[Item]], reader: ImageReader, pack: FacePack, limits: bool = True) -> np.ndarray:
+def align_movie(
+    movie: Mapping[str, Sequence[Item]], reader: ImageReader, pack: FacePack, limits: bool = True
+) -> np.ndarray:
     """Select and align the face of every portrait and candidate of a movie.
 
     Args:
@@ -199,7 +203,9 @@ def align_movie(movie: Mapping[str, Sequence[Item]], reader: ImageReader, pack: 
     return chips
 
 
-def _selected(item: Item, size: Sequence[int], portrait: bool, limits: bool) -> tuple[np.ndarray | None, np.ndarray | None]:
+def _selected(
+    item: Item, size: Sequence[int], portrait: bool, limits: bool
+) -> tuple[np.ndarray | None, np.ndarray | None]:
     if item["faces"] is None:
         return None, None
     boxes, scores, size = item["faces"], item["scores"], (size[0], size[1])
@@ -276,5 +282,3 @@ def embed_split(
             parts = []
     results.finish()
     return results.content
-
-

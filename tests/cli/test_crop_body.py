@@ -14,7 +14,19 @@ from castsearch.images import read_image
 
 
 def crop(script, movie, *flags, code=0):
-    return script("crop_body.py", "--origin", movie / "origin", "--body", movie / "body", "--mode", "val", "--data", movie, *flags, code=code)
+    return script(
+        "crop_body.py",
+        "--origin",
+        movie / "origin",
+        "--body",
+        movie / "body",
+        "--mode",
+        "val",
+        "--data",
+        movie,
+        *flags,
+        code=code,
+    )
 
 
 def change(movie, edit):
@@ -27,7 +39,11 @@ def test_crops_are_the_boxes_and_portraits_are_copies(script, movie):
     crop(script, movie)
     body = stagefiles.read_body(movie / "body_val.pkl")["tt1"]
     assert [item["id"] for item in body["candidates"]] == ["tt1_0", "tt1_1", "tt1_2"]
-    assert body["candidates"][0] == {"id": "tt1_0", "file": "tt1/candidates/shot0001img0_10_20_50_60.jpg", "label": "nm1"}
+    assert body["candidates"][0] == {
+        "id": "tt1_0",
+        "file": "tt1/candidates/shot0001img0_10_20_50_60.jpg",
+        "label": "nm1",
+    }
     sizes = [read_image(movie / "body/val" / item["file"]).shape for item in body["candidates"]]
     assert sizes == [(60, 50, 3), (30, 60, 3), (120, 160, 3)]
     portrait = "val/tt1/cast/nm1.jpg"
@@ -36,7 +52,19 @@ def test_crops_are_the_boxes_and_portraits_are_copies(script, movie):
 
 def test_golden_split(script, testdata, tmp_path):
     folder = testdata / "data/jurassic"
-    script("crop_body.py", "--origin", folder / "origin", "--body", tmp_path, "--annotations", folder / "data", "--data", tmp_path, "--mode", "val")
+    script(
+        "crop_body.py",
+        "--origin",
+        folder / "origin",
+        "--body",
+        tmp_path,
+        "--annotations",
+        folder / "data",
+        "--data",
+        tmp_path,
+        "--mode",
+        "val",
+    )
     assert stagefiles.read(tmp_path / "body_val.pkl") == stagefiles.read(testdata / "golden/jurassic/body_val.pkl")
 
 
@@ -62,8 +90,16 @@ BAD = {
         "movie tt1, candidate tt1_2: .*shot0002img0.jpg: no such picture",
         ["tt1_0", "tt1_1"],
     ),
-    "truncated frame": (truncate, r"movie tt1, candidate tt1_0: .*shot0001img0.jpg: cannot be read .*\(1 more are bad", ["tt1_2"]),
-    "portrait missing": (lambda movie: (movie / "origin/val/tt1/cast/nm1.jpg").unlink(), "movie tt1, cast tt1_nm1: .*no such picture", None),
+    "truncated frame": (
+        truncate,
+        r"movie tt1, candidate tt1_0: .*shot0001img0.jpg: cannot be read .*\(1 more are bad",
+        ["tt1_2"],
+    ),
+    "portrait missing": (
+        lambda movie: (movie / "origin/val/tt1/cast/nm1.jpg").unlink(),
+        "movie tt1, cast tt1_nm1: .*no such picture",
+        None,
+    ),
     "box outside": (
         lambda movie: change(movie, lambda entry: entry["candidates"][1].update(bbox=[500, 0, 9, 9])),
         "candidate tt1_1: .*outside the frame of 160 x 120; mend its bbox",
@@ -101,5 +137,7 @@ def test_bad_annotations_are_one_line(script, movie):
 def test_two_frames_may_not_meet_in_one_crop(script, movie):
     other = movie / "origin/val/tt1/candidates/shot0001img0.png"
     Image.fromarray(np.zeros((120, 160, 3), np.uint8)).save(other)
-    change(movie, lambda entry: entry["candidates"][1].update(img="tt1/candidates/shot0001img0.png", bbox=[10, 20, 50, 60]))
+    change(
+        movie, lambda entry: entry["candidates"][1].update(img="tt1/candidates/shot0001img0.png", bbox=[10, 20, 50, 60])
+    )
     assert "would overwrite" in crop(script, movie, code=2).stderr

@@ -37,12 +37,34 @@ class Stages:
         self.script, self.folder = script, folder
 
     def datalist(self, **kw):
-        return self.run("datalist", "--root", self.folder / "body", "--mode", "val", "--data", self.folder, "--out", self.folder / "lists", **kw)
+        return self.run(
+            "datalist",
+            "--root",
+            self.folder / "body",
+            "--mode",
+            "val",
+            "--data",
+            self.folder,
+            "--out",
+            self.folder / "lists",
+            **kw,
+        )
 
     def deploy(self, name, *flags, **kw):
         target = self.folder / "results" / f"{name}.pkl"
         source = self.folder / "lists" / f"{name}.txt"
-        return self.run("deploy", "--txt_file", source, "--pkl_file", target, "--image_root", self.folder / "body", *DLIB, *flags, **kw)
+        return self.run(
+            "deploy",
+            "--txt_file",
+            source,
+            "--pkl_file",
+            target,
+            "--image_root",
+            self.folder / "body",
+            *DLIB,
+            *flags,
+            **kw,
+        )
 
     def merge(self, **kw):
         return self.run("merge", "--mode", "val", "--data", self.folder, "--results", self.folder / "results", **kw)
@@ -52,7 +74,9 @@ class Stages:
         return self.run("face_det", "--image_root", self.folder / "body", "--mode", "val", *DLIB, *where, *flags, **kw)
 
     def face_feat(self, *flags, **kw):
-        return self.run("face_feat", "--mode", "val", *DLIB, "--data", self.folder, "--images", self.folder, *flags, **kw)
+        return self.run(
+            "face_feat", "--mode", "val", *DLIB, "--data", self.folder, "--images", self.folder, *flags, **kw
+        )
 
     def run(self, name, *args, code=0):
         done = self.script(f"RetinaFace/{name}.py", *args, code=code)
@@ -139,7 +163,9 @@ def test_what_is_missing_is_named(stages, split):
     assert "val_img: no such folder" in stages.face_feat(code=2).stderr
     stages.datalist()
     stages.deploy("val_cast")
-    assert "no detection of val/tt1/candidates/shot0001img0_0_0_9_9.jpg in 1 result files" in stages.merge(code=2).stderr
+    assert (
+        "no detection of val/tt1/candidates/shot0001img0_0_0_9_9.jpg in 1 result files" in stages.merge(code=2).stderr
+    )
 
 
 def test_files_of_another_split_are_refused(stages, split):

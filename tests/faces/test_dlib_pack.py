@@ -20,7 +20,9 @@ def unit(vectors):
 
 def chips_of(pack, image):
     faces = pack.detect(image)
-    return faces, np.stack([pack.align(image, box, points) for box, points in zip(faces.boxes, faces.landmarks, strict=True)])
+    return faces, np.stack(
+        [pack.align(image, box, points) for box, points in zip(faces.boxes, faces.landmarks, strict=True)]
+    )
 
 
 def test_the_same_face_is_near_and_others_are_far(pack):

@@ -1,0 +1,11 @@
+# Sourced by the scripts that run several stages; `root` is the project's root.
+#
+# step SCRIPT ARGS...   shows a stage's command in the form of the README, then runs it
+python=${PYTHON:-$([ -x "$root/.venv/bin/python" ] && echo "$root/.venv/bin/python" || echo python3)}
+step() {
+    local script=$1
+    shift
+    echo
+    echo "\$ python3 $script $*"
+    "$python" "$root/$script" "$@"
+}

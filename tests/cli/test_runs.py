@@ -1,0 +1,63 @@
+"""Whole runs: one split of real film stills, and the quickstart."""
+
+from __future__ import annotations
+
+import pytest
+
+from castsearch.annotations import read_annotations, read_labels, read_ranking
+from castsearch.metrics import evaluate
+
+
+@pytest.mark.slow
+def test_one_split_of_real_film_stills(script, testdata, tmp_path):
+    folder = testdata / "data/jurassic"
+    flags = ("--mode", "val", "--model", "dlib", "--cnn", "mobilenet_v2", "--out", "out")
+    where = ("--origin", folder / "origin", "--annotations", folder / "data")
+    done = script("scripts/run_split.sh", *where, *flags, cwd=tmp_path)
+    found = evaluate(read_labels(folder / "data/val_label.json"), read_ranking(tmp_path / "out/val_result.txt"))
+    assert str(found) in done.stdout
+    assert found.mean_ap >= 0.93
+    assert found.rank[1] >= 0.83
+    assert (tmp_path / "out/demo.jpg").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.slow
+def test_the_quickstart_runs_every_stage(script, tmp_path):
+    done = script("scripts/quickstart.sh", tmp_path / "demo")
+    shown = [line.split()[2] for line in done.stdout.splitlines() if line.startswith("$ python3 ")]
+    assert shown == [
+        "scripts/make_demo_data.py",
+        "crop_body.py",
+        "reid/triplet.py",
+        "crop_body.py",
+        "RetinaFace/datalist.py",
+        "RetinaFace/deploy.py",
+        "RetinaFace/deploy.py",
+        "RetinaFace/merge.py",
+        "RetinaFace/face_det.py",
+        "RetinaFace/face_feat.py",
+        "reid/triplet.py",
+        "fusion.py",
+        "demo.py",
+    ]
+    movies = read_annotations(tmp_path / "demo/val.json")
+    ranking = read_ranking(tmp_path / "demo/val_result.txt")
+    for movie in movies.values():
+        for cast in movie.cast:
+            assert sorted(ranking[cast.id]) == sorted(candidate.id for candidate in movie.candidates)
+    found = evaluate(read_labels(tmp_path / "demo/val_label.json"), ranking)
+    assert str(found) in done.stdout
+    assert found.mean_ap > 0.8
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ((), "--origin is missing"),
+        (("--origin",), "--origin needs a value"),
+        (("--orign", "x"), "unknown option --orign"),
+    ],
+)
+def test_run_split_refuses(script, flags, message):
+    assert message in script("scripts/run_split.sh", *flags, code=2).stderr
