@@ -87,32 +87,39 @@ class Network:
 
     Attributes:
         task: what it does.
-        files: its files, symbol before parameters.
+        graph: an ONNX file, or an MXNet checkpoint's graph.
+        params: an MXNet checkpoint's parameters.
     """
 
     task: Literal["detector", "embedder"]
-    files: tuple[Path, ...]
+    graph: Path
+    params: Path | None = None
+
+    @property
+    def files(self) -> list[Path]:
+        """All of its files."""
+        return [self.graph] if self.params is None else [self.graph, self.params]
 
     def detector(self, gpu: int | None, search: Search) -> Detector:
         """Load the detector."""
-        if len(self.files) == 1:
+        if self.params is None:
             from castsearch.faces.insightface_networks import InsightFaceDetector
 
-            return InsightFaceDetector(self.files[0], gpu, search.scales, search.flip)
+            return InsightFaceDetector(self.graph, gpu, search.scales, search.flip)
         from castsearch.faces.retinaface import SCALES, DetectionSettings, RetinaFace
 
         settings = DetectionSettings(scales=search.scales or SCALES, flip=search.flip)
-        return RetinaFace(open_checkpoint(*self.files, gpu), settings)
+        return RetinaFace(open_checkpoint(self.graph, self.params, gpu), settings)
 
     def embedder(self, gpu: int | None) -> Embedder:
         """Load the embedder."""
-        if len(self.files) == 1:
+        if self.params is None:
             from castsearch.faces.insightface_networks import InsightFaceEmbedder
 
-            return InsightFaceEmbedder(self.files[0], gpu)
+            return InsightFaceEmbedder(self.graph, gpu)
         from castsearch.faces.arcface import ArcFace
 
-        return ArcFace(open_checkpoint(*self.files, gpu))
+        return ArcFace(open_checkpoint(self.graph, self.params, gpu))
 
 
 class FolderPack:
@@ -157,10 +164,14 @@ class FolderPack:
 
     def metadata(self) -> Mapping[str, Any]:
         """Name, licence, weights and how pictures are searched."""
-        return {"pack": self.name, "licence": self.licence, "sha256": dict(self._digests), **self._settings()}
-
-    def _settings(self) -> dict[str, Any]:
-        return {"scales": list(self._search.scales or ()) or "default", "flip": self._search.flip}
+        scales = "default" if self._search.scales is None else list(self._search.scales)
+        return {
+            "pack": self.name,
+            "licence": self.licence,
+            "sha256": dict(self._digests),
+            "scales": scales,
+            "flip": self._search.flip,
+        }
 
     @cached_property
     def _digests(self) -> dict[str, str]:
@@ -185,8 +196,8 @@ def open_original(gpu: int | None, scales: Sequence[int] | None = None, flip: bo
             f"{paths[missing[0]]}: weights of the pack {ORIGINAL} are missing; take them from "
             f"{ORIGINAL_FILES[missing[0]]} (see {ORIGINAL_FOLDER / 'README.md'}), or choose another pack by --model"
         )
-    files = list(paths.values())
-    networks = [Network("detector", tuple(files[:2])), Network("embedder", tuple(files[2:]))]
+    detector, embedder = list(paths.values())[:2], list(paths.values())[2:]
+    networks = [Network("detector", *detector), Network("embedder", *embedder)]
     return FolderPack(ORIGINAL, NON_COMMERCIAL, networks, ORIGINAL_FOLDER, gpu, _search(scales, flip))
 
 
@@ -200,7 +211,8 @@ def open_insightface(name: str, gpu: int | None, scales: Sequence[int] | None = 
     folder = INSIGHTFACE_FOLDER.expanduser() / name
     if not folder.is_dir():
         raise PackError(
-            f"{folder}: the pack {name} is not there; get it by scripts/download_models.py {name}, or name its folder by --model"
+            f"{folder}: the pack {name} is not there; get it by scripts/download_models.py {name}, "
+            "or name its folder by --model"
         )
     networks = find_networks(folder)
     return FolderPack(name, NON_COMMERCIAL, networks, folder, gpu, _search(scales, flip))
@@ -244,7 +256,7 @@ def find_networks(folder: Path) -> list[Network]:
     files = sorted(path for pattern in ("*", "*/*") for path in folder.glob(pattern) if path.is_file())
     networks = [network for path in files for network in _inspect(path)]
     for task in ("detector", "embedder"):
-        found = [str(network.files[0].relative_to(folder)) for network in networks if network.task == task]
+        found = [str(network.graph.relative_to(folder)) for network in networks if network.task == task]
         if len(found) != 1:
             raise PackError(
                 f"{folder}: expected one {task}, found {', '.join(found) or 'none'}; "
@@ -268,12 +280,11 @@ def _inspect_checkpoint(symbol: Path) -> Network:
     epochs = sorted(p for p in symbol.parent.iterdir() if re.fullmatch(re.escape(prefix) + r"-\d{4}\.params", p.name))
     if not epochs:
         raise PackError(f"{symbol}: its parameters {prefix}-0000.params are missing; put them beside it")
-    files = symbol, epochs[-1]
     outputs = [graph.nodes[source].name for source, _ in graph.heads]
     if set(outputs) == set(OUTPUTS):
-        return Network("detector", files)
+        return Network("detector", symbol, epochs[-1])
     if len(outputs) == 1:
-        return Network("embedder", files)
+        return Network("embedder", symbol, epochs[-1])
     raise PackError(
         f"{symbol}: neither an embedder (one output) nor a RetinaFace with landmarks ({len(OUTPUTS)} outputs), "
         f"it has {len(outputs)}: {', '.join(outputs)[:120]}"
@@ -285,7 +296,7 @@ def _inspect_onnx(path: Path) -> list[Network]:
     inputs, outputs = onnx_signature(path)
     # SCRFD: score, box and landmarks at three strides, or at five.
     if len(outputs) in (9, 15):
-        return [Network("detector", (path,))]
+        return [Network("detector", path)]
     if len(outputs) == 1 and len(inputs) == 1 and list(inputs[0][2:]) == [ARCFACE_SIZE, ARCFACE_SIZE]:
-        return [Network("embedder", (path,))]
+        return [Network("embedder", path)]
     return []
