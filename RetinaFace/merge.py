@@ -30,9 +30,8 @@ def main() -> None:
     target = args.data / stagefiles.retina_name(args.mode)
     stagefiles.write(target, content, pack)
     items = [item for movie in content.values() for group in movie.values() for item in group]
-    print(
-        f"{len(content)} movies, {len(items)} pictures, {sum(i['faces'] is not None for i in items)} with a face -> {target}"
-    )
+    n_faces = sum(item["faces"] is not None for item in items)
+    print(f"{len(content)} movies, {len(items)} pictures, {n_faces} with a face -> {target}")
 
 
 if __name__ == "__main__":

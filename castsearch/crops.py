@@ -68,7 +68,8 @@ def _check_files(movies: Iterable[Movie]) -> None:
     """A crop's name leaves out its frame's extension: two frames must not meet in one name."""
     source: dict[str, str] = {}
     for movie in movies:
-        for item in (*movie.cast, *movie.candidates):
+        items: list[Cast | Candidate] = [*movie.cast, *movie.candidates]
+        for item in items:
             if source.setdefault(item.file, item.img) != item.img:
                 raise AnnotationError(
                     f"movie {movie.name}: {item.id}: its crop {item.file} would overwrite that of "

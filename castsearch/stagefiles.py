@@ -58,6 +58,10 @@ def reid_name(network: str, cnn: str, mode: str) -> str:
 
 # ---------------------------------------------------------------------------- writing
 
+# The process's umask can only be read by setting it, which threads that write must not do at once.
+_UMASK = os.umask(0)
+os.umask(_UMASK)
+
 
 @contextmanager
 def atomic_write(path: str | os.PathLike[str], sync: bool = True) -> Iterator[BinaryIO]:
@@ -81,10 +85,8 @@ def atomic_write(path: str | os.PathLike[str], sync: bool = True) -> Iterator[Bi
                 file.flush()
                 os.fsync(file.fileno())
         # mkstemp gives 0600; others on a shared disk must be able to read the result.
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, path)
+        Path(temporary).chmod(0o666 & ~_UMASK)
+        Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
@@ -99,7 +101,8 @@ class _PortablePickler(pickle.Pickler):
 
     def reducer_override(self, obj: Any) -> Any:
         if type(obj) is np.ndarray:
-            _, (_, shape, kind), state = obj.__reduce__()  # type: ignore[misc]
+            reduced: Any = obj.__reduce__()
+            _, (_, shape, kind), state = reduced
             return np.ndarray, (shape, kind), state
         if isinstance(obj, np.generic):
             value = obj.item()

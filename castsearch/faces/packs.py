@@ -130,5 +130,6 @@ def check_same_pack(recorded: Mapping[str, Any], pack: FacePack, source: object)
     """
     if "sha256" in recorded and recorded["sha256"] != pack.metadata()["sha256"]:
         raise PackError(
-            f"{source}: made with the face pack {recorded.get('pack')}, not {pack.name}; give the same --model, or run its step again"
+            f"{source}: made with the face pack {recorded.get('pack')}, not {pack.name}; "
+            "give the same --model, or run its step again"
         )

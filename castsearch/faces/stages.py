@@ -125,40 +125,44 @@ def merge_results(movies: Movies, mode: str, folders: Sequence[Path]) -> tuple[d
     Raises:
         StageFileError: a picture has no result, or the newest results come from different packs.
     """
-    files = sorted((f for folder in folders for f in folder.glob(f"{mode}_*.pkl")), key=lambda f: f.stat().st_mtime)
-    where = " or ".join(str(folder) for folder in folders)
-    found: dict[str, tuple[Path, dict[str, Any]]] = {}
-    for path in files:
-        for key, entry in stagefiles.read(path).items():
-            found[key] = (path, entry)
+    paths = sorted((path for folder in folders for path in folder.glob(f"{mode}_*.pkl")), key=_mtime)
+    results = {key: (path, entry) for path in paths for key, entry in stagefiles.read(path).items()}
+    used: set[Path] = set()
 
-    packs: dict[Path, dict[str, Any]] = {}
-    content: dict[str, Any] = {}
-    for movie, groups in movies.items():
-        content[movie] = {group: [] for group in groups}
-        for group, items in groups.items():
-            for item in items:
-                key = f"{mode}/{item['file']}"
-                if key not in found:
-                    raise StageFileError(
-                        f"{where}: movie {movie}: no detection of {key} in {len(files)} result files {mode}_*.pkl; "
-                        "run datalist.py and deploy.py for every list"
-                    )
-                path, entry = found[key]
-                packs[path] = {}
-                content[movie][group].append(item | _columns(path, key, entry))
-    for path in packs:
-        packs[path] = stagefiles.read_metadata(path)
-        packs[path].pop("bad", None)
-    if len({repr(sorted(pack.items())) for pack in packs.values()}) > 1:
+    def merged(movie: str, item: Item) -> Item:
+        key = f"{mode}/{item['file']}"
+        if key not in results:
+            raise StageFileError(
+                f"{' or '.join(map(str, folders))}: movie {movie}: no detection of {key} in {len(paths)} files "
+                f"{mode}_*.pkl; run datalist.py, and deploy.py for every list"
+            )
+        path, entry = results[key]
+        used.add(path)
+        return item | _columns(path, key, entry)
+
+    content = {
+        movie: {group: [merged(movie, item) for item in items] for group, items in groups.items()}
+        for movie, groups in movies.items()
+    }
+    return content, _common_metadata(sorted(used))
+
+
+def _common_metadata(paths: Sequence[Path]) -> dict[str, Any]:
+    packs = [stagefiles.read_metadata(path) for path in paths]
+    for pack in packs:
+        pack.pop("bad", None)
+    other = next((path for path, pack in zip(paths, packs, strict=True) if pack != packs[0]), None)
+    if other:
         raise StageFileError(
-            f"{', '.join(map(str, packs))}: made by different face packs or settings; run deploy.py again for the old ones"
+            f"{other}: made with another face pack or other settings than {paths[0]}; run deploy.py again for one"
         )
-    return content, next(iter(packs.values()), {})
+    return packs[0] if packs else {}
 
 
 def _columns(path: Path, key: str, entry: Any) -> dict[str, np.ndarray | None]:
     """One result as the columns of ``retina_{mode}.pkl``."""
+    faces: Any
+    landmarks: Any
     faces, landmarks = (
         (entry.get(field) for field in ("faces", "landmarks")) if isinstance(entry, dict) else (None, None)
     )
@@ -241,7 +245,7 @@ class Chips:
         Raises:
             StageFileError: they are missing or of another shape.
         """
-        chips = (stagefiles.read(self.file(movie)) if self._whole is None else self._whole).get(movie)
+        chips: Any = (stagefiles.read(self.file(movie)) if self._whole is None else self._whole).get(movie)
         expected = (rows, 3, size, size)
         if np.shape(chips) != expected or chips.dtype != np.uint8:
             raise StageFileError(

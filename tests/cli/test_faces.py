@@ -164,7 +164,7 @@ def test_what_is_missing_is_named(stages, split):
     stages.datalist()
     stages.deploy("val_cast")
     assert (
-        "no detection of val/tt1/candidates/shot0001img0_0_0_9_9.jpg in 1 result files" in stages.merge(code=2).stderr
+        "no detection of val/tt1/candidates/shot0001img0_0_0_9_9.jpg in 1 files" in stages.merge(code=2).stderr
     )
 
 
