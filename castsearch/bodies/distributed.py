@@ -1,0 +1,137 @@
+"""Training in several processes that ``torchrun`` started: the numbers of one process with the whole batch.
+
+Every collective here sums over the processes, forwards and backwards, so that the gradient on each
+process is that of the sum of all their losses; DistributedDataParallel then takes the mean.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+
+def rank() -> int:
+    """Number of this process, from 0."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def world() -> int:
+    """Number of processes."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def local_rank() -> int | None:
+    """Number of this process on its machine; None outside ``torchrun``."""
+    return int(os.environ["LOCAL_RANK"]) if "LOCAL_RANK" in os.environ else None
+
+
+@contextmanager
+def process_group(device: torch.device) -> Iterator[None]:
+    """Join the processes of ``torchrun``, by NCCL on GPUs and gloo on CPUs; nothing to join outside it."""
+    if local_rank() is None:
+        yield
+        return
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+def any_of(flag: bool, device: torch.device) -> bool:
+    """Whether ``flag`` is set in any process; all must ask."""
+    if world() == 1:
+        return flag
+    found = torch.tensor(int(flag), device=device)
+    dist.all_reduce(found, dist.ReduceOp.MAX)
+    return bool(found)
+
+
+def joined(items: list[Any]) -> list[Any]:
+    """The items of all processes, in their order; all must ask."""
+    if world() == 1:
+        return items
+    lists: list[Any] = [None] * world()
+    dist.all_gather_object(lists, items)
+    return [item for part in lists for item in part]
+
+
+class _Sum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        total = x.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        total = grad.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total)
+        return total
+
+
+class _Gather(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.rows = slice(rank() * len(x), (rank() + 1) * len(x))
+        parts = [torch.empty_like(x, memory_format=torch.contiguous_format) for _ in range(world())]
+        dist.all_gather(parts, x.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        total = grad.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total)
+        return total[ctx.rows]
+
+
+def gather(x: Tensor) -> Tensor:
+    """The rows of all processes, (n, ...) each, with their gradient."""
+    return _Gather.apply(x) if world() > 1 else x
+
+
+class SyncedBatchNorm(nn.modules.batchnorm._BatchNorm):
+    """BatchNorm over the batch of all processes, on any device; torch's own runs on GPUs only."""
+
+    def _check_input_dim(self, x: Tensor) -> None:
+        pass
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return super().forward(x)
+        over = [d for d in range(x.dim()) if d != 1]
+        shape = [1, -1] + [1] * (x.dim() - 2)
+        wide = x.float()
+        n = x.numel() // x.shape[1] * world()
+        mean = _Sum.apply(wide.sum(over)) / n
+        centred = wide - mean.view(shape)
+        var = _Sum.apply(centred.square().sum(over)) / n
+        self._track(mean.detach(), var.detach() * n / (n - 1))
+        scale = self.weight / (var + self.eps).sqrt()
+        return (centred * scale.view(shape) + self.bias.view(shape)).to(x.dtype)
+
+    def _track(self, mean: Tensor, var: Tensor) -> None:
+        assert self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None
+        self.running_mean.lerp_(mean, self.momentum or 0.0)
+        self.running_var.lerp_(var, self.momentum or 0.0)
+        self.num_batches_tracked.add_(1)
+
+
+def synchronised(model: nn.Module, device: torch.device) -> nn.Module:
+    """``model`` with every BatchNorm over the batch of all processes; names of parameters stay."""
+    if device.type == "cuda":
+        return nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    for name, child in model.named_children():
+        if isinstance(child, nn.modules.batchnorm._BatchNorm):
+            synced = SyncedBatchNorm(child.num_features, child.eps, child.momentum)
+            synced.load_state_dict(child.state_dict())
+            setattr(model, name, synced)
+        else:
+            synchronised(child, device)
+    return model
