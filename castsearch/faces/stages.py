@@ -11,6 +11,7 @@ import numpy as np
 
 from castsearch import stagefiles
 from castsearch.faces.packs import FacePack, Faces
+from castsearch.faces.portraits import detect_portrait
 from castsearch.faces.selection import select_candidate, select_portrait
 from castsearch.images import ImageReader
 from castsearch.progress import Progress, silent
@@ -92,7 +93,7 @@ def detect_files(
     pictures = reader.read_ahead(progress(results.todo, total=len(results.todo), unit="picture"))
     while chunk := list(islice(pictures, TOGETHER)):
         readable = [image for file, image in chunk if file not in reader.bad]
-        found = iter(pack.detect_many(readable))
+        found = iter([detect_portrait(pack, image) for image in readable] if portraits else pack.detect_many(readable))
         for file, _ in chunk:
             results.add(file, _entry(file, Faces.none() if file in reader.bad else next(found)))
     results.finish(reader.bad)
