@@ -264,9 +264,10 @@ def _batch_norm(graph: _Graph, node: Node) -> _Value:
     gamma, beta = graph.param(1, channels), graph.param(2, channels)
     mean, variance = graph.param(3, channels, "_moving_mean"), graph.param(4, channels, "_moving_var")
     # Folding in double precision keeps the result within float32's own error.
-    deviation = np.sqrt(variance.astype(np.float64) + node.number("eps", 1e-3))
-    scale = (1 if node.flag("fix_gamma", True) else gamma) / deviation
-    shift = beta - mean * scale
+    with np.errstate(all="ignore"):  # what comes of it is checked below
+        deviation = np.sqrt(variance.astype(np.float64) + node.number("eps", 1e-3))
+        scale = (1 if node.flag("fix_gamma", True) else gamma) / deviation
+        shift = beta - mean * scale
     if not (np.isfinite(scale).all() and np.isfinite(shift).all()):
         raise CheckpointError("a moving variance is not positive, or a parameter is not a number")
     if data.name in graph.folds and graph.uses[node.inputs[0][0]] == 1:
@@ -369,12 +370,9 @@ def _softmax_activation(graph: _Graph, node: Node) -> _Value:
     data = graph.data()
     if len(data.shape) < 2:
         raise CheckpointError(f"the input is {data.shape}")
-    if _only(node, "mode", "instance", "channel") == "channel" or len(data.shape) == 2:
-        return graph.add("Softmax", [data.name], data.shape, axis=1)
-    shape = graph.add("Shape", [data.name], (len(data.shape),), "_shape")
-    flat = graph.add("Flatten", [data.name], (data.shape[0], math.prod(data.shape[1:])), "_flat", axis=1)
-    soft = graph.add("Softmax", [flat.name], flat.shape, "_soft", axis=1)
-    return graph.add("Reshape", [soft.name, shape.name], data.shape)
+    # "instance" is along the last axis, whatever MXNet's documentation says.
+    axis = 1 if _only(node, "mode", "instance", "channel") == "channel" else -1
+    return graph.add("Softmax", [data.name], data.shape, axis=axis)
 
 
 def _up_sampling(graph: _Graph, node: Node) -> _Value:
