@@ -61,7 +61,7 @@ def _add_training(add: Callable[..., object]) -> None:
     add("--gamma", type=float, default=0.1, help="factor by which it falls")
     add("--label_smoothing", type=float, default=0.0, metavar="X", help="of the cross entropy")
     add("--color_jitter", type=float, default=0.0, metavar="X", help="change of brightness, contrast and saturation")
-    add("--amp", action=argparse.BooleanOptionalAction, help="mixed precision; by default on GPUs only")
+    add("--precision", choices=training.PRECISIONS, help="by default mixed on GPUs and float32 on CPUs")
     add("--seed", type=int, default=0, help="of everything random")
     add("--save_every", type=int, default=5, metavar="N", help="epochs between checkpoints")
     add("--val_every", type=int, default=0, metavar="N", help="epochs between evaluations on --mode, 0 for none")
@@ -87,7 +87,7 @@ def _margin(text: str) -> float | None:
 def run(network: str, description: str | None) -> None:
     """The ``main`` of the script for ``network``."""
     args = parse(network, description)
-    device = extraction.device(distributed.local_rank() if args.gpu is None else args.gpu)
+    device = extraction.device(args.gpu)
     if args.eval:
         evaluate(args, device)
     else:
@@ -133,11 +133,11 @@ def train(args: argparse.Namespace, device: extraction.Device) -> None:
     """Train on the train split."""
     modes = ("train", "val") if args.use_val else ("train",)
     people = data.identities({m: stagefiles.read_body(args.data / stagefiles.body_name(m)) for m in modes})
-    names = training.Settings.__dataclass_fields__.keys() - {"mining", "amp"}
+    names = training.Settings.__dataclass_fields__.keys() - {"mining", "precision"}
     settings = training.Settings(
         **{name: getattr(args, name) for name in names},
         mining=args.type,
-        amp=device.type == "cuda" if args.amp is None else args.amp,
+        precision=args.precision or ("mixed" if device.type == "cuda" else "float32"),
     )
     model = training.new_network(settings, len(people))
     if not (args.resume and (args.save_dir / checkpoints.LAST).exists()):

@@ -170,10 +170,10 @@ def without_classifier(cnn: str, state: Mapping[str, Tensor]) -> dict[str, Tenso
     return {_OLD_DENSENET.sub(r"\1", key): value for key, value in state.items() if not key.startswith(classifier)}
 
 
-def normalise(pictures: Tensor) -> Tensor:
-    """(n, h, w, 3) uint8 RGB to (n, 3, h, w) float32 of ImageNet's mean and deviation.
+def normalise(pictures: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """(n, h, w, 3) uint8 RGB to (n, 3, h, w) ``dtype`` of ImageNet's mean and deviation.
 
     The result lies in memory channels last, as the pictures do.
     """
-    mean, std = (pictures.new_tensor(v, dtype=torch.float32).view(1, 3, 1, 1) for v in (MEAN, STD))
-    return (pictures.permute(0, 3, 1, 2).to(torch.float32) / 255 - mean) / std
+    mean, std = (pictures.new_tensor(v, dtype=dtype).view(1, 3, 1, 1) for v in (MEAN, STD))
+    return (pictures.permute(0, 3, 1, 2).to(dtype) / 255 - mean) / std

@@ -15,6 +15,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from castsearch.bodies import losses
+
 
 def rank() -> int:
     """Number of this process, from 0."""
@@ -107,7 +109,7 @@ class SyncedBatchNorm(nn.modules.batchnorm._BatchNorm):
             return super().forward(x)
         over = [d for d in range(x.dim()) if d != 1]
         shape = [1, -1] + [1] * (x.dim() - 2)
-        wide = x.float()
+        wide = losses.wide(x)
         n = x.numel() // x.shape[1] * world()
         mean = _Sum.apply(wide.sum(over)) / n
         centred = wide - mean.view(shape)

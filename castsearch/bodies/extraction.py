@@ -20,6 +20,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from castsearch.bodies import distributed
 from castsearch.bodies.backbones import normalise
 from castsearch.bodies.networks import Network
 from castsearch.errors import CastSearchError
@@ -44,7 +45,8 @@ def device(gpu: int | None) -> Device:
     """The device to compute on.
 
     Args:
-        gpu: number of a GPU, -1 for the CPU, None for a GPU if there is one.
+        gpu: number of a GPU, -1 for the CPU, None for a GPU if there is one (under ``torchrun``
+            each process takes its own).
 
     Raises:
         DeviceError: there is no such GPU.
@@ -54,7 +56,7 @@ def device(gpu: int | None) -> Device:
         raise DeviceError(f"GPU {gpu} was asked for, but there are {count}; give --gpu -1 for the CPU")
     if gpu == -1 or count == 0:
         return Device("cpu")
-    return Device("cuda", gpu or 0)
+    return Device("cuda", (distributed.local_rank() or 0) if gpu is None else gpu)
 
 
 def resize(picture: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -73,7 +75,7 @@ class _Mirrored(nn.Module):
         self.model = model
 
     def forward(self, pictures: Tensor) -> Tensor:
-        x = normalise(pictures)
+        x = normalise(pictures, next(self.model.parameters()).dtype)
         return (self.model(x) + self.model(x.flip(3))) / 2
 
 

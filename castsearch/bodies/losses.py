@@ -28,9 +28,14 @@ class Triplets:
     precision: Tensor
 
 
+def wide(x: Tensor) -> Tensor:
+    """``x`` in float32 at least: what comes out of mixed precision is too coarse to subtract."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
 def pairwise_dist(embeddings: Tensor, metric: str) -> Tensor:
     """(n, n) distances of (n, d) embeddings; cosine distance is 1 - cosine."""
-    embeddings = embeddings.float()
+    embeddings = wide(embeddings)
     if metric == "cosine":
         embeddings = F.normalize(embeddings)
         return 1 - embeddings @ embeddings.T
@@ -83,4 +88,4 @@ def _mined(dist: Tensor, among: Tensor, mining: str) -> Tensor:
 
 def class_loss(logits: Sequence[Tensor], labels: Tensor, smoothing: float) -> Tensor:
     """Cross entropy, summed over the parts of the network; ``smoothing`` goes to the wrong labels."""
-    return torch.stack([F.cross_entropy(part.float(), labels, label_smoothing=smoothing) for part in logits]).sum()
+    return torch.stack([F.cross_entropy(wide(part), labels, label_smoothing=smoothing) for part in logits]).sum()

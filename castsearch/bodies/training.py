@@ -26,6 +26,8 @@ from castsearch.bodies.scoring import Retrieval
 from castsearch.images import ImageReader
 from castsearch.stagefiles import Item, atomic_write
 
+PRECISIONS = ("float32", "mixed", "float64")
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -43,7 +45,7 @@ class Settings:
         lr_decay_epoch, gamma: the learning rate is multiplied by ``gamma`` every so many epochs.
         label_smoothing: of the cross entropy.
         color_jitter: see :class:`castsearch.bodies.data.Augmentation`.
-        amp: mixed precision.
+        precision: one of :data:`PRECISIONS`; float64 is for comparing runs, free of rounding.
         seed: of everything random.
     """
 
@@ -64,7 +66,7 @@ class Settings:
     gamma: float = 0.1
     label_smoothing: float = 0.0
     color_jitter: float = 0.0
-    amp: bool = False
+    precision: str = "float32"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -119,7 +121,7 @@ class Log:
         lines = path.read_text().splitlines(keepends=True) if step and path.exists() else []
         with atomic_write(path) as file:
             file.writelines(line.encode() for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step)
-        self._lines = path.open("a")
+        self._lines = path.open("a", buffering=1)
         self._board = SummaryWriter(str(folder), purge_step=step + 1)  # TensorBoard drops them itself
 
     def add(self, record: Step | Validation) -> None:
@@ -135,11 +137,6 @@ class Log:
         """Write what is still held back."""
         self._lines.close()
         self._board.close()
-
-    def flush(self) -> None:
-        """Make what was recorded outlive this process."""
-        self._lines.flush()
-        self._board.flush()
 
 
 def new_network(settings: Settings, num_classes: int) -> Network:
@@ -183,16 +180,15 @@ class Trainer:
         self.pictures = Pictures(list(people.values()), reader, augmentation, settings.seed)
         self.step, self.best = 0, -1.0
 
-        self.model: nn.Module = model.to(memory_format=torch.channels_last).to(device)
-        self.parallel: nn.Module = self.model
-        if distributed.world() > 1:
-            self.model = distributed.synchronised(self.model, device)
-            self.parallel = DistributedDataParallel(self.model)
+        self.dtype = torch.float64 if settings.precision == "float64" else torch.float32
+        whole = distributed.synchronised(model, device) if distributed.world() > 1 else model
+        self.model = whole.to(self.dtype).to(memory_format=torch.channels_last).to(device)
+        self.parallel = DistributedDataParallel(self.model) if distributed.world() > 1 else self.model
         self.optimizer = torch.optim.Adam(self.model.parameters(), settings.lr, weight_decay=settings.weight_decay)
         # bfloat16 has the range of float32; only float16 needs its gradients scaled.
         half = device.type == "cuda" and not torch.cuda.is_bf16_supported()
         self.half = torch.float16 if half else torch.bfloat16
-        self.scaler = torch.amp.GradScaler(device.type, enabled=settings.amp and half)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=settings.precision == "mixed" and half)
 
     # ------------------------------------------------------------------ checkpoints
 
@@ -278,8 +274,6 @@ class Trainer:
                     record(self._validate(validate, epoch))
                 stop = distributed.any_of(stopped(), self.device)
                 if stop or last or (rest == 0 and epoch % save_every == 0):
-                    if log:
-                        log.flush()
                     self.save(LAST)
                 if stop:
                     break
@@ -313,8 +307,8 @@ class Trainer:
             group["lr"] = lr
         self.parallel.train()
         people = torch.tensor(labels, device=self.device)
-        with torch.autocast(self.device.type, self.half, enabled=settings.amp):
-            embeddings, logits = self.parallel(normalise(torch.from_numpy(pictures).to(self.device)))
+        with torch.autocast(self.device.type, self.half, enabled=settings.precision == "mixed"):
+            embeddings, logits = self.parallel(normalise(torch.from_numpy(pictures).to(self.device), self.dtype))
         everyone = distributed.gather(people)
         mined = [
             losses.triplet_loss(distributed.gather(part), everyone, settings.mining, settings.margin, settings.metric)
