@@ -78,13 +78,19 @@ class InsightFaceEmbedder:
 
     def __init__(self, path: Path, gpu: int | None) -> None:
         self._model = _load(path, gpu, "recognition")
-        fixed = self._model.input_shape[0]
-        self._batch = fixed if isinstance(fixed, int) and fixed > 0 else BATCH
+        size = self._model.input_shape[0]
+        self._fixed = isinstance(size, int) and size > 0
+        self._batch = size if self._fixed else BATCH
 
     def embed(self, chips: np.ndarray) -> np.ndarray:
         """Embed (n, 3, 112, 112) uint8 RGB into (n, d) float32."""
         pictures = [np.ascontiguousarray(chip.transpose(1, 2, 0)[:, :, ::-1]) for chip in chips]
-        parts = [self._model.get_feat(pictures[at : at + self._batch]) for at in range(0, len(pictures), self._batch)]
+        parts = [self._embed(pictures[at : at + self._batch]) for at in range(0, len(pictures), self._batch)]
         if not parts:
             return np.zeros((0, int(self._model.output_shape[-1])), np.float32)
         return np.concatenate(parts).astype(np.float32, copy=False)
+
+    def _embed(self, pictures: list[np.ndarray]) -> np.ndarray:
+        """A short last batch is filled up where the network takes one size only."""
+        filling = pictures[-1:] * (self._batch - len(pictures)) if self._fixed else []
+        return self._model.get_feat(pictures + filling)[: len(pictures)]

@@ -27,9 +27,8 @@ def run(testdata: Path, script: Callable[..., Any], tmp_path_factory: pytest.Tem
         (pack / name).chmod(0o755)
     jurassic = testdata / "data/jurassic"
     model, files = ("--model", pack), ("--data", data)
-    script(
-        "crop_body.py", "--origin", jurassic / "origin", "--annotations", jurassic / "data", "--body", body, *MODE, *files
-    )  # fmt: skip
+    source = ("--origin", jurassic / "origin", "--annotations", jurassic / "data")
+    script("crop_body.py", *source, "--body", body, *MODE, *files)
     script("RetinaFace/datalist.py", "--root", body, *MODE, *files, "--out", out / "lists")
     for listed in sorted((out / "lists").glob("val_*.txt")):
         pickled = out / "results" / f"{listed.stem}.pkl"

@@ -1,0 +1,40 @@
+"""The embedder: golden features, batches, the network's own scaling."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from castsearch import stagefiles
+from castsearch.faces.arcface import ArcFace
+from castsearch.faces.sessions import open_checkpoint
+
+
+@pytest.fixture(scope="module")
+def chips(testdata: Path) -> np.ndarray:
+    return np.load(testdata / "golden/jurassic/val_img.npz")["tt0107290"]
+
+
+def network(checkpoints: Path, batch: int = 32) -> ArcFace:
+    folder = checkpoints / "mobilefacenet_y1"
+    return ArcFace(open_checkpoint(folder / "model-symbol.json", folder / "model-0000.params", -1), batch)
+
+
+def test_golden_features(checkpoints: Path, testdata: Path, chips: np.ndarray) -> None:
+    expected = stagefiles.read(testdata / "golden/jurassic/face_val.pkl")["tt0107290"]
+    got = network(checkpoints).embed(chips)
+    assert got.dtype == np.float32
+    # Not the direction only: the length too is the original's.
+    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-3 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("batch", [1, 7, 46, 47, 100])
+def test_batches_change_nothing(checkpoints: Path, chips: np.ndarray, batch: int) -> None:
+    expected = network(checkpoints, 32).embed(chips)
+    np.testing.assert_allclose(network(checkpoints, batch).embed(chips), expected, rtol=0, atol=1e-4)
+
+
+def test_no_chips(checkpoints: Path) -> None:
+    assert network(checkpoints).embed(np.zeros((0, 3, 112, 112), np.uint8)).shape == (0, 128)

@@ -1,0 +1,244 @@
+"""Packs out of files: what each file is, what is missing, and both kinds of networks at work."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from castsearch.faces import folder_pack
+from castsearch.faces.folder_pack import open_folder, open_insightface, open_original
+from castsearch.faces.packs import FacePack, PackError
+from castsearch.images import read_image
+
+
+def link(folder: Path, *sources: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for source in sources:
+        shutil.copyfile(source, folder / source.name)
+    return folder
+
+
+@pytest.fixture
+def detector(testdata: Path) -> list[Path]:
+    return sorted((testdata / "models/retinaface_mnet25").iterdir())
+
+
+@pytest.fixture
+def embedder(testdata: Path) -> list[Path]:
+    return sorted((testdata / "models/mobilefacenet_y1").iterdir())
+
+
+@pytest.fixture
+def scrfd(testdata: Path) -> Path:
+    return testdata / "models/scrfd/scrfd_500m_kps.onnx"
+
+
+def onnx_embedder(path: Path, size: int = 112, batch: int | str = "N", scaled: bool = False) -> Path:
+    """Mean colour of each quarter of the chip as a 12-d embedding; with ``scaled``, pixels are scaled in the graph."""
+    scaling = [
+        helper.make_node("Sub", ["data", "mean"], ["m"], "Sub0"),
+        helper.make_node("Mul", ["m", "by"], ["x"], "Mul0"),
+    ]
+    quarter = [size // 2] * 2
+    nodes = scaling if scaled else []
+    nodes.append(helper.make_node("AveragePool", ["x"], ["p"], kernel_shape=quarter, strides=quarter))
+    nodes.append(helper.make_node("Flatten", ["p"], ["out"]))
+    graph = helper.make_graph(
+        nodes,
+        "embedder",
+        [helper.make_tensor_value_info("data" if scaled else "x", TensorProto.FLOAT, [batch, 3, size, size])],
+        [helper.make_tensor_value_info("out", TensorProto.FLOAT, [batch, 12])],
+        [numpy_helper.from_array(np.float32([value]), name) for name, value in (("mean", 127.5), ("by", 1 / 127.5))],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
+    return path
+
+
+def test_flat_folder_and_subfolders_are_the_same_pack(
+    tmp_path: Path, detector: list[Path], embedder: list[Path]
+) -> None:
+    flat = open_folder(link(tmp_path / "flat", *detector, *embedder), "flat", -1)
+    link(tmp_path / "deep/a", *detector)
+    deep = open_folder(link(tmp_path / "deep/b", *embedder).parent, "deep", -1)
+    digests = [pack.metadata()["sha256"] for pack in (flat, deep)]
+    assert set(digests[0]) == {"mnet25-0000.params", "mnet25-symbol.json", "model-0000.params", "model-symbol.json"}
+    assert sorted(digests[0].values()) == sorted(digests[1].values())
+    assert digests[0]["mnet25-0000.params"] == "051313a2e7e62e981aafcf0dd5cb16505eca4295c4d2f6f36749a173eda8413c"
+    assert "non-commercial" in flat.licence
+    assert flat.metadata()["licence"] == flat.licence
+
+
+def test_converted_files_are_not_networks_of_their_own(checkpoints: Path) -> None:
+    pack = open_folder(checkpoints, "pack", -1)
+    before = pack.metadata()
+    pack.embed(np.zeros((1, 3, 112, 112), np.uint8))
+    assert list(checkpoints.glob("*/*.castsearch.onnx"))
+    assert open_folder(checkpoints, "pack", -1).metadata() == before
+
+
+def test_networks_load_at_first_use_only(checkpoints: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    real = folder_pack.open_checkpoint
+
+    def noted(symbol: Path, *rest: Any) -> Any:
+        opened.append(symbol.name)
+        return real(symbol, *rest)
+
+    monkeypatch.setattr(folder_pack, "open_checkpoint", noted)
+    pack = open_folder(checkpoints, "pack", -1)
+    pack.metadata()
+    pack.align(np.zeros((50, 50, 3), np.uint8), None, None)
+    assert opened == []
+    pack.embed(np.zeros((1, 3, 112, 112), np.uint8))
+    assert opened == ["model-symbol.json"]
+
+
+def test_latest_epoch_counts(tmp_path: Path, detector: list[Path], embedder: list[Path]) -> None:
+    folder = link(tmp_path / "p", *detector, *embedder)
+    shutil.copyfile(folder / "model-0000.params", folder / "model-0007.params")
+    assert "model-0007.params" in open_folder(folder, "p", -1).metadata()["sha256"]
+
+
+def test_scrfd_with_an_mxnet_embedder(
+    tmp_path: Path, testdata: Path, scrfd: Path, embedder: list[Path], checkpoints: Path
+) -> None:
+    """The faces are those that RetinaFace finds, close enough for the same embeddings."""
+    pack: FacePack = open_folder(link(tmp_path / "p", scrfd, *embedder), "p", -1)
+    reference = open_folder(checkpoints, "r", -1)
+    for path in sorted((testdata / "data/jurassic/origin/val").glob("*/cast/*.jpg")):
+        image = read_image(path)
+        mine, other = pack.detect(image), reference.detect(image)
+        assert len(mine) == len(other) == 1
+        width = other.boxes[0, 2] - other.boxes[0, 0]
+        assert np.abs(mine.landmarks - other.landmarks).max() < 0.1 * width
+        assert 0.9 < mine.scores[0] < 1
+        chips = np.stack([p.align(image, f.boxes[0], f.landmarks[0]) for p, f in ((pack, mine), (reference, other))])
+        a, b = pack.embed(chips)
+        assert a @ b / np.linalg.norm(a) / np.linalg.norm(b) > 0.85
+
+
+def test_scrfd_scales(tmp_path: Path, testdata: Path, scrfd: Path, embedder: list[Path]) -> None:
+    folder = link(tmp_path / "p", scrfd, *embedder)
+    image = read_image(testdata / "data/jurassic/origin/val/tt0107290/cast/alangrant.jpg")
+    pack = open_folder(folder, "p", -1, scales=[320])
+    assert len(pack.detect(image)) == 1
+    assert pack.metadata()["scales"] == [320]
+    with pytest.raises(PackError, match="multiples of 32"):
+        open_folder(folder, "p", -1, scales=[500]).detect(image)
+    with pytest.raises(PackError, match="flip is for RetinaFace"):
+        open_folder(folder, "p", -1, flip=True).detect(image)
+
+
+@pytest.mark.parametrize("scales", [[], [16], [640, -1]])
+def test_bad_scales(checkpoints: Path, scales: list[int]) -> None:
+    with pytest.raises(PackError, match="scales"):
+        open_folder(checkpoints, "p", -1, scales=scales)
+
+
+@pytest.mark.parametrize("batch", ["N", 1, 4])
+@pytest.mark.parametrize("scaled", [False, True])
+def test_onnx_embedder(tmp_path: Path, scrfd: Path, batch: int | str, scaled: bool) -> None:
+    """RGB order, scaling inside or outside of the graph, a fixed batch size with a short last batch."""
+    folder = link(tmp_path / "p", scrfd)
+    onnx_embedder(folder / "e.onnx", batch=batch, scaled=scaled)
+    chips = np.random.default_rng(0).integers(0, 256, (5, 3, 112, 112), dtype=np.uint8)
+    got = open_folder(folder, "p", -1).embed(chips)
+    quarters = chips.reshape(5, 3, 2, 56, 2, 56).mean(axis=(3, 5)).reshape(5, 12)
+    np.testing.assert_allclose(got, (quarters - 127.5) / 127.5, atol=1e-5)
+    assert open_folder(folder, "p", -1).embed(chips[:0]).shape == (0, 12)
+
+
+def test_insightface_layout(tmp_path: Path, scrfd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pack as the insightface library keeps it: other networks lie beside, one level deeper for antelopev2."""
+    home = tmp_path / "models"
+    monkeypatch.setattr(folder_pack, "INSIGHTFACE_FOLDER", home)
+    for name, folder in (("buffalo_sc", home / "buffalo_sc"), ("antelopev2", home / "antelopev2/antelopev2")):
+        link(folder, scrfd)
+        onnx_embedder(folder / "w600k_mbf.onnx")
+        onnx_embedder(folder / "genderage.onnx", size=96)
+        pack = open_insightface(name, -1)
+        assert {Path(file).name for file in pack.metadata()["sha256"]} == {"scrfd_500m_kps.onnx", "w600k_mbf.onnx"}
+        assert "non-commercial research" in pack.licence
+        assert pack.embed(np.zeros((1, 3, 112, 112), np.uint8)).shape == (1, 12)
+    with pytest.raises(
+        PackError, match=r"buffalo_l: the pack buffalo_l is not there; get it by scripts/download_models\.py buffalo_l"
+    ):
+        open_insightface("buffalo_l", -1)
+
+
+def test_original_weights_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, embedder: list[Path]) -> None:
+    monkeypatch.setattr(folder_pack, "ORIGINAL_FOLDER", tmp_path)
+    with pytest.raises(
+        PackError, match=r"R50-symbol\.json: weights of the pack r50-r100 are missing; take them from retinaface-R50"
+    ):
+        open_original(-1)
+    for name in ("R50-symbol.json", "R50-0000.params"):
+        (tmp_path / name).touch()
+    with pytest.raises(
+        PackError, match=r"model-r100-ii/model-symbol\.json: weights .* model-r100-arcface-ms1m-refine-v2\.zip"
+    ):
+        open_original(-1)
+
+
+def test_original_pack(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, detector: list[Path], embedder: list[Path]
+) -> None:
+    """The layout of r50-r100, with smaller networks under its names."""
+    monkeypatch.setattr(folder_pack, "ORIGINAL_FOLDER", tmp_path)
+    (tmp_path / "model-r100-ii").mkdir()
+    sources = [detector[1], detector[0], embedder[1], embedder[0]]
+    for name, source in zip(folder_pack.ORIGINAL_FILES, sources, strict=True):
+        shutil.copyfile(source, tmp_path / name)
+    pack = open_original(-1)
+    assert set(pack.metadata()["sha256"]) == set(folder_pack.ORIGINAL_FILES)
+    assert pack.embed(np.zeros((2, 3, 112, 112), np.uint8)).shape == (2, 128)
+    assert len(pack.detect(np.zeros((64, 64, 3), np.uint8))) == 0
+
+
+MNET, MOBILE = "retinaface_mnet25/mnet25", "mobilefacenet_y1/model"
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ((), "expected one detector, found none"),
+        ((f"{MNET}-symbol.json",), r"mnet25-symbol\.json: its parameters mnet25-0000\.params are missing"),
+        ((f"{MNET}-symbol.json", f"{MNET}-0000.params"), "expected one embedder, found none"),
+        ((f"{MOBILE}-symbol.json", f"{MOBILE}-0000.params"), "expected one detector, found none"),
+        (("osnet/osnet_x0_25_msmt17.onnx", "scrfd/scrfd_500m_kps.onnx"), "expected one embedder, found none"),
+    ],
+)
+def test_incomplete_folder(tmp_path: Path, testdata: Path, files: tuple[str, ...], message: str) -> None:
+    folder = link(tmp_path / "p", *(testdata / "models" / file for file in files))
+    with pytest.raises(PackError, match=message) as caught:
+        open_folder(folder, "p", -1)
+    assert "\n" not in str(caught.value)
+
+
+def test_two_detectors(tmp_path: Path, detector: list[Path], embedder: list[Path], scrfd: Path) -> None:
+    folder = link(tmp_path / "p", *detector, *embedder, scrfd)
+    with pytest.raises(PackError, match=r"expected one detector, found mnet25-symbol\.json, scrfd_500m_kps\.onnx"):
+        open_folder(folder, "p", -1)
+
+
+def test_graph_of_another_kind(tmp_path: Path, detector: list[Path], embedder: list[Path]) -> None:
+    folder = link(tmp_path / "p", *detector, *embedder)
+    symbol = folder / "mnet25-symbol.json"
+    symbol.write_text(symbol.read_text().replace("landmark_pred_stride8", "other_stride8"))
+    with pytest.raises(PackError, match=r"mnet25-symbol\.json: neither an embedder \(one output\) nor a RetinaFace"):
+        open_folder(folder, "p", -1)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a network", None])
+def test_damaged_onnx(tmp_path: Path, embedder: list[Path], scrfd: Path, content: bytes | None) -> None:
+    folder = link(tmp_path / "p", *embedder)
+    (folder / "d.onnx").write_bytes(scrfd.read_bytes()[:100_000] if content is None else content)
+    with pytest.raises(PackError, match=r"d\.onnx: not a usable ONNX file") as caught:
+        open_folder(folder, "p", -1)
+    assert "\n" not in str(caught.value)

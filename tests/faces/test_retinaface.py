@@ -1,0 +1,160 @@
+"""RetinaFace's conventions, on the real network and in the small."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from castsearch.faces.packs import Faces
+from castsearch.faces.retinaface import DetectionSettings, RetinaFace, decode_boxes, decode_landmarks, suppress
+from castsearch.faces.sessions import open_checkpoint
+from castsearch.images import read_image
+
+
+def network(checkpoints: Path, **settings: object) -> RetinaFace:
+    folder = checkpoints / "retinaface_mnet25"
+    session = open_checkpoint(folder / "mnet25-symbol.json", folder / "mnet25-0000.params", -1)
+    return RetinaFace(session, DetectionSettings(**settings))  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def portraits(testdata: Path) -> list[np.ndarray]:
+    folder = testdata / "data/jurassic/origin/val/tt0107290/cast"
+    return [read_image(path) for path in sorted(folder.iterdir())]
+
+
+@pytest.mark.parametrize(
+    ("size", "scales", "factors"),
+    [
+        ((800, 800), (500, 800), [0.625, 1.0]),
+        ((400, 600), (500, 800), [1.25, 2.0]),  # the long side is 1200 exactly
+        ((400, 601), (500, 800), [1200 / 601 * 0.625, 1200 / 601]),
+        ((1600, 1000), (500, 800), [1200 / 1600 * 0.625, 1200 / 1600]),
+        ((100, 100), (640,), [6.4]),
+        ((100, 1000), (640, 320), [0.96, 0.48]),
+    ],
+)
+def test_scales(size: tuple[int, int], scales: tuple[int, ...], factors: list[float]) -> None:
+    np.testing.assert_allclose(DetectionSettings(scales=scales).factors(*size), factors)
+
+
+def anchor_boxes(stride: int, side: int, y: int, x: int) -> list[float]:
+    """The original's anchors: 16 x 16 at the origin, enlarged about their middle, moved cell by cell."""
+    middle = 7.5
+    half = (side - 1) / 2
+    return [
+        middle + x * stride - half,
+        middle + y * stride - half,
+        middle + x * stride + half,
+        middle + y * stride + half,
+    ]
+
+
+def test_no_shift_gives_the_anchor() -> None:
+    which, y, x = np.array([0, 1]), np.array([3, 2]), np.array([5, 0])
+    boxes = decode_boxes(np.zeros((2, 4), np.float32), 16, which, y, x)
+    np.testing.assert_allclose(boxes, [anchor_boxes(16, 128, 3, 5), anchor_boxes(16, 64, 2, 0)])
+    landmarks = decode_landmarks(np.zeros((2, 5, 2), np.float32), 16, which, y, x)
+    np.testing.assert_allclose(landmarks, np.repeat([[[87.5, 55.5]], [[7.5, 39.5]]], 5, axis=1))
+
+
+def test_shifts_are_in_sides_of_the_anchor() -> None:
+    one = np.array([1]), np.array([0]), np.array([0])  # side 16 at stride 8, centre 7.5
+    deltas = np.array([[0.5, -0.25, np.log(2), 0]], np.float32)
+    # Centre 15.5, 3.5; 32 pixels wide and 16 high, the last one included.
+    np.testing.assert_allclose(decode_boxes(deltas, 8, *one), [[0, -4, 31, 11]], atol=1e-5)
+    points = np.zeros((1, 5, 2), np.float32)
+    points[0, 2] = [0.5, 1]
+    np.testing.assert_allclose(decode_landmarks(points, 8, *one)[0, 2], [15.5, 23.5])
+
+
+def test_suppression_counts_the_last_pixel() -> None:
+    # 10 x 10 pixels each; moved by 4 pixels they share 60 of 140, by 5 pixels 50 of 150.
+    boxes = np.array([[0, 0, 9, 9], [4, 0, 13, 9], [5, 0, 14, 9], [100, 0, 109, 9]], np.float32)
+    assert suppress(boxes, 0.4).tolist() == [0, 2, 3]
+    assert suppress(boxes[:2], 60 / 140 + 1e-6).tolist() == [0, 1]
+    assert suppress(np.zeros((0, 4), np.float32), 0.4).tolist() == []
+
+
+@given(st.integers(0, 40), st.integers(0, 2**32 - 1))
+@settings(max_examples=60, deadline=None)
+def test_suppression_leaves_no_overlap_and_drops_nothing_else(n: int, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    corners = random.uniform(0, 60, (n, 2))
+    boxes = np.concatenate([corners, corners + random.uniform(1, 40, (n, 2))], axis=1).astype(np.float32)
+    kept = suppress(boxes, 0.4).tolist()
+
+    def overlap(a: np.ndarray, b: np.ndarray) -> float:
+        width = min(a[2], b[2]) - max(a[0], b[0]) + 1
+        height = min(a[3], b[3]) - max(a[1], b[1]) + 1
+        shared = max(width, 0) * max(height, 0)
+        area = (a[2] - a[0] + 1) * (a[3] - a[1] + 1) + (b[2] - b[0] + 1) * (b[3] - b[1] + 1)
+        return shared / (area - shared)
+
+    expected: list[int] = []
+    for i in range(n):
+        if all(overlap(boxes[i].astype(float), boxes[j].astype(float)) <= 0.4 for j in expected):
+            expected.append(i)
+    assert kept == expected
+
+
+class FakeSession:
+    """Two faces with one score in different cells, all else background."""
+
+    def get_inputs(self) -> list[object]:
+        return [type("Input", (), {"name": "data"})()]
+
+    def run(self, names: list[str], feed: dict[str, np.ndarray]) -> list[np.ndarray]:
+        n, _, height, width = feed["data"].shape
+        outputs = []
+        for stride in (32, 16, 8):
+            h, w = -(-height // stride), -(-width // stride)
+            scores = np.zeros((n, 4, h, w), np.float32)
+            if stride == 8:
+                scores[:, 3, 2, 3] = scores[:, 3, 8, 9] = 0.8
+                scores[:, 3, 5, 20] = 0.79
+            outputs += [scores, np.zeros((n, 8, h, w), np.float32), np.zeros((n, 20, h, w), np.float32)]
+        return outputs
+
+
+def test_score_is_admitted_at_the_threshold_and_ties_go_to_the_later() -> None:
+    faces = RetinaFace(FakeSession(), DetectionSettings(scales=(320,))).detect(np.zeros((320, 320, 3), np.uint8))  # type: ignore[arg-type]
+    np.testing.assert_allclose(faces.scores, [0.8, 0.8])
+    np.testing.assert_allclose(faces.boxes, [anchor_boxes(8, 16, 8, 9), anchor_boxes(8, 16, 2, 3)])
+
+
+def test_batch_gives_what_single_pictures_give(checkpoints: Path, portraits: list[np.ndarray]) -> None:
+    detector = network(checkpoints)
+    same_size = [portraits[0], np.ascontiguousarray(portraits[0][:, ::-1]), portraits[1]]
+    together = detector.detect_many(same_size)
+    for image, faces in zip(same_size, together, strict=True):
+        alone = detector.detect(image)
+        assert len(alone) == len(faces) == 1
+        for name in ("boxes", "scores", "landmarks"):
+            np.testing.assert_allclose(getattr(faces, name), getattr(alone, name), rtol=1e-4, atol=1e-2)
+    assert detector.detect_many([]) == []
+
+
+def test_flip_mirrors_boxes_and_landmarks(checkpoints: Path, portraits: list[np.ndarray]) -> None:
+    """What the mirrored pass finds falls on what the plain one finds: left stays left."""
+    image = portraits[0]
+    plain = network(checkpoints).detect(image)
+    mirrored = network(checkpoints).detect(np.ascontiguousarray(image[:, ::-1]))
+    both = network(checkpoints, flip=True).detect(image)
+    assert len(both) == 1
+    assert both.scores[0] == pytest.approx(max(plain.scores[0], mirrored.scores[0]), abs=1e-3)
+    width = image.shape[1]
+    np.testing.assert_allclose(plain.boxes[0, [0, 2]], width - 1 - mirrored.boxes[0, [2, 0]], atol=0.02 * width)
+    alone = network(checkpoints, flip=True, scales=(500,))
+    np.testing.assert_allclose(alone.detect(image).landmarks, plain.landmarks, atol=0.02 * width)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 900), (900, 1), (3, 2000), (33, 17)])
+def test_slivers_and_specks_have_no_face(checkpoints: Path, shape: tuple[int, int]) -> None:
+    faces = network(checkpoints).detect(np.full((*shape, 3), 90, np.uint8))
+    assert isinstance(faces, Faces)
+    assert len(faces) == 0
