@@ -31,17 +31,17 @@ from castsearch.faces.sessions import (
 
 ORIGINAL = "r50-r100"
 ORIGINAL_FOLDER = Path(__file__).resolve().parents[2] / "RetinaFace" / "model"
+_R50 = "retinaface-R50.zip, https://www.dropbox.com/s/53ftnlarhyrpkg2/retinaface-R50.zip"
+_R100 = (
+    "model-r100-arcface-ms1m-refine-v2.zip, "
+    "https://www.dropbox.com/s/tj96fsm6t6rq8ye/model-r100-arcface-ms1m-refine-v2.zip"
+)
+# Where each file comes from: InsightFace's model zoo, as the original project linked it.
 ORIGINAL_FILES = {
-    "R50-symbol.json": "retinaface-R50.zip, https://www.dropbox.com/s/53ftnlarhyrpkg2/retinaface-R50.zip",
-    "R50-0000.params": "retinaface-R50.zip, https://www.dropbox.com/s/53ftnlarhyrpkg2/retinaface-R50.zip",
-    "model-r100-ii/model-symbol.json": (
-        "model-r100-arcface-ms1m-refine-v2.zip, "
-        "https://www.dropbox.com/s/tj96fsm6t6rq8ye/model-r100-arcface-ms1m-refine-v2.zip"
-    ),
-    "model-r100-ii/model-0000.params": (
-        "model-r100-arcface-ms1m-refine-v2.zip, "
-        "https://www.dropbox.com/s/tj96fsm6t6rq8ye/model-r100-arcface-ms1m-refine-v2.zip"
-    ),
+    "R50-symbol.json": _R50,
+    "R50-0000.params": _R50,
+    "model-r100-ii/model-symbol.json": _R100,
+    "model-r100-ii/model-0000.params": _R100,
 }
 INSIGHTFACE_PACKS = ("buffalo_l", "buffalo_m", "buffalo_s", "buffalo_sc", "antelopev2")
 INSIGHTFACE_FOLDER = Path("~/.insightface/models")  # where the insightface library keeps them
@@ -189,16 +189,19 @@ def open_original(gpu: int | None, scales: Sequence[int] | None = None, flip: bo
         PackError: a file is missing, or a scale makes no sense.
         DeviceError: the GPU asked for is not there.
     """
-    paths = {name: ORIGINAL_FOLDER / name for name in ORIGINAL_FILES}
-    missing = [name for name, path in paths.items() if not path.is_file()]
-    if missing:
+    if missing := missing_original():
         raise PackError(
-            f"{paths[missing[0]]}: weights of the pack {ORIGINAL} are missing; take them from "
+            f"{ORIGINAL_FOLDER / missing[0]}: weights of the pack {ORIGINAL} are missing; take them from "
             f"{ORIGINAL_FILES[missing[0]]} (see {ORIGINAL_FOLDER / 'README.md'}), or choose another pack by --model"
         )
-    detector, embedder = list(paths.values())[:2], list(paths.values())[2:]
-    networks = [Network("detector", *detector), Network("embedder", *embedder)]
+    paths = [ORIGINAL_FOLDER / name for name in ORIGINAL_FILES]
+    networks = [Network("detector", *paths[:2]), Network("embedder", *paths[2:])]
     return FolderPack(ORIGINAL, NON_COMMERCIAL, networks, ORIGINAL_FOLDER, gpu, _search(scales, flip))
+
+
+def missing_original() -> list[str]:
+    """Which files of ``ORIGINAL_FILES`` are not in ``ORIGINAL_FOLDER``."""
+    return [name for name in ORIGINAL_FILES if not (ORIGINAL_FOLDER / name).is_file()]
 
 
 def open_insightface(name: str, gpu: int | None, scales: Sequence[int] | None = None, flip: bool = False) -> FolderPack:
