@@ -9,7 +9,7 @@ kernel = Extension(
     ["castsearch/ranking/_kernel.pyx"],
     include_dirs=[numpy.get_include()],
     define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
-    extra_compile_args=["-O3", "-fopenmp", "-ffp-contract=off"],
+    extra_compile_args=["-O3", "-fopenmp", "-ffp-contract=off", "-fno-math-errno"],
     extra_link_args=["-fopenmp"],
 )
 

@@ -16,6 +16,9 @@ from libc.stdlib cimport calloc, free, malloc
 cdef double TO_24_BITS = 1.5 * 2.0**28
 cdef double TO_40_BITS = 1.5 * 2.0**12
 
+cdef enum:
+    STRIP = 128  # columns that one thread takes at a time
+
 cdef extern from *:
     """
     #if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GNUC__) && !defined(__clang__)
@@ -268,11 +271,11 @@ cdef class Shortlist:
 
     def scan_columns(self, const float[:, ::1] products, Py_ssize_t first_row, Py_ssize_t first_column, Py_ssize_t skip):
         """The same with the roles of rows and columns exchanged, without the first ``skip`` columns."""
-        cdef Py_ssize_t i, c, j, block, end, n = products.shape[1], blocks = (n - skip + 511) // 512
-        for block in prange(blocks, nogil=True, schedule="dynamic", chunksize=1):
-            end = min(n, skip + 512 * (block + 1))
+        cdef Py_ssize_t i, c, j, block, end, n = products.shape[1]
+        for block in prange((max(0, n - skip) + STRIP - 1) // STRIP, nogil=True, schedule="dynamic", chunksize=1):
+            end = min(n, skip + STRIP * (block + 1))
             for i in range(products.shape[0]):
-                c = skip + 512 * block
+                c = skip + STRIP * block
                 while c + CHUNK <= end:
                     if any_beyond(&products[i, c], &self.below[first_column + c], &self.above[first_column + c]):
                         for j in range(c, c + CHUNK):
@@ -339,6 +342,27 @@ cdef class Shortlist:
                     value = <float>(square[i] + square[column] - 2 * exact_dot(&rows[i, 0], &rows[column, 0], d))
                     if value > largest[i]:
                         largest[i] = value
+
+
+def largest_of_rows(const float[:, ::1] sim, const int64_t[::1] rows, Py_ssize_t k):
+    """(m, k) float32: the k largest of the chosen rows of ``sim`` (n, m) in each column, largest first."""
+    cdef Py_ssize_t i, j, at, strip, first, last, m = sim.shape[1]
+    cdef float value
+    out = np.full((m, k), -np.inf, dtype=np.float32)
+    cdef float[:, ::1] best = out
+    for strip in prange((m + STRIP - 1) // STRIP, nogil=True, schedule="dynamic", chunksize=1):
+        first = STRIP * strip
+        last = min(m, first + STRIP)
+        for i in range(rows.shape[0]):
+            for j in range(first, last):
+                value = sim[rows[i], j]
+                if value > best[j, k - 1]:
+                    at = k - 1
+                    while at > 0 and value > best[j, at - 1]:
+                        best[j, at] = best[j, at - 1]
+                        at = at - 1
+                    best[j, at] = value
+    return out
 
 
 # ---------------------------------------------------------------------------- k-reciprocal sets

@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from castsearch.ranking import _kernel
-from castsearch.ranking.nearest import Neighbours, most_similar, unit_neighbours
+from castsearch.ranking.memory import budget
+from castsearch.ranking.nearest import Neighbours, most_similar, product_table, unit_neighbours
 from castsearch.ranking.points import FeaturePoints, Ids
 from castsearch.ranking.propagation import best_first
 from castsearch.ranking.reranking import Reranker
@@ -48,50 +49,77 @@ def complete(
     n = len(bodies)
     decided = np.unique(np.concatenate([np.empty(0, np.int64), *matches]))
     unknown = np.setdiff1d(np.arange(n), decided)
-    crowd = np.bincount(frames, minlength=1)[frames] if n else frames
-    score_unknown = _scores(matches, bodies, unknown, prepare, n_lists, memory) if len(unknown) else None
-    for own in matches:
+    crowd = np.bincount(frames, minlength=1)[frames]
+    table = product_table(bodies, memory)
+    scores = _scores(matches, bodies, unknown, table, prepare, n_lists, memory)
+    for own, score in zip(matches, scores, strict=True):
         in_own_frame = np.isin(frames, frames[own])
         others = np.setdiff1d(decided, own)
-        order = [own]
-        if score_unknown is not None and len(own):
-            order.append(unknown[best_first(score_unknown(own), np.flatnonzero(~in_own_frame[unknown]))])
-        order.append(np.flatnonzero(in_own_frame & (crowd > 1)))
-        if len(own):
-            order.append(others[best_first(most_similar(bodies[others], bodies[own], 1, memory)[:, 0])])
-        together = np.concatenate(order)
-        yield together[np.sort(np.unique(together, return_index=True)[1])]
+        others_sim = most_similar(bodies[others], bodies[own], 1, memory, _part(table, others, own))[:, 0]
+        order = np.concatenate(
+            [
+                own,
+                unknown[best_first(score, np.flatnonzero(~in_own_frame[unknown]))],
+                np.flatnonzero(in_own_frame & (crowd > 1)),
+                others[best_first(others_sim)],
+            ]
+        )
+        yield order[np.sort(np.unique(order, return_index=True)[1])]
 
 
 def _scores(
     matches: Sequence[npt.NDArray[np.int64]],
     bodies: npt.NDArray[np.float32],
     unknown: npt.NDArray[np.int64],
+    table: npt.NDArray[np.float32] | None,
     prepare: Prepare | None,
     n_lists: int,
     memory: int | None,
-) -> Callable[[npt.NDArray[np.int64]], npt.NDArray[np.float64]]:
-    """A function from matches to the (U,) scores of the unknown."""
-    lists = unit_neighbours(bodies, max(SMOOTHED_OVER, n_lists), memory)
+) -> Iterator[npt.NDArray[np.float64]]:
+    """For each cast the (U,) scores of the unknown: the mean of their 3 best similarities to the matches, weighted."""
+    if not len(unknown):
+        yield from (np.empty(0) for _ in matches)
+        return
+    lists = unit_neighbours(bodies, max(SMOOTHED_OVER, n_lists), memory, table)
     smooth = smoothed(bodies, lists)
     if prepare is None:
         # The mean of two cosines is half the product of the rows side by side.
         joined = np.concatenate([bodies, smooth], axis=1)
-        gallery = joined[unknown]
-        return lambda own: weighted_best(most_similar(gallery, joined[own], BEST, memory) / 2)
-
+        queries = joined[unknown]
+        for own in matches:
+            sifted = _part(table, unknown, own)
+            if sifted is not None:
+                sifted += smooth[unknown] @ smooth[own].T
+            yield weighted_best(most_similar(queries, joined[own], BEST, memory, sifted) / 2)
+        return
     points = FeaturePoints(bodies, unknown, lists, memory)
     reranker = prepare(points, len(bodies) + np.arange(len(unknown)))
-
-    def score(own: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-        sim = 1 - reranker.dist(own)
-        sim += products(smooth[own], smooth[unknown])
+    for group in _groups(matches, budget(memory) // (32 * len(unknown))):
+        rows = np.unique(np.concatenate(group))
+        sim = 1 - reranker.dist(rows)
+        sim += products(smooth[rows], smooth[unknown])
         sim /= 2
-        k = min(BEST, len(own))
-        best = -np.sort(np.partition(-sim, k - 1, axis=0)[:k], axis=0)
-        return weighted_best(best.T)
+        for own in group:
+            yield weighted_best(_kernel.largest_of_rows(sim, np.searchsorted(rows, own), min(BEST, len(own))))
 
-    return score
+
+def _part(
+    table: npt.NDArray[np.float32] | None, rows: npt.NDArray[np.int64], columns: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float32] | None:
+    return None if table is None else table[np.ix_(rows, columns)]
+
+
+def _groups(matches: Sequence[npt.NDArray[np.int64]], most_rows: int) -> Iterator[Sequence[npt.NDArray[np.int64]]]:
+    """Casts in order, together as long as they have at most so many matches; at least one."""
+    group: list[npt.NDArray[np.int64]] = []
+    rows = 0
+    for own in matches:
+        if group and rows + len(own) > most_rows:
+            yield group
+            group, rows = [], 0
+        group.append(own)
+        rows += len(own)
+    yield group
 
 
 def smoothed(bodies: npt.NDArray[np.float32], lists: Neighbours) -> npt.NDArray[np.float32]:

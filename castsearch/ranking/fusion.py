@@ -138,7 +138,9 @@ def _rank_by_both(movie: MovieFeatures, settings: Settings) -> Iterator[npt.NDAr
     bodies = _joined_bodies([some[len(some) - n :] for some in movie.bodies])
     frames = np.unique(np.asarray(movie.frames), return_inverse=True)[1]
     kind = settings.body_rerank
-    prepare: Prepare | None = (lambda points, gallery: _prepare(kind, points, gallery)) if kind else None
+    prepare: Prepare | None = (
+        (lambda points, gallery: _prepare(kind, points, gallery, all_pairs=True)) if kind else None
+    )
     return complete(matches, bodies, frames, prepare, N_LISTS[kind] if kind else 0, settings.memory)
 
 
@@ -165,8 +167,10 @@ def _cast_sim(
     return sim
 
 
-def _prepare(kind: Rerank, points: Points, gallery: Ids) -> Reranker:
-    return KReciprocal(points, gallery, k1=K1) if kind == "k_reciprocal" else ExpandedCross(points, gallery, T, Q)
+def _prepare(kind: Rerank, points: Points, gallery: Ids, all_pairs: bool = False) -> Reranker:
+    if kind == "k_reciprocal":
+        return KReciprocal(points, gallery, K1)
+    return ExpandedCross(points, gallery, T, Q, all_pairs)
 
 
 def _joined_bodies(models: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:

@@ -12,8 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from castsearch.ranking import _kernel
-from castsearch.ranking.memory import block_rows
+from castsearch.ranking.memory import block_rows, budget
 from castsearch.ranking.unit import products, squares, unit_rows
+
+# Products are sifted while they are in the cache.
+TILE_ROWS = 1024
+TILE_COLUMNS = 4096
 
 
 @dataclass(frozen=True)
@@ -45,63 +49,86 @@ def neighbours(features: npt.ArrayLike, k: int, memory: int | None = None) -> Ne
     return unit_neighbours(unit_rows(features), k, memory)
 
 
-def unit_neighbours(unit: npt.NDArray[np.float32], k: int, memory: int | None = None) -> Neighbours:
-    """``neighbours`` of (N, d) rows that ``unit_rows`` has made."""
+def unit_neighbours(
+    unit: npt.NDArray[np.float32], k: int, memory: int | None = None, table: npt.NDArray[np.float32] | None = None
+) -> Neighbours:
+    """``neighbours`` of (N, d) unit rows; ``table`` is their ``product_table``, if there is one."""
     n = len(unit)
     k = min(k, n)
     square = squares(unit)
     found = Neighbours(np.empty((n, k), np.int32), np.empty((n, k), np.float32), np.empty(n, np.float32))
     if n <= 8 * k:  # the sieve would let most pass
-        rest: npt.NDArray[np.integer] = np.arange(n)
+        rest = np.arange(n)
     else:
         shortlist = _kernel.Shortlist(n, k, margin(unit.shape[1]), True)
-        block = block_rows(n, 4 * n, memory)
-        buffer = np.empty(block * n, dtype=np.float32)
-        for first in range(0, n, block):
-            rows = unit[first : first + block]
-            # Products are symmetric: those with earlier rows have been seen as columns of earlier blocks.
-            sifted = buffer[: len(rows) * (n - first)].reshape(len(rows), n - first)
-            np.matmul(rows, unit[first:].T, out=sifted)
-            shortlist.scan_rows(sifted, first, first)
-            shortlist.scan_columns(sifted, first, first, len(rows))
+        if table is None:
+            _sift_tiles(shortlist, unit)
+        else:
+            shortlist.scan_rows(table, 0, 0)
         shortlist.nearest(unit, unit, square, square, -2.0, found.index, found.squared_dist)
         shortlist.farthest(unit, square, found.largest)
         rest = np.flatnonzero(shortlist.crowded)
     block = block_rows(len(rest), 40 * n, memory)
     for first in range(0, len(rest), block):
-        rows = rest[first : first + block]
-        dist = squared_dist(unit, square, rows)
-        found.largest[rows] = dist.max(axis=1)
-        found.index[rows] = smallest(dist, k)
-        found.squared_dist[rows] = np.take_along_axis(dist, found.index[rows], axis=1)
+        some = rest[first : first + block]
+        dist = squared_dist(unit, square, some)
+        found.largest[some] = dist.max(axis=1)
+        found.index[some] = smallest(dist, k)
+        found.squared_dist[some] = np.take_along_axis(dist, found.index[some], axis=1)
     return found
 
 
+def _sift_tiles(shortlist: _kernel.Shortlist, unit: npt.NDArray[np.float32]) -> None:
+    n = len(unit)
+    buffer = np.empty(min(n, TILE_ROWS) * min(n, TILE_COLUMNS), dtype=np.float32)
+    for first in range(0, n, TILE_ROWS):
+        rows = unit[first : first + TILE_ROWS]
+        # Products are symmetric: those with earlier rows have been seen as columns of earlier tiles.
+        for other in range(first, n, TILE_COLUMNS):
+            columns = unit[other : other + TILE_COLUMNS]
+            sifted = buffer[: len(rows) * len(columns)].reshape(len(rows), len(columns))
+            np.matmul(rows, columns.T, out=sifted)
+            shortlist.scan_rows(sifted, first, other)
+            shortlist.scan_columns(sifted, first, other, max(0, first + len(rows) - other))
+
+
+def product_table(unit: npt.NDArray[np.float32], memory: int | None = None) -> npt.NDArray[np.float32] | None:
+    """(N, N) float32 products of unit rows, good for sifting; None where they take over a quarter of the memory."""
+    return unit @ unit.T if 4 * len(unit) ** 2 <= budget(memory) // 4 else None
+
+
 def most_similar(
-    queries: npt.NDArray[np.float32], points: npt.NDArray[np.float32], k: int, memory: int | None = None
+    queries: npt.NDArray[np.float32],
+    points: npt.NDArray[np.float32],
+    k: int,
+    memory: int | None = None,
+    table: npt.NDArray[np.float32] | None = None,
 ) -> npt.NDArray[np.float32]:
     """The k largest products of each of (Q, d) queries with (N, d) points: (Q, min(k, N)) float32, largest first.
 
-    Rows are unit rows, or unit rows side by side (up to four of them).
+    Rows are unit rows, or up to four of them side by side; ``table`` holds their (Q, N) float32 products, if known.
     """
     n_queries, n = len(queries), len(points)
     k = min(k, n)
     sim = np.empty((n_queries, k), np.float32)
-    rest: npt.NDArray[np.integer] = np.arange(n_queries)
+    rest = np.arange(n_queries)
     if n > 8 * k:
         shortlist = _kernel.Shortlist(n_queries, k, 4 * margin(queries.shape[1]), False)
-        block = block_rows(n_queries, 4 * n, memory)
-        for first in range(0, n_queries, block):
-            shortlist.scan_rows(queries[first : first + block] @ points.T, first, 0)
+        for first in range(0, n_queries, TILE_ROWS):
+            rows = slice(first, first + TILE_ROWS)
+            for other in range(0, n, TILE_COLUMNS):
+                columns = slice(other, other + TILE_COLUMNS)
+                sifted = queries[rows] @ points[columns].T if table is None else table[rows, columns]
+                shortlist.scan_rows(np.ascontiguousarray(sifted), first, other)
         index = np.empty((n_queries, k), np.int32)
         shortlist.nearest(queries, points, np.zeros(n_queries), np.zeros(n), -1.0, index, sim)
         np.negative(sim, out=sim)
         rest = np.flatnonzero(shortlist.crowded)
     block = block_rows(len(rest), 24 * n, memory)
     for first in range(0, len(rest), block):
-        rows = rest[first : first + block]
-        exact = products(queries[rows], points).astype(np.float32)
-        sim[rows] = -np.sort(np.partition(-exact, k - 1, axis=1)[:, :k], axis=1)
+        some = rest[first : first + block]
+        exact = products(queries[some], points).astype(np.float32)
+        sim[some] = -np.sort(np.partition(-exact, k - 1, axis=1)[:, :k], axis=1)
     return sim
 
 

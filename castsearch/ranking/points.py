@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from castsearch.ranking import _kernel
+from castsearch.ranking.memory import budget
 from castsearch.ranking.nearest import Neighbours, smallest, unit_neighbours
 from castsearch.ranking.unit import RankingError, squares, unit_rows
 
@@ -32,6 +33,9 @@ class Points(Protocol):
 
     def fixed_dist(self, rows: Ids, columns: Ids, bits: int) -> npt.NDArray[np.int32]:
         """(R, C) distances of rows (numbered as in ``origin``), in units of ``unit * 2**-bits``, rounded."""
+
+    def fixed_table(self, bits: int) -> npt.NDArray[np.int32] | None:
+        """``fixed_dist`` of all rows where that is worth its memory."""
 
     @property
     def unit(self) -> float:
@@ -114,6 +118,18 @@ class FeaturePoints:
             _kernel.fixed_dist(dots, self.square[some], self.square[columns], 2.0**bits, out[first : first + BLOCK])
         return out
 
+    def fixed_table(self, bits: int) -> npt.NDArray[np.int32] | None:
+        """(P, P) ``fixed_dist`` of all rows, each pair computed once; None where the memory does not suffice."""
+        n = len(self.features)
+        if 4 * n * n > budget(self._memory) // 4:
+            return None
+        table = np.empty((n, n), dtype=np.int32)
+        for first in range(0, n, BLOCK):
+            block = slice(first, first + BLOCK)
+            table[first:, block] = self.fixed_dist(np.arange(first, n), np.arange(n)[block], bits)
+            table[block, first:] = table[first:, block].T
+        return table
+
 
 class DistancePoints:
     """Points given by their (N, N) distances, symmetric and not negative."""
@@ -151,6 +167,10 @@ class DistancePoints:
     def fixed_dist(self, rows: Ids, columns: Ids, bits: int) -> npt.NDArray[np.int32]:
         """See ``Points``."""
         return np.rint(self.dist[np.ix_(rows, columns)] * (2.0**bits / self.unit)).astype(np.int32)
+
+    def fixed_table(self, bits: int) -> npt.NDArray[np.int32] | None:
+        """See ``Points``."""
+        return None  # the distances are a table already
 
 
 def as_points(features: npt.ArrayLike, distances: bool, memory: int | None) -> FeaturePoints | DistancePoints:

@@ -17,8 +17,6 @@ from castsearch.ranking import _kernel
 from castsearch.ranking.points import BLOCK, Ids, Points, as_points
 from castsearch.ranking.unit import RankingError
 
-GALLERY_BLOCK = 256  # columns whose distances to a whole neighbourhood stay in the cache
-
 
 class RankingWarning(UserWarning):
     """Something the ranking went on with that the user may not expect."""
@@ -190,10 +188,14 @@ class ExpandedCross:
 
     The sum over the neighbours' neighbours is shared by all points that have the neighbour: with
     h(x, n) = d(x, n) + sum of d(x, m) over the q neighbours m of n, a pair's sum is that of h(g, n) over the t
-    neighbours n of the query i and of h(i, n) over those of the gallery point g. Sums are integers: their order is free.
+    neighbours n of the query i and of h(i, n) over those of the gallery point g. Sums are integers: any order will do.
+
+    Args:
+        points, gallery, t, q: as in ``ecn``; the gallery by number.
+        all_pairs: most points will be queries in turn, so that a table of all distances pays if it fits.
     """
 
-    def __init__(self, points: Points, gallery: Ids, t: int = 10, q: int = 8) -> None:
+    def __init__(self, points: Points, gallery: Ids, t: int = 10, q: int = 8, all_pairs: bool = False) -> None:
         self._points, self._gallery = points, gallery
         n = len(points.origin)
         lists = points.nearest(_cut(max(t, q) + 1, n)).index
@@ -202,50 +204,66 @@ class ExpandedCross:
         self._further = points.origin[np.ascontiguousarray(lists[:, 1 : q + 1])]
         self._terms = 2 * self._near.shape[1] * (1 + self._further.shape[1])
         self._bits = 29 - int(np.log2(max(1, self._terms)))
+        self._table = points.fixed_table(self._bits) if all_pairs and self._terms else None
 
     def dist(self, queries: Ids) -> npt.NDArray[np.float32]:
         """(Q, G) distances of the query points and the gallery."""
-        points, unit = self._points, self._points.unit
+        points = self._points
         if not self._terms:
             return np.sqrt(points.squared_dist(queries, self._gallery))
         total = np.zeros((len(queries), len(self._gallery)), dtype=np.int32)
         self._add_to_neighbours_of_queries(queries, total)
         self._add_to_neighbours_of_gallery(queries, total)
-        return (total * (unit / (self._terms * 2.0**self._bits))).astype(np.float32)
+        return (total * (points.unit / (self._terms * 2.0**self._bits))).astype(np.float32)
 
     def _add_to_neighbours_of_queries(self, queries: Ids, total: npt.NDArray[np.int32]) -> None:
-        points, origin = self._points, self._points.origin
-        near = np.unique(self._near[queries])
-        rows = np.unique(np.concatenate([origin[near], self._further[near].ravel()]))
-        position = _positions(rows, len(origin))
-        near_rows, further = position[origin[near]], position[self._further[near]]
-        lists = _positions(near, len(origin))[self._near[queries]]
-        for first in range(0, len(self._gallery), GALLERY_BLOCK):
-            columns = slice(first, first + GALLERY_BLOCK)
-            dist = points.fixed_dist(rows, origin[self._gallery[columns]], self._bits)
-            sums = dist[near_rows]
-            _kernel.add_rows(dist, further, sums)
+        hood = _Neighbourhood(self._near[queries], self._further, self._points.origin)
+        block = _block(len(hood.rows))
+        for first in range(0, len(self._gallery), block):
+            columns = slice(first, first + block)
+            dist = self._fixed_dist(hood.rows, self._points.origin[self._gallery[columns]])
+            sums = dist[hood.near]
+            _kernel.add_rows(dist, hood.further, sums)
             some = np.ascontiguousarray(total[:, columns])
-            _kernel.add_rows(sums, lists, some)
+            _kernel.add_rows(sums, hood.lists, some)
             total[:, columns] = some
 
     def _add_to_neighbours_of_gallery(self, queries: Ids, total: npt.NDArray[np.int32]) -> None:
-        points, origin = self._points, self._points.origin
-        near = np.unique(self._near[self._gallery])
-        rows = np.unique(np.concatenate([origin[near], self._further[near].ravel()]))
-        position = _positions(rows, len(origin))
-        near_rows, further = position[origin[near]], position[self._further[near]]
-        lists = _positions(near, len(origin))[self._near[self._gallery]]
-        for first in range(0, len(queries), GALLERY_BLOCK):
-            some = slice(first, first + GALLERY_BLOCK)
-            dist = points.fixed_dist(origin[queries[some]], rows, self._bits)
-            sums = np.take(dist, near_rows, axis=1)
-            _kernel.add_columns(dist, further, sums)
-            _kernel.add_columns(sums, lists, total[some])
+        hood = _Neighbourhood(self._near[self._gallery], self._further, self._points.origin)
+        block = _block(len(hood.rows))
+        for first in range(0, len(queries), block):
+            some = slice(first, first + block)
+            dist = self._fixed_dist(self._points.origin[queries[some]], hood.rows)
+            sums = np.take(dist, hood.near, axis=1)
+            _kernel.add_columns(dist, hood.further, sums)
+            _kernel.add_columns(sums, hood.lists, total[some])
+
+    def _fixed_dist(self, rows: Ids, columns: Ids) -> npt.NDArray[np.int32]:
+        if self._table is not None:
+            return self._table[np.ix_(rows, columns)]
+        return self._points.fixed_dist(rows, columns, self._bits)
 
 
-def _positions(chosen: Ids, n: int) -> npt.NDArray[np.int32]:
-    """For each of n points its place among the chosen, which are ascending."""
-    position = np.full(n, -1, dtype=np.int32)
-    position[chosen] = np.arange(len(chosen))
-    return position
+class _Neighbourhood:
+    """The rows whose distances a set of neighbour lists asks for, and the lists as places among them.
+
+    Attributes:
+        rows: (R,) ascending rows of the points.
+        near: (M,) places in ``rows`` of the M different points in the lists.
+        further: (M, q) places in ``rows`` of these points' own neighbours.
+        lists: the lists, as places in ``near``.
+    """
+
+    def __init__(self, lists: npt.NDArray[np.int32], further: npt.NDArray[np.int32], origin: npt.NDArray[np.int32]):
+        near = np.unique(lists)
+        self.rows = np.unique(np.concatenate([origin[near], further[near].ravel()]))
+        place = np.empty(len(origin), dtype=np.int32)
+        place[self.rows] = np.arange(len(self.rows))
+        self.near, self.further = place[origin[near]], place[further[near]]
+        place[near] = np.arange(len(near))
+        self.lists = place[lists]
+
+
+def _block(n: int) -> int:
+    """How many rows or columns of n distances to take at a time: some 16 MB, but no tiny blocks."""
+    return max(256, (1 << 22) // max(1, n))

@@ -10,19 +10,26 @@ less than float32 arithmetic does.
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import numpy.typing as npt
 
 from castsearch.errors import CastSearchError
 
+# OpenMP's threads would spin while they wait, on the cores that BLAS needs in between.
+_policy = os.environ.get("OMP_WAIT_POLICY")
+os.environ["OMP_WAIT_POLICY"] = _policy or "passive"
 try:
     from castsearch.ranking import _kernel
 except ImportError as error:
     raise ImportError(
         f"the compiled ranking kernel cannot be loaded ({error}); run `pip install -e .` in the project's root"
     ) from None
+finally:
+    if _policy is None:
+        del os.environ["OMP_WAIT_POLICY"]
 
-ROUNDED_BITS = 24
 # Sums of up to 2^20 unit rows are split here, so that the products of either part are exact again.
 SPLIT_BITS = 8
 
