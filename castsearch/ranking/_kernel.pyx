@@ -603,12 +603,16 @@ def fixed_dist(
     const double[::1] column_square,
     double scale,
     int32_t[:, ::1] dist,
+    Py_ssize_t first_row,
+    Py_ssize_t first_column,
 ):
-    """Fill ``dist`` with Euclidean distances sqrt(row_square + column_square - 2 * product) * scale, rounded."""
+    """Put distances sqrt(row_square + column_square - 2 * product) * scale, rounded, into ``dist`` from there on."""
     cdef Py_ssize_t i, j
+    cdef int32_t *row
     for i in prange(products.shape[0], nogil=True, schedule="static"):
+        row = &dist[first_row + i, first_column]
         for j in range(products.shape[1]):
-            dist[i, j] = <int32_t>(sqrt(row_square[i] + column_square[j] - 2 * products[i, j]) * scale + 0.5)
+            row[j] = <int32_t>(sqrt(row_square[i] + column_square[j] - 2 * products[i, j]) * scale + 0.5)
 
 
 def add_rows(const int32_t[:, ::1] dist, const int32_t[:, ::1] lists, int32_t[:, ::1] total):

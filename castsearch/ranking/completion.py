@@ -13,7 +13,7 @@ from castsearch.ranking.nearest import Neighbours, most_similar, product_table, 
 from castsearch.ranking.points import FeaturePoints, Ids
 from castsearch.ranking.propagation import best_first
 from castsearch.ranking.reranking import Reranker
-from castsearch.ranking.unit import products, unit_rows
+from castsearch.ranking.unit import cosines, unit_rows
 
 SMOOTHED_OVER = 9
 BEST = 3
@@ -84,20 +84,20 @@ def _scores(
     smooth = smoothed(bodies, lists)
     if prepare is None:
         # The mean of two cosines is half the product of the rows side by side.
-        joined = np.concatenate([bodies, smooth], axis=1)
-        queries = joined[unknown]
+        queries = np.concatenate([bodies[unknown], smooth[unknown]], axis=1)
         for own in matches:
             sifted = _part(table, unknown, own)
             if sifted is not None:
                 sifted += smooth[unknown] @ smooth[own].T
-            yield weighted_best(most_similar(queries, joined[own], BEST, memory, sifted) / 2)
+            points = np.concatenate([bodies[own], smooth[own]], axis=1)
+            yield weighted_best(most_similar(queries, points, BEST, memory, sifted) / 2)
         return
-    points = FeaturePoints(bodies, unknown, lists, memory)
-    reranker = prepare(points, len(bodies) + np.arange(len(unknown)))
-    for group in _groups(matches, budget(memory) // (32 * len(unknown))):
+    twinned = FeaturePoints(bodies, unknown, lists, memory)
+    reranker = prepare(twinned, len(bodies) + np.arange(len(unknown)))
+    for group in _groups(matches, budget(memory) // (4 * 16 * len(unknown))):
         rows = np.unique(np.concatenate(group))
         sim = 1 - reranker.dist(rows)
-        sim += products(smooth[rows], smooth[unknown])
+        sim += cosines(smooth[rows], smooth[unknown])
         sim /= 2
         for own in group:
             yield weighted_best(_kernel.largest_of_rows(sim, np.searchsorted(rows, own), min(BEST, len(own))))
@@ -126,7 +126,8 @@ def smoothed(bodies: npt.NDArray[np.float32], lists: Neighbours) -> npt.NDArray[
     """Mean of each unit row's 9 nearest, itself among them, weighted by the softmax of the cosine: unit rows again."""
     index = np.ascontiguousarray(lists.index[:, :SMOOTHED_OVER])
     weight = softmax(1 - lists.squared_dist[:, :SMOOTHED_OVER].astype(np.float64) / 2)
-    return unit_rows(_kernel.weighted_means(bodies, index, weight), "smoothed bodies")
+    mean = _kernel.weighted_means(bodies, index, weight)
+    return unit_rows(mean, "smoothed bodies", out=mean)
 
 
 def weighted_best(best_sim: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:

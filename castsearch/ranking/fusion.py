@@ -11,13 +11,16 @@ import numpy as np
 import numpy.typing as npt
 
 from castsearch.ranking.completion import Prepare, complete
-from castsearch.ranking.points import BLOCK, FeaturePoints, Ids, Points
+from castsearch.ranking.memory import spare_memory
+from castsearch.ranking.points import FeaturePoints, Ids, Points
 from castsearch.ranking.propagation import THRESHOLDS, best_first, propagate
 from castsearch.ranking.reranking import ExpandedCross, KReciprocal, RankingWarning, Reranker
-from castsearch.ranking.unit import RankingError, as_features, bad_row, products, unit_rows
+from castsearch.ranking.unit import RankingError, as_features, bad_row, cosines, unit_rows
 
 Rerank = Literal["k_reciprocal", "ecn"]
 K1, T, Q = 20, 10, 8
+# Bytes a point takes for its neighbour lists, and for the sparse encodings made of them.
+PLAIN_POINT, RERANKED_POINT = 1500, 9000
 N_LISTS = {"k_reciprocal": K1 + 1, "ecn": max(T, Q) + 1}
 
 
@@ -112,9 +115,12 @@ def fuse(movie: MovieFeatures, settings: Settings | None = None) -> dict[str, li
                 stacklevel=2,
             )
     _refuse_bad_rows(movie)
-    ranked = _rank_by_both(movie, settings) if movie.faces is not None else _rank_by_bodies(movie, settings)
+    spare = spare_memory(needed_memory(movie, settings), settings.memory, f"movie {movie.name}")
+    ranked = (
+        _rank_by_both(movie, settings, spare) if movie.faces is not None else _rank_by_bodies(movie, settings, spare)
+    )
     ids = np.array(movie.candidates, dtype=object)
-    return {cast: ids[order].tolist() for cast, order in zip(movie.cast, ranked, strict=True)}
+    return {cast: ids[order].tolist() for cast, order in zip(movie.cast, rank(movie, settings, spare), strict=True)}
 
 
 def _refuse_bad_rows(movie: MovieFeatures) -> None:
@@ -129,11 +135,22 @@ def _refuse_bad_rows(movie: MovieFeatures) -> None:
             )
 
 
-def _rank_by_both(movie: MovieFeatures, settings: Settings) -> Iterator[npt.NDArray[np.int64]]:
+def needed_memory(movie: MovieFeatures, settings: Settings) -> int:
+    """Bytes that ranking the movie takes at least, beyond its features; an estimate from the sizes of the arrays."""
+    q, n = len(movie.cast), len(movie.candidates)
+    faces = 0 if movie.faces is None else 4 * movie.faces.shape[1]
+    width = sum(some.shape[1] for some in movie.bodies)
+    # Unit rows, smoothed ones, and both of the unknown; or just the unit rows. Several models are joined from theirs.
+    bodies = (16 if movie.faces is not None else 4 if len(movie.bodies) == 1 else 8) * width
+    lists = RERANKED_POINT if settings.face_rerank or settings.body_rerank else PLAIN_POINT
+    return (q + n) * (faces + bodies + lists) + 12 * q * n
+
+
+def _rank_by_both(movie: MovieFeatures, settings: Settings, spare: int) -> Iterator[npt.NDArray[np.int64]]:
     q, n = len(movie.cast), len(movie.candidates)
     assert movie.faces is not None
     faces = unit_rows(movie.faces)
-    cast_sim = _cast_sim(faces, q, settings.face_rerank, settings.memory)
+    cast_sim = _cast_sim(faces, q, settings.face_rerank, spare)
     matches = propagate(cast_sim, faces[q:], movie.has_face[q:], settings.thresholds).matches
     bodies = _joined_bodies([some[len(some) - n :] for some in movie.bodies])
     frames = np.unique(np.asarray(movie.frames), return_inverse=True)[1]
@@ -141,13 +158,13 @@ def _rank_by_both(movie: MovieFeatures, settings: Settings) -> Iterator[npt.NDAr
     prepare: Prepare | None = (
         (lambda points, gallery: _prepare(kind, points, gallery, all_pairs=True)) if kind else None
     )
-    return complete(matches, bodies, frames, prepare, N_LISTS[kind] if kind else 0, settings.memory)
+    return complete(matches, bodies, frames, prepare, N_LISTS[kind] if kind else 0, spare)
 
 
-def _rank_by_bodies(movie: MovieFeatures, settings: Settings) -> Iterator[npt.NDArray[np.int64]]:
+def _rank_by_bodies(movie: MovieFeatures, settings: Settings, spare: int) -> Iterator[npt.NDArray[np.int64]]:
     q, n = len(movie.cast), len(movie.candidates)
     bodies = _joined_bodies(movie.bodies)
-    cast_sim = _cast_sim(bodies, q, settings.body_rerank, settings.memory)
+    cast_sim = _cast_sim(bodies, q, settings.body_rerank, spare)
     matches, last_sim = propagate(cast_sim, bodies[q:], np.ones(n, dtype=bool), settings.thresholds)
     for own, row in zip(matches, last_sim, strict=True):
         rest = np.setdiff1d(np.arange(n), own)
@@ -161,10 +178,7 @@ def _cast_sim(
     if kind is not None:
         points = FeaturePoints(unit, memory=memory)
         return 1 - _prepare(kind, points, np.arange(n_casts, len(unit))).dist(np.arange(n_casts))
-    sim = np.empty((n_casts, len(unit) - n_casts), dtype=np.float32)
-    for first in range(0, sim.shape[1], BLOCK):
-        sim[:, first : first + BLOCK] = products(unit[:n_casts], unit[n_casts + first : n_casts + first + BLOCK])
-    return sim
+    return cosines(unit[:n_casts], unit[n_casts:])
 
 
 def _prepare(kind: Rerank, points: Points, gallery: Ids, all_pairs: bool = False) -> Reranker:

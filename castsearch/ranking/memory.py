@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 from castsearch.ranking.unit import RankingError
 
 SHARE = 4  # of the free memory, one part in four by default
 MOST_ROWS = 1024  # larger blocks gain nothing and fall out of the caches
+LEAST_SPARE = 128 << 20  # tiles and the columns of one block
 UNKNOWN = 2 << 30  # where the system does not tell what is free
 
 
@@ -31,15 +34,17 @@ def block_rows(n_rows: int, row_bytes: int, memory: int | None) -> int:
     return max(1, min(n_rows, MOST_ROWS, budget(memory) // max(1, row_bytes)))
 
 
-def check(needed: int, memory: int | None, what: str) -> None:
-    """Refuse work that the memory cannot hold, before it starts.
+def spare_memory(needed: int, memory: int | None, what: str) -> int:
+    """Bytes that remain for blocks and tables when work takes ``needed`` bytes anyway.
 
     Raises:
-        RankingError: ``needed`` bytes are more than the budget.
+        RankingError: too few; told before the work starts.
     """
     allowed = budget(memory)
-    if needed > allowed:
+    if needed + LEAST_SPARE > allowed:
+        wanted = (needed + LEAST_SPARE) / 2**30
         raise RankingError(
-            f"{what} needs about {needed / 2**30:.1f} GB of memory and may take {allowed / 2**30:.1f} GB; "
-            f"allow more with --memory {needed / 2**30 + 0.1:.1f}"
+            f"{what} needs about {wanted:.1f} GB of memory to rank and may take {allowed / 2**30:.1f} GB; "
+            f"allow more with --memory {math.ceil(10 * wanted) / 10:.1f}"
         )
+    return allowed - needed

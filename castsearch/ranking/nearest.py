@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from castsearch.ranking import _kernel
 from castsearch.ranking.memory import block_rows, budget
-from castsearch.ranking.unit import products, squares, unit_rows
+from castsearch.ranking.unit import cosines, squared_dists, squares, unit_rows
 
 # Products are sifted while they are in the cache.
 TILE_ROWS = 1024
@@ -68,10 +68,10 @@ def unit_neighbours(
         shortlist.nearest(unit, unit, square, square, -2.0, found.index, found.squared_dist)
         shortlist.farthest(unit, square, found.largest)
         rest = np.flatnonzero(shortlist.crowded)
-    block = block_rows(len(rest), 40 * n, memory)
+    block = block_rows(len(rest), 16 * n, memory)
     for first in range(0, len(rest), block):
         some = rest[first : first + block]
-        dist = squared_dist(unit, square, some)
+        dist = squared_dists(unit[some], unit, square[some], square)
         found.largest[some] = dist.max(axis=1)
         found.index[some] = smallest(dist, k)
         found.squared_dist[some] = np.take_along_axis(dist, found.index[some], axis=1)
@@ -124,11 +124,11 @@ def most_similar(
         shortlist.nearest(queries, points, np.zeros(n_queries), np.zeros(n), -1.0, index, sim)
         np.negative(sim, out=sim)
         rest = np.flatnonzero(shortlist.crowded)
-    block = block_rows(len(rest), 24 * n, memory)
+    block = block_rows(len(rest), 16 * n, memory)
     for first in range(0, len(rest), block):
         some = rest[first : first + block]
-        exact = products(queries[some], points).astype(np.float32)
-        sim[some] = -np.sort(np.partition(-exact, k - 1, axis=1)[:, :k], axis=1)
+        exact = -cosines(queries[some], points)
+        sim[some] = -np.sort(np.partition(exact, k - 1, axis=1)[:, :k], axis=1)
     return sim
 
 
@@ -139,16 +139,6 @@ def margin(width: int) -> float:
     Numerical Algorithms", section 3.1); rounded lengths and the rounding of the result add less than the rest.
     """
     return (2 * width + 4 * np.sqrt(width) + 8) * 2.0**-24
-
-
-def squared_dist(
-    unit: npt.NDArray[np.float32], square: npt.NDArray[np.float64], rows: npt.NDArray[np.integer]
-) -> npt.NDArray[np.float32]:
-    """(R, N) float32 squared Euclidean distances of the chosen unit rows to all."""
-    dist = products(unit[rows], unit)
-    dist *= -2
-    dist += square[rows, None] + square
-    return dist.astype(np.float32)
 
 
 def smallest(dist: npt.NDArray[np.floating], k: int) -> npt.NDArray[np.int32]:

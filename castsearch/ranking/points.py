@@ -10,10 +10,9 @@ import numpy.typing as npt
 from castsearch.ranking import _kernel
 from castsearch.ranking.memory import budget
 from castsearch.ranking.nearest import Neighbours, smallest, unit_neighbours
-from castsearch.ranking.unit import RankingError, squares, unit_rows
+from castsearch.ranking.unit import TILE, RankingError, product_tiles, squared_dists, squares, unit_rows
 
 Ids = npt.NDArray[np.integer]
-BLOCK = 1024  # rows of float64 at a time
 
 
 class Points(Protocol):
@@ -89,15 +88,7 @@ class FeaturePoints:
     def squared_dist(self, rows: Ids, columns: Ids) -> npt.NDArray[np.float32]:
         """See ``Points``."""
         rows, columns = self.origin[rows], self.origin[columns]
-        out = np.empty((len(rows), len(columns)), dtype=np.float32)
-        left = self.features[rows].astype(np.float64)
-        for first in range(0, len(columns), BLOCK):
-            some = columns[first : first + BLOCK]
-            dist = left @ (-2 * self.features[some].astype(np.float64)).T
-            dist += self.square[rows, None]
-            dist += self.square[some]
-            out[:, first : first + BLOCK] = dist
-        return out
+        return squared_dists(self.features[rows], self.features[columns], self.square[rows], self.square[columns])
 
     def paired_dist(self, start: npt.NDArray[np.int64], other: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
         """See ``Points``."""
@@ -110,13 +101,11 @@ class FeaturePoints:
 
     def fixed_dist(self, rows: Ids, columns: Ids, bits: int) -> npt.NDArray[np.int32]:
         """See ``Points``."""
-        out = np.empty((len(rows), len(columns)), dtype=np.int32)
-        right = self.features[columns].astype(np.float64).T
-        for first in range(0, len(rows), BLOCK):
-            some = rows[first : first + BLOCK]
-            dots = self.features[some].astype(np.float64) @ right
-            _kernel.fixed_dist(dots, self.square[some], self.square[columns], 2.0**bits, out[first : first + BLOCK])
-        return out
+        dist = np.empty((len(rows), len(columns)), dtype=np.int32)
+        row_square, column_square = self.square[rows], self.square[columns]
+        for some, others, tile in product_tiles(self.features[rows], self.features[columns]):
+            _kernel.fixed_dist(tile, row_square[some], column_square[others], 2.0**bits, dist, some.start, others.start)
+        return dist
 
     def fixed_table(self, bits: int) -> npt.NDArray[np.int32] | None:
         """(P, P) ``fixed_dist`` of all rows, each pair computed once; None where the memory does not suffice."""
@@ -124,10 +113,10 @@ class FeaturePoints:
         if 4 * n * n > budget(self._memory) // 4:
             return None
         table = np.empty((n, n), dtype=np.int32)
-        for first in range(0, n, BLOCK):
-            block = slice(first, first + BLOCK)
-            table[first:, block] = self.fixed_dist(np.arange(first, n), np.arange(n)[block], bits)
-            table[block, first:] = table[first:, block].T
+        for first in range(0, n, TILE):
+            block = slice(first, first + TILE)
+            table[block, first:] = self.fixed_dist(np.arange(n)[block], np.arange(first, n), bits)
+            table[first:, block] = table[block, first:].T
         return table
 
 

@@ -8,8 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from castsearch.ranking.points import BLOCK
-from castsearch.ranking.unit import sum_products
+from castsearch.ranking.unit import TILE, sum_products
 
 THRESHOLDS = (0.5, 0.4, 0.3, 0.25)
 MIN_MATCHES = 5
@@ -73,8 +72,8 @@ def mean_sim(
     seen = [some[has_face[some]] for some in matches]
     sums = np.array([unit[some].sum(axis=0, dtype=np.float64) for some in seen])
     blind = NO_FACE_SIM * (count - [len(some) for some in seen])
-    for first in range(0, len(unit), BLOCK):
-        columns = first + np.flatnonzero(has_face[first : first + BLOCK])
+    for first in range(0, len(unit), TILE):
+        columns = first + np.flatnonzero(has_face[first : first + TILE])
         sim[:, columns] = (sum_products(sums, unit[columns]) + blind[:, None]) / count[:, None]
     return sim
 

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from castsearch.ranking import _kernel
-from castsearch.ranking.points import BLOCK, Ids, Points, as_points
-from castsearch.ranking.unit import RankingError
+from castsearch.ranking.points import Ids, Points, as_points
+from castsearch.ranking.unit import TILE, RankingError
 
 
 class RankingWarning(UserWarning):
@@ -173,13 +173,13 @@ class KReciprocal:
     def dist(self, queries: Ids) -> npt.NDArray[np.float32]:
         """(Q, G) distances of the query points and the gallery."""
         dist = np.empty((len(queries), len(self._gallery)), dtype=np.float32)
-        for first in range(0, len(queries), BLOCK):
-            some = queries[first : first + BLOCK]
+        for first in range(0, len(queries), TILE):
+            some = queries[first : first + TILE]
             scaled = self._points.squared_dist(some, self._gallery)
             scaled += np.float32(self._points.offset)
             scaled /= self._scale[some, None]
             _kernel.jaccard(*self._rows, some.astype(np.int32), *self._by_column, self._lam, scaled)
-            dist[first : first + BLOCK] = scaled
+            dist[first : first + TILE] = scaled
         return dist
 
 

@@ -11,6 +11,7 @@ less than float32 arithmetic does.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +33,7 @@ finally:
 
 # Sums of up to 2^20 unit rows are split here, so that the products of either part are exact again.
 SPLIT_BITS = 8
+TILE = 1024  # rows and columns of float64 at a time
 
 
 class RankingError(CastSearchError):
@@ -56,12 +58,15 @@ def bad_row(features: npt.NDArray[np.float32]) -> tuple[int, str] | None:
     return row, "all zero" if length[row] == 0 else "not finite"
 
 
-def unit_rows(features: npt.ArrayLike, name: str = "features") -> npt.NDArray[np.float32]:
+def unit_rows(
+    features: npt.ArrayLike, name: str = "features", out: npt.NDArray[np.float32] | None = None
+) -> npt.NDArray[np.float32]:
     """L2-normalised rows on the grid of this module.
 
     Args:
         features: (N, d), any finite length but 0.
         name: what messages call them.
+        out: where the result goes; may be ``features``.
 
     Returns:
         (N, d) float32 multiples of 2^-24.
@@ -72,14 +77,44 @@ def unit_rows(features: npt.ArrayLike, name: str = "features") -> npt.NDArray[np
     array = as_features(features, name)
     if (bad := bad_row(array)) is not None:
         raise RankingError(f"{name}: row {bad[0]} is {bad[1]}; compute it again or leave it out")
-    out = np.empty_like(array)
+    out = np.empty_like(array) if out is None else out
     _kernel.unit_rows(array, _kernel.norms(array), out)
     return out
 
 
-def products(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """(A, B) float64 exact cosines of unit rows (A, d) and (B, d)."""
-    return a.astype(np.float64) @ b.astype(np.float64).T
+def product_tiles(
+    a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]
+) -> Iterator[tuple[slice, slice, npt.NDArray[np.float64]]]:
+    """Exact cosines of unit rows (A, d) and (B, d), tile by tile: where it belongs in (A, B), and the float64 tile."""
+    for first in range(0, len(a), TILE):
+        left = a[first : first + TILE].astype(np.float64)
+        for other in range(0, len(b), TILE):
+            right = b[other : other + TILE].astype(np.float64)
+            yield slice(first, first + TILE), slice(other, other + TILE), left @ right.T
+
+
+def cosines(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """(A, B) float32 cosines of unit rows (A, d) and (B, d), correctly rounded."""
+    sim = np.empty((len(a), len(b)), dtype=np.float32)
+    for rows, columns, tile in product_tiles(a, b):
+        sim[rows, columns] = tile
+    return sim
+
+
+def squared_dists(
+    a: npt.NDArray[np.float32],
+    b: npt.NDArray[np.float32],
+    a_square: npt.NDArray[np.float64],
+    b_square: npt.NDArray[np.float64],
+) -> npt.NDArray[np.float32]:
+    """(A, B) float32 squared Euclidean distances of unit rows, correctly rounded; 0 for equal rows only."""
+    dist = np.empty((len(a), len(b)), dtype=np.float32)
+    for rows, columns, tile in product_tiles(a, b):
+        tile *= -2
+        tile += a_square[rows, None]
+        tile += b_square[columns]
+        dist[rows, columns] = tile
+    return dist
 
 
 def squares(unit: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
