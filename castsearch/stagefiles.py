@@ -8,6 +8,7 @@ SHA-256, settings) goes into a JSON file of the same name beside the pickle.
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -56,6 +57,16 @@ def reid_name(network: str, cnn: str, mode: str) -> str:
     return f"{network}_{cnn}_{mode}.pkl"
 
 
+# Which script writes a stage file, by the first word of its name.
+_WRITERS = {
+    "body": "crop_body.py",
+    "retina": "RetinaFace/merge.py",
+    "face": "RetinaFace/face_feat.py",
+    "triplet": "reid/triplet.py --eval",
+    "mgn": "reid/mgn.py --eval",
+}
+
+
 # ---------------------------------------------------------------------------- writing
 
 # The process's umask can only be read by setting it, which threads that write must not do at once.
@@ -70,14 +81,20 @@ def atomic_write(path: str | os.PathLike[str], sync: bool = True) -> Iterator[Bi
     The bytes go to a temporary file in the same folder (made if absent), which takes the
     file's place when the block ends and is removed when it raises.
 
+    Raises:
+        StageFileError: there is no writing there, or no room.
+
     Args:
         path: the file.
         sync: wait for the disk, so that the file outlives a power cut too. Small files by the
             ten thousand, which their stage can make again, go without.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise StageFileError(f"{path}: cannot be written ({error.strerror}); choose another place") from None
     try:
         with os.fdopen(handle, "wb") as file:
             yield file
@@ -87,8 +104,10 @@ def atomic_write(path: str | os.PathLike[str], sync: bool = True) -> Iterator[Bi
         # mkstemp gives 0600; others on a shared disk must be able to read the result.
         Path(temporary).chmod(0o666 & ~_UMASK)
         Path(temporary).replace(path)
-    except BaseException:
+    except BaseException as error:
         Path(temporary).unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StageFileError(f"{path}: cannot be written ({error.strerror}); make room") from None
         raise
 
 
@@ -196,7 +215,8 @@ def read(path: str | os.PathLike[str]) -> dict[Any, Any]:
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        raise StageFileError(f"{path}: no such file; run the stage that writes it first (see README)") from None
+        writer = _WRITERS.get(path.name.partition("_")[0], "the stage that writes it")
+        raise StageFileError(f"{path}: no such file; run {writer} first") from None
     except OSError as error:
         raise StageFileError(f"{path}: cannot be read ({error.strerror})") from None
     try:

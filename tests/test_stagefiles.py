@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import subprocess
@@ -93,8 +94,20 @@ def test_bad_files_are_one_error_and_run_nothing(tmp_path, monkeypatch, data):
 
 
 def test_a_missing_file_says_what_to_do(tmp_path):
-    with pytest.raises(StageFileError, match="run the stage that writes it"):
-        stagefiles.read(tmp_path / "x.pkl")
+    with pytest.raises(StageFileError, match=r"no such file; run RetinaFace/merge\.py first"):
+        stagefiles.read(tmp_path / "retina_val.pkl")
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(StageFileError, match="cannot be written .*; choose another place"):
+        stagefiles.write(tmp_path / "file" / "x.pkl", {})
+
+
+def test_a_full_disk_is_named_and_leaves_nothing(tmp_path):
+    with pytest.raises(StageFileError, match="make room"), stagefiles.atomic_write(tmp_path / "x.pkl"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path):

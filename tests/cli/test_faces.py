@@ -159,7 +159,7 @@ def test_bad_pictures_stop_or_count_as_faceless(stages, split):
 
 def test_what_is_missing_is_named(stages, split):
     assert "datalist.py writes it" in stages.deploy("val_cast", code=2).stderr
-    assert "no such file; run the stage" in stages.face_det(code=2).stderr
+    assert "no such file; run RetinaFace/merge.py first" in stages.face_det(code=2).stderr
     assert "val_img: no such folder" in stages.face_feat(code=2).stderr
     stages.datalist()
     stages.deploy("val_cast")
