@@ -116,9 +116,7 @@ def fuse(movie: MovieFeatures, settings: Settings | None = None) -> dict[str, li
             )
     _refuse_bad_rows(movie)
     spare = spare_memory(needed_memory(movie, settings), settings.memory, f"movie {movie.name}")
-    ranked = (
-        _rank_by_both(movie, settings, spare) if movie.faces is not None else _rank_by_bodies(movie, settings, spare)
-    )
+    rank = _rank_by_bodies if movie.faces is None else _rank_by_both
     ids = np.array(movie.candidates, dtype=object)
     return {cast: ids[order].tolist() for cast, order in zip(movie.cast, rank(movie, settings, spare), strict=True)}
 
