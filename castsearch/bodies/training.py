@@ -263,8 +263,8 @@ class Trainer:
             report(what)
 
         try:
-            if self.step == 0 and log:
-                (self.folder / BEST).unlink(missing_ok=True)  # of an earlier run
+            if log:
+                self._sweep()
             began = time.perf_counter()
             for pictures, labels in self._stream(epochs):
                 record(self._train(pictures, labels, began))
@@ -282,6 +282,13 @@ class Trainer:
             if log:
                 log.close()
         return self.step >= epochs * self.batches.per_epoch
+
+    def _sweep(self) -> None:
+        """Remove what a killed save left behind, and the best checkpoint of an earlier run that is not resumed."""
+        for leftover in self.folder.glob(".*.pt.*"):
+            leftover.unlink()
+        if self.step == 0:
+            (self.folder / BEST).unlink(missing_ok=True)
 
     def _stream(self, epochs: int) -> Iterator[tuple[np.ndarray, list[int]]]:
         """This process's share of every batch to come: (n, h, w, 3) uint8 pictures and their labels."""

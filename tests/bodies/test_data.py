@@ -1,0 +1,162 @@
+"""Who trains, in which batches, and what the network sees of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from castsearch import stagefiles
+from castsearch.bodies.data import (
+    Augmentation,
+    Batches,
+    Pictures,
+    Sample,
+    TrainingDataError,
+    erase,
+    identities,
+)
+from castsearch.images import ImageError, ImageReader
+
+
+def item(file: str, label: str | None) -> dict:
+    return {"id": file, "file": file, **({} if label is None else {"label": label})}
+
+
+def test_labels_of_different_movies_are_different_people_and_others_never_train() -> None:
+    body = {
+        "tt1": {"cast": [item("p", "nm1")], "candidates": [item("a", "nm1"), item("b", "others")]},
+        "tt2": {"cast": [], "candidates": [item("c", "nm1"), item("d", "not_others"), item("e", "nm1")]},
+    }
+    more = {"tt2": {"cast": [], "candidates": [item("f", "nm1")]}}
+    assert identities({"train": body, "val": more}) == {
+        ("tt1", "nm1"): ["train/a"],
+        ("tt2", "nm1"): ["train/c", "train/e", "val/f"],
+        ("tt2", "not_others"): ["train/d"],
+    }
+
+
+@pytest.mark.parametrize(
+    "candidates, message",
+    [([], "no labelled candidate"), ([item("a", "others")], "no labelled"), ([item("a", None)], "a has no label")],
+)
+def test_a_split_that_cannot_train(candidates: list, message: str) -> None:
+    with pytest.raises(TrainingDataError, match=message):
+        identities({"train": {"tt1": {"cast": [], "candidates": candidates}}})
+
+
+@settings(deadline=None)
+@given(
+    counts=st.lists(st.integers(1, 9), min_size=1, max_size=30),
+    p=st.integers(1, 8),
+    k=st.integers(1, 6),
+    seed=st.integers(0, 99),
+    epoch=st.integers(0, 9),
+)
+def test_batches_hold_p_identities_of_k_pictures(counts: list[int], p: int, k: int, seed: int, epoch: int) -> None:
+    if p > len(counts):
+        with pytest.raises(TrainingDataError, match="--batch_size"):
+            Batches(counts, p, k, seed)
+        return
+    batches = Batches(counts, p, k, seed)
+    shown = list(batches.epoch(epoch))
+    assert len(shown) == batches.per_epoch == len(counts) // p
+    assert shown == list(batches.epoch(epoch))
+    people = Counter()
+    for batch in shown:
+        labels = Counter(sample.label for sample in batch)
+        assert len(labels) == p and set(labels.values()) == {k}
+        people.update(labels.keys())
+        for label in labels:
+            uses = Counter(sample.picture for sample in batch if sample.label == label)
+            assert len(uses) == min(k, counts[label]) and max(uses.values()) - min(uses.values()) <= 1
+    assert set(people.values()) == {1}
+    assert [sample.place for batch in shown for sample in batch] == list(range(len(shown) * p * k))
+
+
+def test_epochs_differ_and_leave_nobody_out_for_good() -> None:
+    batches = Batches([1] * 7, 3, 2, seed=0)
+    seen = [frozenset(s.label for batch in batches.epoch(epoch) for s in batch) for epoch in range(20)]
+    assert len(set(seen)) > 1
+    assert frozenset.union(*seen) == frozenset(range(7))
+
+
+# ---------------------------------------------------------------------------- augmentation
+
+
+def test_erased_rectangles_are_as_published() -> None:
+    area, ratio = [], []
+    for i in range(300):
+        picture = np.zeros((256, 128, 3), dtype=np.uint8)
+        erase(picture, np.random.default_rng(i))
+        rows, columns = (np.flatnonzero(picture[:, :, 0].any(axis)) for axis in (1, 0))
+        h, w = len(rows), len(columns)
+        assert (picture[rows[0] : rows[0] + h, columns[0] : columns[0] + w] == (124, 116, 104)).all()
+        assert np.count_nonzero(picture[:, :, 0]) == h * w
+        area.append(h * w / (256 * 128))
+        ratio.append(h / w)
+    assert 0.019 < min(area) < 0.04 and 0.36 < max(area) < 0.401
+    assert 0.29 < min(ratio) < 0.4 and 2.9 < max(ratio) < 3.4
+
+
+def test_half_of_the_pictures_is_mirrored_and_half_erased_and_all_are_shifted() -> None:
+    """One column is marked: where it lands tells mirror and shift; grey is ImageNet's mean."""
+    picture = np.full((64, 32, 3), 200, dtype=np.uint8)
+    picture[:, 4] = 255
+    augmentation = Augmentation(64, 32)
+    erased = 0
+    places = []
+    for i in range(600):
+        seen = augmentation(picture, np.random.default_rng(i))
+        assert seen.shape == (64, 32, 3) and seen.dtype == np.uint8
+        erased += bool((seen == (124, 116, 104)).all(2).any())
+        places += np.flatnonzero((seen[:, :, 0] > 240).any(0)).tolist()
+    assert 0.42 < erased / 600 < 0.58
+    # The column at 4 ends at 4 +- 10, or at 27 +- 10 when mirrored, of which some lie outside.
+    assert set(places) == set(range(15)) | set(range(17, 32))
+    assert 0.4 < np.mean(np.array(places) > 15) < 0.6
+
+
+def test_colour_jitter_changes_colours_only() -> None:
+    picture = np.full((8, 8, 3), (100, 150, 50), dtype=np.uint8)
+    plain, jittered = (Augmentation(8, 8, jitter, pad=0) for jitter in (0.0, 0.3))
+    seeds = [seed for seed in range(40) if (plain(picture, np.random.default_rng(seed)) == picture).all()]
+    assert len(seeds) > 5
+    colours = np.array([jittered(picture, np.random.default_rng(seed))[0, 0] for seed in seeds])
+    assert (colours.std(0) > 5).all() and (np.abs(colours.astype(int) - (100, 150, 50)) < 90).all()
+
+
+# ---------------------------------------------------------------------------- reading
+
+
+def test_pictures_depend_on_seed_epoch_and_place_alone(small: Path) -> None:
+    people = list(identities({"train": stagefiles.read_body(small / "data/body_train.pkl")}).values())
+
+    def picture(seed: int, epoch: int, place: int) -> np.ndarray:
+        pictures = Pictures(people, ImageReader(small / "body"), Augmentation(64, 32), seed)
+        return pictures(Sample(label=1, picture=2, epoch=epoch, place=place))
+
+    np.testing.assert_array_equal(picture(0, 3, 5), picture(0, 3, 5))
+    for other in ((1, 3, 5), (0, 4, 5), (0, 3, 6)):
+        assert (picture(0, 3, 5) != picture(*other)).any()
+
+
+def test_a_bad_picture_is_named_or_replaced_by_another_of_that_person(small: Path, tmp_path: Path) -> None:
+    good = next((small / "body/train").rglob("*.jpg"))
+    (tmp_path / "train").mkdir()
+    for name, content in (("a.jpg", good.read_bytes()), ("b.jpg", b"no picture")):
+        (tmp_path / "train" / name).write_bytes(content)
+    people = [["train/a.jpg", "train/b.jpg"], ["train/b.jpg"]]
+    bad = Sample(label=0, picture=1, epoch=0, place=0)
+    with pytest.raises(ImageError, match=r"train/b\.jpg"):
+        Pictures(people, ImageReader(tmp_path), Augmentation(64, 32), 0)(bad)
+    reader = ImageReader(tmp_path, skip_bad=True)
+    pictures = Pictures(people, reader, Augmentation(64, 32), 0)
+    np.testing.assert_array_equal(pictures(bad), pictures(Sample(label=0, picture=0, epoch=0, place=0)))
+    assert list(reader.bad) == ["train/b.jpg"]
+    with pytest.raises(ImageError, match=r"train/b\.jpg: cannot be read, nor any other picture of that person"):
+        pictures(Sample(label=1, picture=0, epoch=0, place=0))
