@@ -1,13 +1,21 @@
-"""How well features retrieve people: Rank@k and mAP from a matrix of distances."""
+"""How well features retrieve people: Rank-k and mAP from a matrix of distances."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from castsearch.metrics import RANKS, average_precision
+from castsearch import stagefiles
+from castsearch.errors import CastSearchError
+from castsearch.metrics import average_precision
+from castsearch.stagefiles import Item, StageFileError
+
+
+class ScoringError(CastSearchError):
+    """Nothing to score."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +38,6 @@ class Retrieval:
     def rank(self, k: int) -> float:
         """Share of queries with a hit among their first ``k``."""
         return float((self.first_hit < k).mean()) if len(self.ap) else 0.0
-
-    def __str__(self) -> str:
-        names = ["mAP", *(f"Rank-{k}" for k in RANKS)]
-        figures = [self.mean_ap, *map(self.rank, RANKS)]
-        return "".join(f"{name:>9}" for name in names) + "\n" + "".join(f"{100 * figure:9.2f}" for figure in figures)
 
 
 def joined(parts: Sequence[Retrieval]) -> Retrieval:
@@ -84,3 +87,75 @@ def within(features: np.ndarray, labels: Sequence[str], strangers: str) -> Retri
     itself = np.zeros((len(queries), len(labels)), dtype=bool)
     itself[np.arange(len(queries)), queries] = True
     return retrieve(1 - unit[queries] @ unit.T, [labels[i] for i in queries], labels, itself)
+
+
+# ---------------------------------------------------------------------------- feature files
+
+
+@dataclass(frozen=True)
+class Search:
+    """Queries and the gallery they are looked for in.
+
+    Attributes:
+        features: (queries + gallery, d), queries first.
+        query_labels, gallery_labels: who is who.
+    """
+
+    features: np.ndarray
+    query_labels: list[str]
+    gallery_labels: list[str]
+
+
+def between_cameras(items: Sequence[Item], features: np.ndarray, query: str, gallery: str) -> Search:
+    """Pictures of one camera looked for among those of another; the last character of an id is its camera.
+
+    Args:
+        items: candidates of a movie.
+        features: (candidates, d).
+        query, gallery: the cameras.
+    """
+    rows = [[i for i, item in enumerate(items) if str(item["id"]).endswith(camera)] for camera in (query, gallery)]
+    return Search(features[rows[0] + rows[1]], *([str(items[i].get("label")) for i in part] for part in rows))
+
+
+def casts_in_candidates(groups: Mapping[str, Sequence[Item]], features: np.ndarray) -> Search:
+    """Portraits looked for among the candidates of their movie; ``features`` holds casts, then candidates."""
+    return Search(features, *([str(item.get("label")) for item in groups[name]] for name in ("cast", "candidates")))
+
+
+def read_candidates(path: Path, body: Mapping[str, Mapping[str, Sequence[Item]]]) -> dict[str, np.ndarray]:
+    """Features of the candidates, from a file with or without casts."""
+    n_cast = {movie: len(groups["cast"]) for movie, groups in body.items()}
+    counts = {movie: len(groups["candidates"]) for movie, groups in body.items()}
+    try:
+        return stagefiles.read_features(path, counts)
+    except StageFileError:
+        features = stagefiles.read_features(path, {movie: counts[movie] + n_cast[movie] for movie in counts})
+    return {movie: rows[n_cast[movie] :] for movie, rows in features.items()}
+
+
+def read_searches(
+    path: Path, body: Mapping[str, Mapping[str, Sequence[Item]]], cameras: tuple[str, str] | None
+) -> list[Search]:
+    """One search a movie: between two cameras, or of casts among candidates.
+
+    Args:
+        path: a feature file; with casts unless ``cameras`` are given.
+        body: content of the split's ``body_{mode}.pkl``.
+        cameras: of queries and gallery.
+
+    Raises:
+        StageFileError: the file belongs to another split, or has no casts.
+        ScoringError: no query has anybody to find.
+    """
+    if cameras:
+        features = read_candidates(path, body)
+        searches = [between_cameras(body[movie]["candidates"], rows, *cameras) for movie, rows in features.items()]
+    else:
+        counts = {movie: len(groups["cast"]) + len(groups["candidates"]) for movie, groups in body.items()}
+        features = stagefiles.read_features(path, counts)
+        searches = [casts_in_candidates(body[movie], rows) for movie, rows in features.items()]
+    if not any(set(search.query_labels) & set(search.gallery_labels) for search in searches):
+        who = f"camera {cameras[0]} at camera {cameras[1]}" if cameras else "the casts among the candidates"
+        raise ScoringError(f"{path}: nobody to find of {who}; look at labels and ids, or name --cameras")
+    return searches
