@@ -63,13 +63,18 @@ cdef extern from *:
     int any_beyond_one(const float *s, float low, float high) noexcept nogil
 
 
+cdef inline bint worth(double steps) noexcept nogil:
+    """Whether a loop of so many steps is long enough to wake another thread for."""
+    return steps > 1 << 20
+
+
 # ---------------------------------------------------------------------------- unit rows
 
 
 def unit_rows(const float[:, ::1] features, const double[::1] norm, float[:, ::1] out):
     """Rows divided by their ``norm``, rounded to multiples of 2^-24; ``out`` may be ``features``."""
     cdef Py_ssize_t i, k, n = features.shape[0], d = features.shape[1]
-    for i in prange(n, nogil=True, schedule="static"):
+    for i in prange(n, nogil=True, use_threads_if=worth(n * d), schedule="static"):
         for k in range(d):
             out[i, k] = <float>((features[i, k] / norm[i] + TO_24_BITS) - TO_24_BITS)
 
@@ -79,7 +84,7 @@ def norms(const float[:, ::1] features):
     cdef Py_ssize_t i, k, n = features.shape[0], d = features.shape[1]
     out = np.zeros(n)
     cdef double[::1] length = out
-    for i in prange(n, nogil=True, schedule="static"):
+    for i in prange(n, nogil=True, use_threads_if=worth(n * d), schedule="static"):
         for k in range(d):
             length[i] += <double>features[i, k] * features[i, k]
         length[i] = sqrt(length[i])
@@ -93,13 +98,13 @@ def row_dots(
     const int32_t[::1] b_row,
     const float[:, ::1] b,
 ):
-    """Exact products of pairs in CSR order: row ``a_row[i]`` of ``a`` with rows ``b_row[start[i]:start[i + 1]]`` of ``b``."""
+    """Exact products of pairs in CSR order: row ``a_row[i]`` of ``a`` with each ``b_row[start[i]:start[i + 1]]`` of ``b``."""
     cdef Py_ssize_t i, e, n = start.shape[0] - 1, d = a.shape[1]
     out = np.zeros(b_row.shape[0])
     cdef double[::1] dots = out
     if d == 0:
         return out
-    for i in prange(n, nogil=True, schedule="dynamic", chunksize=16):
+    for i in prange(n, nogil=True, use_threads_if=worth(<double>b_row.shape[0] * d), schedule="dynamic", chunksize=16):
         for e in range(start[i], start[i + 1]):
             dots[e] = exact_dot(&a[a_row[i], 0], &b[b_row[e], 0], d)
     return out
@@ -111,7 +116,7 @@ def weighted_means(const float[:, ::1] features, const int32_t[:, ::1] index, co
     out = np.empty((n, d), dtype=np.float32)
     cdef float[:, ::1] mean = out
     cdef double *total
-    with nogil, parallel():
+    with nogil, parallel(use_threads_if=worth(<double>n * m * d)):
         total = <double *>malloc(d * sizeof(double))
         for i in prange(n, schedule="static"):
             for k in range(d):
@@ -258,7 +263,8 @@ cdef class Shortlist:
     def scan_rows(self, const float[:, ::1] products, Py_ssize_t first_row, Py_ssize_t first_column):
         """Take in ``products`` of rows from ``first_row`` on and columns from ``first_column`` on."""
         cdef Py_ssize_t i, c, j, row, n = products.shape[1]
-        for i in prange(products.shape[0], nogil=True, schedule="dynamic", chunksize=8):
+        cdef bint threads = worth(products.shape[0] * n)
+        for i in prange(products.shape[0], nogil=True, use_threads_if=threads, schedule="dynamic", chunksize=8):
             row = first_row + i
             c = 0
             while c + CHUNK <= n:
@@ -269,10 +275,14 @@ cdef class Shortlist:
             for j in range(c, n):
                 self.push(row, products[i, j], first_column + j)
 
-    def scan_columns(self, const float[:, ::1] products, Py_ssize_t first_row, Py_ssize_t first_column, Py_ssize_t skip):
+    def scan_columns(
+        self, const float[:, ::1] products, Py_ssize_t first_row, Py_ssize_t first_column, Py_ssize_t skip
+    ):
         """The same with the roles of rows and columns exchanged, without the first ``skip`` columns."""
         cdef Py_ssize_t i, c, j, block, end, n = products.shape[1]
-        for block in prange((max(0, n - skip) + STRIP - 1) // STRIP, nogil=True, schedule="dynamic", chunksize=1):
+        cdef Py_ssize_t blocks = (max(0, n - skip) + STRIP - 1) // STRIP
+        cdef bint threads = worth(products.shape[0] * n)
+        for block in prange(blocks, nogil=True, use_threads_if=threads, schedule="dynamic", chunksize=1):
             end = min(n, skip + STRIP * (block + 1))
             for i in range(products.shape[0]):
                 c = skip + STRIP * block
@@ -298,7 +308,7 @@ cdef class Shortlist:
         cdef Py_ssize_t i, e, at, found, column, d = rows.shape[1], n = rows.shape[0]
         cdef List seen
         cdef float value
-        for i in prange(n, nogil=True, schedule="dynamic", chunksize=16):
+        for i in prange(n, nogil=True, use_threads_if=worth(<double>n * self.k * d), schedule="dynamic", chunksize=16):
             if not self.full[i]:
                 seen = self.near(i)
                 prune(seen, self.k, self.margin)
@@ -313,7 +323,9 @@ cdef class Shortlist:
                     ):
                         continue
                     at = found if found < self.k else found - 1
-                    while at > 0 and (value < key[i, at - 1] or (value == key[i, at - 1] and column < index[i, at - 1])):
+                    while at > 0 and (
+                        value < key[i, at - 1] or (value == key[i, at - 1] and column < index[i, at - 1])
+                    ):
                         key[i, at] = key[i, at - 1]
                         index[i, at] = index[i, at - 1]
                         at = at - 1
@@ -332,7 +344,8 @@ cdef class Shortlist:
         cdef Py_ssize_t i, e, column, d = rows.shape[1]
         cdef List seen
         cdef float value
-        for i in prange(rows.shape[0], nogil=True, schedule="dynamic", chunksize=16):
+        cdef bint threads = worth(<double>rows.shape[0] * d)
+        for i in prange(rows.shape[0], nogil=True, use_threads_if=threads, schedule="dynamic", chunksize=16):
             if not self.full[i]:
                 seen = self.far(i)
                 prune(seen, 1, self.margin)
@@ -350,7 +363,8 @@ def largest_of_rows(const float[:, ::1] sim, const int64_t[::1] rows, Py_ssize_t
     cdef float value
     out = np.full((m, k), -np.inf, dtype=np.float32)
     cdef float[:, ::1] best = out
-    for strip in prange((m + STRIP - 1) // STRIP, nogil=True, schedule="dynamic", chunksize=1):
+    cdef bint threads = worth(<double>rows.shape[0] * m)
+    for strip in prange((m + STRIP - 1) // STRIP, nogil=True, use_threads_if=threads, schedule="dynamic", chunksize=1):
         first = STRIP * strip
         last = min(m, first + STRIP)
         for i in range(rows.shape[0]):
@@ -381,7 +395,7 @@ def reciprocal(const int32_t[:, ::1] lists, Py_ssize_t length):
     cdef Py_ssize_t i, j, n = lists.shape[0]
     out = np.zeros((n, length), dtype=np.uint8)
     cdef uint8_t[:, ::1] mutual = out
-    for i in prange(n, nogil=True, schedule="static"):
+    for i in prange(n, nogil=True, use_threads_if=worth(<double>n * length * length), schedule="static"):
         for j in range(length):
             mutual[i, j] = among(<int32_t>i, &lists[lists[i, j], 0], length)
     return out
@@ -443,12 +457,13 @@ def expanded_sets(const int32_t[:, ::1] lists, const uint8_t[:, ::1] mutual, con
     cdef int32_t *members
     cdef uint8_t *taken
     cdef int32_t value
+    cdef bint fill
     for fill in (False, True):
         if fill:
             np.cumsum(starts, out=starts)
             found = np.empty(starts[n], dtype=np.int32)
             member = found
-        with nogil, parallel():
+        with nogil, parallel(use_threads_if=worth(<double>n * most)):
             members = <int32_t *>malloc(most * sizeof(int32_t))
             taken = <uint8_t *>calloc(n, 1)
             for i in prange(n, schedule="static"):
@@ -474,7 +489,7 @@ def set_weights(const int64_t[::1] start, const float[::1] scaled_dist):
     cdef double total
     out = np.empty(scaled_dist.shape[0])
     cdef double[::1] weight = out
-    for i in prange(n, nogil=True, schedule="static"):
+    for i in prange(n, nogil=True, use_threads_if=worth(scaled_dist.shape[0] * 16.0), schedule="static"):
         total = 0
         for e in range(start[i], start[i + 1]):
             weight[e] = (exp(-<double>scaled_dist[e]) + TO_40_BITS) - TO_40_BITS
@@ -485,7 +500,11 @@ def set_weights(const int64_t[::1] start, const float[::1] scaled_dist):
 
 
 def mean_rows(
-    const int64_t[::1] start, const int32_t[::1] column, const double[::1] weight, const int32_t[:, ::1] lists, Py_ssize_t k
+    const int64_t[::1] start,
+    const int32_t[::1] column,
+    const double[::1] weight,
+    const int32_t[:, ::1] lists,
+    Py_ssize_t k,
 ):
     """Mean of the sparse rows of each point's first ``k`` neighbours (query expansion): CSR start, column, weight."""
     cdef Py_ssize_t i, j, n = lists.shape[0], size
@@ -493,6 +512,7 @@ def mean_rows(
     cdef double total
     cdef int64_t *at
     cdef int64_t *end
+    cdef bint fill
     starts = np.zeros(n + 1, dtype=np.int64)
     cdef int64_t[::1] new_start = starts
     cdef int32_t[::1] new_column
@@ -504,7 +524,7 @@ def mean_rows(
             weights = np.empty(starts[n])
             new_column = columns
             new_weight = weights
-        with nogil, parallel():
+        with nogil, parallel(use_threads_if=worth(<double>column.shape[0] * k * k)):
             at = <int64_t *>malloc(k * sizeof(int64_t))
             end = <int64_t *>malloc(k * sizeof(int64_t))
             for i in prange(n, schedule="static"):
@@ -535,7 +555,13 @@ def mean_rows(
     return starts, columns, weights
 
 
-def transpose(const int64_t[::1] start, const int32_t[::1] column, const double[::1] weight, const int32_t[::1] rows, Py_ssize_t n_columns):
+def transpose(
+    const int64_t[::1] start,
+    const int32_t[::1] column,
+    const double[::1] weight,
+    const int32_t[::1] rows,
+    Py_ssize_t n_columns,
+):
     """The chosen ``rows`` of a CSR matrix by column: start, position in ``rows``, weight."""
     cdef Py_ssize_t i, e
     cdef int64_t at
@@ -579,7 +605,8 @@ def jaccard(
     cdef int32_t c
     cdef double own
     cdef double *shared
-    with nogil, parallel():
+    cdef bint threads = worth(<double>queries.shape[0] * n)
+    with nogil, parallel(use_threads_if=threads):
         shared = <double *>malloc(n * sizeof(double))
         for i in prange(queries.shape[0], schedule="dynamic", chunksize=1):
             for g in range(n):
@@ -609,7 +636,8 @@ def fixed_dist(
     """Put distances sqrt(row_square + column_square - 2 * product) * scale, rounded, into ``dist`` from there on."""
     cdef Py_ssize_t i, j
     cdef int32_t *row
-    for i in prange(products.shape[0], nogil=True, schedule="static"):
+    cdef bint threads = worth(products.shape[0] * products.shape[1])
+    for i in prange(products.shape[0], nogil=True, use_threads_if=threads, schedule="static"):
         row = &dist[first_row + i, first_column]
         for j in range(products.shape[1]):
             row[j] = <int32_t>(sqrt(row_square[i] + column_square[j] - 2 * products[i, j]) * scale + 0.5)
@@ -618,7 +646,8 @@ def fixed_dist(
 def add_rows(const int32_t[:, ::1] dist, const int32_t[:, ::1] lists, int32_t[:, ::1] total):
     """Add to each row ``total[i]`` the rows ``lists[i]`` of ``dist``."""
     cdef Py_ssize_t i, j, g, row
-    for i in prange(lists.shape[0], nogil=True, schedule="static"):
+    cdef bint threads = worth(<double>lists.shape[0] * lists.shape[1] * dist.shape[1])
+    for i in prange(lists.shape[0], nogil=True, use_threads_if=threads, schedule="static"):
         for j in range(lists.shape[1]):
             row = lists[i, j]
             for g in range(dist.shape[1]):
@@ -629,7 +658,8 @@ def add_columns(const int32_t[:, ::1] dist, const int32_t[:, ::1] lists, int32_t
     """Add to each column ``total[:, j]`` the columns ``lists[j]`` of ``dist``."""
     cdef Py_ssize_t i, j, e
     cdef int32_t found
-    for i in prange(dist.shape[0], nogil=True, schedule="static"):
+    cdef bint threads = worth(<double>dist.shape[0] * lists.shape[0] * lists.shape[1])
+    for i in prange(dist.shape[0], nogil=True, use_threads_if=threads, schedule="static"):
         for j in range(lists.shape[0]):
             found = 0
             for e in range(lists.shape[1]):
