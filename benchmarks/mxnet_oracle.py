@@ -59,10 +59,12 @@ def random_params(symbol, shape, seed):  # type: ignore[no-untyped-def]
         ("arg", symbol.list_arguments(), argument_shapes),
         ("aux", symbol.list_auxiliary_states(), state_shapes),
     ):
-        for name, size in zip(names, shapes):
+        for name, size in zip(names, shapes, strict=True):
             if name == "data":
                 continue
-            if name.endswith(("var", "gamma")):
+            if "relu" in name:  # the slopes of a PReLU
+                values = random.uniform(-0.5, 1, size)
+            elif name.endswith(("var", "gamma")):
                 values = random.uniform(0.5, 1.5, size)
             elif name.endswith("weight"):
                 values = random.normal(0, 0.7 / np.sqrt(np.prod(size[1:])), size)

@@ -20,7 +20,7 @@ from castsearch.stagefiles import atomic_write
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 CACHE_SUFFIX = ".castsearch.onnx"
 # Goes into the key of the cache: raise it when the same checkpoint converts to another file.
-CONVERTER_VERSION = 1
+CONVERTER_VERSION = 2
 
 onnxruntime.set_default_logger_severity(3)  # its warnings are about its own fusions
 

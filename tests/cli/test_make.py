@@ -1,0 +1,16 @@
+"""`make` in RetinaFace/ builds the compiled tools."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_make_builds_the_kernel() -> None:
+    done = subprocess.run(
+        ["make", f"PYTHON={sys.executable}"], cwd=ROOT / "RetinaFace", capture_output=True, text=True, check=True
+    )
+    assert f"built {ROOT / 'castsearch/ranking/_kernel'}" in done.stdout
