@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""The loops of the ranking, compiled and parallel; ``_kernel_numpy`` is the plain twin of its functions.
+"""The loops of the ranking, compiled and parallel; the tests hold a NumPy twin of each.
 
 Nothing here depends on the number of threads or on the order in which terms are added: every sum runs over numbers
 that lie on a grid coarse enough for float64 (or int32) to hold the sum exactly. See ``unit.py``.
@@ -98,7 +98,7 @@ def row_dots(
     const int32_t[::1] b_row,
     const float[:, ::1] b,
 ):
-    """Exact products of pairs in CSR order: row ``a_row[i]`` of ``a`` with each ``b_row[start[i]:start[i + 1]]`` of ``b``."""
+    """Exact products of pairs in CSR order: row ``a_row[i]`` of ``a`` with rows ``b_row[start[i]:start[i + 1]]``."""
     cdef Py_ssize_t i, e, n = start.shape[0] - 1, d = a.shape[1]
     out = np.zeros(b_row.shape[0])
     cdef double[::1] dots = out
