@@ -142,7 +142,8 @@ def write(
         metadata: what describes how it was made.
     """
     beside = metadata_path(path)
-    beside.unlink(missing_ok=True)  # first: it must never stand beside content that it does not describe
+    if beside.exists():
+        beside.unlink()  # first: it must never stand beside content that it does not describe
     with atomic_write(path) as file:
         _PortablePickler(file, protocol=4).dump(dict(content))
     if metadata is not None:

@@ -100,7 +100,7 @@ def test_a_missing_file_says_what_to_do(tmp_path):
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(StageFileError, match="cannot be written .*; choose another place"):
+    with pytest.raises(StageFileError, match=r"cannot be written .*; choose another place"):
         stagefiles.write(tmp_path / "file" / "x.pkl", {})
 
 
