@@ -12,7 +12,7 @@ from pathlib import Path
 
 from castsearch.annotations import read_labels, write_ranking
 from castsearch.metrics import evaluate
-from castsearch.ranking import MovieFeatures, Settings, across, fuse, read_movies
+from castsearch.ranking import Settings, across, fuse, read_movies
 from castsearch.ranking.propagation import THRESHOLDS
 from scripts import cli
 
@@ -60,19 +60,9 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-def rerank(k_reciprocal: bool, ecn: bool) -> str | None:
+def rerank_name(k_reciprocal: bool, ecn: bool) -> str | None:
     """The name that a pair of flags stands for."""
     return "k_reciprocal" if k_reciprocal else "ecn" if ecn else None
-
-
-def rank(movies: list[MovieFeatures], settings: Settings) -> dict[str, list[str]]:
-    """Rank all movies; show their warnings, and each movie as it is done where someone watches."""
-    from tqdm import tqdm
-
-    ranking: dict[str, list[str]] = {}
-    for movie in tqdm(movies, unit="movie", disable=None):
-        ranking.update(fuse(movie, settings))
-    return ranking
 
 
 def main() -> None:
@@ -81,22 +71,23 @@ def main() -> None:
     warnings.showwarning = lambda message, *_, **__: cli.warn(str(message))  # type: ignore[assignment]
     settings = Settings(
         thresholds=args.thres,
-        face_rerank=rerank(args.face_rerank, args.face_rerank_ecn),  # type: ignore[arg-type]
-        body_rerank=rerank(args.body_rerank, args.body_rerank_ecn),  # type: ignore[arg-type]
+        face_rerank=rerank_name(args.face_rerank, args.face_rerank_ecn),  # type: ignore[arg-type]
+        body_rerank=rerank_name(args.body_rerank, args.body_rerank_ecn),  # type: ignore[arg-type]
         memory=None if args.memory is None else int(args.memory * 2**30),
     )
     labels_file = args.gt or args.data / f"{args.mode}_label.json"
     labels = read_labels(labels_file) if args.gt or labels_file.exists() else None
     movies = read_movies(args.data, args.mode, args.reid, args.body_only)
-    ranking = rank([across(movies, f"all of {args.mode}")] if args.across else movies, settings)
+    if args.across:
+        movies = [across(movies, f"all movies of {args.mode}")]
+    ranking: dict[str, list[str]] = {}
+    for movie in cli.progress(movies, total=len(movies), unit="movie"):
+        ranking.update(fuse(movie, settings))
     result = args.submission or cli.ROOT / f"{args.mode}_result.txt"
     write_ranking(result, ranking)
     print(f"{len(ranking)} casts ranked: {result}")
     if labels is not None:
-        evaluation = evaluate(labels, ranking)
-        print(evaluation)
-        if evaluation.absent:
-            cli.warn(f"no line for {len(evaluation.absent)} casts, each counts 0: {', '.join(evaluation.absent)}")
+        cli.report_evaluation(evaluate(labels, ranking))
 
 
 if __name__ == "__main__":

@@ -36,6 +36,9 @@ class MovieFeatures:
         faces: (q + n, d) float32 face features, casts first; None to rank on bodies alone.
         has_face: (q + n,) bool; without a face, a cast's feature still counts, a candidate's does not.
         bodies: body features of each model, (n, d) float32, or casts first (q + n, d).
+
+    Raises:
+        RankingError: lengths do not fit, or a feature is all zero or not finite: movie and item are named.
     """
 
     name: str
@@ -52,15 +55,21 @@ class MovieFeatures:
             raise RankingError(f"movie {self.name}: expected {n} frames, got {len(self.frames)}")
         if not self.bodies:
             raise RankingError(f"movie {self.name}: expected the features of at least one body model")
-        checked = [("bodies", some, (n, q + n) if self.faces is not None else (q + n,)) for some in self.bodies]
+        checked = [("body", some, (n, q + n) if self.faces is not None else (q + n,)) for some in self.bodies]
         if self.faces is not None:
-            checked.append(("faces", self.faces, (q + n,)))
+            checked.append(("face", self.faces, (q + n,)))
         for what, features, lengths in checked:
             if features.ndim != 2 or len(features) not in lengths:
                 wanted = " or ".join(f"({length}, d)" for length in lengths)
-                raise RankingError(f"movie {self.name}: {what} must be {wanted}, got {features.shape}")
+                raise RankingError(f"movie {self.name}: {what} features must be {wanted}, got {features.shape}")
         if self.has_face.shape != (q + n,):
             raise RankingError(f"movie {self.name}: has_face must be ({q + n},), got {self.has_face.shape}")
+        for what, features, _ in checked:
+            if (bad := bad_row(as_features(features))) is not None:
+                item = [*self.cast, *self.candidates][bad[0] + q + n - len(features)]
+                raise RankingError(
+                    f"movie {self.name}: {item}: its {what} feature is {bad[1]}; extract it again or leave the item out"
+                )
 
 
 @dataclass(frozen=True)
@@ -95,7 +104,7 @@ def fuse(movie: MovieFeatures, settings: Settings | None = None) -> dict[str, li
         For each cast id the candidate ids, best first; empty where there are no candidates.
 
     Raises:
-        RankingError: a feature is all zero or not finite (movie and item are named), or the memory does not suffice.
+        RankingError: the memory does not suffice.
 
     Warns:
         RankingWarning: a portrait without a face; no candidates; fewer candidates than a neighbour list needs.
@@ -114,23 +123,10 @@ def fuse(movie: MovieFeatures, settings: Settings | None = None) -> dict[str, li
                 RankingWarning,
                 stacklevel=2,
             )
-    _refuse_bad_rows(movie)
     spare = spare_memory(needed_memory(movie, settings), settings.memory, f"movie {movie.name}")
     rank = _rank_by_bodies if movie.faces is None else _rank_by_both
     ids = np.array(movie.candidates, dtype=object)
     return {cast: ids[order].tolist() for cast, order in zip(movie.cast, rank(movie, settings, spare), strict=True)}
-
-
-def _refuse_bad_rows(movie: MovieFeatures) -> None:
-    items = [*movie.cast, *movie.candidates]
-    for what, features in [("face", movie.faces), *(("body", some) for some in movie.bodies)]:
-        if features is None:
-            continue
-        if (bad := bad_row(as_features(features))) is not None:
-            item = items[bad[0] + len(items) - len(features)]
-            raise RankingError(
-                f"movie {movie.name}: {item}: its {what} feature is {bad[1]}; extract it again or leave the item out"
-            )
 
 
 def needed_memory(movie: MovieFeatures, settings: Settings) -> int:

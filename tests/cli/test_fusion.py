@@ -1,0 +1,200 @@
+"""fusion.py as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from castsearch import stagefiles
+from castsearch.annotations import read_ranking
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def split(tmp_path: Path) -> Path:
+    """Stage files of two movies with 2 casts and 14 and 9 candidates, and their labels."""
+    rng = np.random.default_rng(0)
+    body, retina, face, reid, labels = {}, {}, {}, {}, {}
+    for movie, n in (("tt1", 14), ("tt2", 9)):
+        people = rng.normal(size=(3, 16))
+        who = np.arange(n) % 3
+        cast = [{"id": f"{movie}_nm{i}", "file": f"{movie}/cast/nm{i}.jpg", "label": f"nm{i}"} for i in range(2)]
+        boxes = [
+            {"id": f"{movie}_{i}", "file": f"{movie}/candidates/shot{i // 2}img0_{i}_0_9_9.jpg", "label": f"nm{who[i]}"}
+            for i in range(n)
+        ]
+        seen = {"faces": np.zeros((1, 4), "f4"), "landmarks": np.zeros((1, 10), "f4"), "scores": np.ones(1, "f4")}
+        unseen = {"faces": None, "landmarks": None, "scores": None}
+        body[movie] = {"cast": cast, "candidates": boxes}
+        retina[movie] = {
+            "cast": [item | seen for item in cast],
+            "candidates": [item | (unseen if i % 4 == 3 else seen) for i, item in enumerate(boxes)],
+        }
+        face[movie] = np.concatenate([people[:2], people[who] + 0.3 * rng.normal(size=(n, 16))]).astype("f4")
+        reid[movie] = (people[who] + 0.3 * rng.normal(size=(n, 16))).astype("f4")
+        labels |= {c["id"]: [b["id"] for b in boxes if b["label"] == c["label"]] for c in cast}
+    stagefiles.write(tmp_path / "body_val.pkl", body)
+    stagefiles.write(tmp_path / "retina_val.pkl", retina)
+    stagefiles.write(tmp_path / "face_val.pkl", face)
+    stagefiles.write(tmp_path / "triplet_resnext101_32x8d_val.pkl", reid)
+    (tmp_path / "val_label.json").write_text(json.dumps(labels))
+    return tmp_path
+
+
+@pytest.fixture
+def fusion(script, split):
+    """Runs fusion.py on the split: ``fusion("--face_rerank", code=0)``."""
+
+    def run(*flags: object, code: int = 0) -> subprocess.CompletedProcess:
+        where = ("--mode", "val", "--data", split, "--submission", split / "result.txt")
+        return script("fusion.py", *where, *flags, code=code)
+
+    return run
+
+
+def change(path: Path, edit) -> None:
+    """Read a stage file, edit it, write it back."""
+    content = stagefiles.read(path)
+    edit(content)
+    stagefiles.write(path, content)
+
+
+@pytest.mark.parametrize("flags", ["plain", "face_rerank_ecn+body_rerank_ecn"])
+def test_golden_ranking(script, testdata, tmp_path, flags):
+    golden = testdata / "golden/fusion"
+    words = [] if flags == "plain" else [f"--{flag}" for flag in flags.split("+")]
+    out = tmp_path / "result.txt"
+    script("fusion.py", "--mode", "val", "--root", golden / "data", "--submission", out, *words)
+    assert out.read_text() == (golden / f"expected/{flags}.txt").read_text()
+
+
+def test_metrics_are_printed_where_there_are_labels(fusion, split):
+    done = fusion()
+    assert done.stdout.splitlines()[0] == f"4 casts ranked: {split}/result.txt"
+    assert done.stdout.split()[4:8] == ["mAP", "Rank@1", "Rank@5", "Rank@10"]
+    (split / "val_label.json").rename(split / "elsewhere.json")
+    assert fusion().stdout == f"4 casts ranked: {split}/result.txt\n"
+    assert fusion("--gt", split / "elsewhere.json").stdout == done.stdout
+
+
+def test_every_candidate_of_the_movie_is_ranked_once(fusion, split):
+    fusion("--face_rerank", "--body_rerank")
+    for cast, ranked in read_ranking(split / "result.txt").items():
+        movie, n = (cast[:3], 14 if cast.startswith("tt1") else 9)
+        assert sorted(ranked) == sorted(f"{movie}_{i}" for i in range(n))
+
+
+def test_across_ranks_the_whole_split(fusion, split):
+    fusion("--across")
+    ranking = read_ranking(split / "result.txt")
+    assert list(ranking) == ["tt1_nm0", "tt1_nm1", "tt2_nm0", "tt2_nm1"]
+    assert {len(set(ranked)) for ranked in ranking.values()} == {23}
+
+
+def test_one_thread_or_two(split):
+    results = []
+    for threads in ("1", "2"):
+        out = split / f"result{threads}.txt"
+        flags = ["--mode", "val", "--data", split, "--submission", out, "--face_rerank_ecn", "--body_rerank"]
+        environment = {**os.environ, "OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}
+        subprocess.run([sys.executable, ROOT / "fusion.py", *flags], env=environment, check=True)
+        results.append(out.read_bytes())
+    assert results[0] == results[1]
+
+
+def test_several_body_models(fusion, split):
+    fusion()
+    alone = read_ranking(split / "result.txt")
+    change(split / "triplet_resnext101_32x8d_val.pkl", lambda content: content.update(tt1=content["tt1"] * 3))
+    (split / "triplet_resnext101_32x8d_val.pkl").rename(split / "mgn_resnet50_val.pkl")
+    missing = fusion(code=2).stderr
+    assert missing.startswith(f"error: {split}/triplet_resnext101_32x8d_val.pkl: no such file")
+    fusion("--reid", "mgn_resnet50", "mgn_resnet50")
+    assert read_ranking(split / "result.txt") == alone
+
+
+def test_bodies_alone_need_the_casts(fusion, split):
+    features = split / "triplet_resnext101_32x8d_val.pkl"
+    stderr = fusion("--body_only", code=2).stderr
+    assert stderr == (f"error: {features}: movie tt1: no features of its casts; extract them again with --with_cast\n")
+    for name in ("retina_val.pkl", "face_val.pkl"):
+        (split / name).unlink()
+    change(features, lambda content: content.update({m: np.concatenate([x[:2], x]) for m, x in content.items()}))
+    fusion("--body_only")
+    assert [ranked[0] for ranked in read_ranking(split / "result.txt").values()] == ["tt1_0", "tt1_1", "tt2_0", "tt2_1"]
+
+
+def test_warnings_name_what_is_odd(fusion, split):
+    def edit(content):
+        content["tt1"]["cast"][1] |= {"faces": None, "landmarks": None, "scores": None}
+        content["tt2"]["candidates"] = []
+
+    change(split / "retina_val.pkl", edit)
+    change(split / "face_val.pkl", lambda content: content.update(tt2=content["tt2"][:2]))
+    change(split / "triplet_resnext101_32x8d_val.pkl", lambda content: content.update(tt2=content["tt2"][:0]))
+    lines = fusion("--face_rerank").stderr.splitlines()
+    assert "warning: movie tt1: the portrait of tt1_nm1 shows no face; its stored feature is used" in lines
+    assert "warning: movie tt2 has no candidates: no line for its casts" in lines
+    assert "warning: absent from the ranking, each counts 0: tt2_nm0, tt2_nm1" in lines
+    assert sum("fewer points than a neighbour list" in line for line in lines) == 1
+    assert list(read_ranking(split / "result.txt")) == ["tt1_nm0", "tt1_nm1"]
+
+
+def test_bad_features_leave_the_old_result(fusion, split):
+    fusion()
+    before = (split / "result.txt").read_bytes()
+    change(split / "face_val.pkl", lambda content: content["tt2"].__setitem__((4, 3), np.nan))
+    stderr = fusion("--body_rerank", code=2).stderr
+    assert stderr == (
+        "error: movie tt2: tt2_2: its face feature is not finite; extract it again or leave the item out\n"
+    )
+    assert (split / "result.txt").read_bytes() == before
+    assert not list(split.glob(".*"))
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [(13, "expected (14, d) features, or (16, d) with casts, got (13, 16)"), (None, "is missing")],
+)
+def test_features_of_another_split(fusion, split, rows, message):
+    def edit(content):
+        features = content.pop("tt1")
+        if rows is not None:
+            content["tt1"] = features[:rows]
+
+    change(split / "triplet_resnext101_32x8d_val.pkl", edit)
+    stderr = fusion(code=2).stderr
+    assert message in stderr
+    assert "movie tt1" in stderr
+    assert stderr.count("\n") == 1
+    assert not (split / "result.txt").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--face_rerank", "--face_rerank_ecn"], "not allowed with argument --face_rerank"),
+        (["--body_rerank", "--body_rerank_ecn"], "not allowed with argument --body_rerank"),
+        (["--body_only", "--face_rerank"], "--body_only uses no faces"),
+        (["--memory", "0"], "--memory must be above 0"),
+        (["--memory", "0.01"], "error: movie tt1 needs about 0.1 GB of memory to rank"),
+        (["--thres", "nan"], "expected at least one number, all finite"),
+        (["--gt", "nowhere.json"], "error: nowhere.json: no such file"),
+    ],
+)
+def test_flags_that_do_not_fit(fusion, split, flags, message):
+    assert message in fusion(*flags, code=2).stderr
+    assert not (split / "result.txt").exists()
+
+
+def test_start_up_is_light(split):
+    code = "import sys, fusion; print(sorted({'torch', 'cv2', 'dlib', 'scipy', 'sklearn'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
