@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from castsearch.faces.arcface import open_arcface
 from castsearch.faces.retinaface import DetectionSettings
 from castsearch.faces.sessions import device_name, open_checkpoint, threads
 
@@ -77,18 +79,27 @@ def compare(
         for who, environment in ((AS_IT_COMES, {}), (ALL_CORES, {"OMP_NUM_THREADS": str(threads())})):
             oracle("time", symbol, params, inputs, outputs, "--repeat", repeat, **environment)
             times[who] += sum(np.load(outputs).values()).tolist()
-        # A session of its own each turn: idle threads of ours must not spin while MXNet is timed.
-        session = open_checkpoint(symbol, params, -1)
-        times[OURS] += sum(one_input(session, array, repeat) for array in data.values()).tolist()
-        del session
+        # Loaded anew each turn: idle threads of ours must not spin while MXNet is timed.
+        run = embedder(symbol, params) if "chips" in data else network(symbol, params)
+        times[OURS] += sum(one_input(run, array, repeat) for array in data.values()).tolist()
+        del run
     return times
 
 
-def one_input(session: object, array: np.ndarray, repeat: int) -> np.ndarray:
+def network(symbol: Path, params: Path) -> Callable[[np.ndarray], object]:
+    session = open_checkpoint(symbol, params, -1)
+    return lambda data: session.run(None, {"data": data})
+
+
+def embedder(symbol: Path, params: Path) -> Callable[[np.ndarray], object]:
+    return open_arcface(symbol, params, -1).embed
+
+
+def one_input(run: Callable[[np.ndarray], object], array: np.ndarray, repeat: int) -> np.ndarray:
     seconds = []
     for _ in range(repeat + 1):  # the first one warms up
         start = time.perf_counter()
-        session.run(None, {"data": array})  # type: ignore[attr-defined]
+        run(array)
         seconds.append(time.perf_counter() - start)
     return np.array(seconds[1:])
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
 import numpy as np
 from onnxruntime import InferenceSession
 
-BATCH = 32
+from castsearch.faces.sessions import open_checkpoint, resolve_gpu, threads
+
+CPU_BATCH = 4  # chips in one call of the network; more are no faster and take more memory
+GPU_BATCH = 64
 
 
 class ArcFace:
@@ -14,16 +20,35 @@ class ArcFace:
     Args:
         session: a network from (n, 3, 112, 112) float32 RGB, 0 to 255, to (n, d).
         batch: chips that go through the network together.
+        streams: calls of the network at the same time.
     """
 
-    def __init__(self, session: InferenceSession, batch: int = BATCH) -> None:
-        self.session, self.batch = session, batch
+    def __init__(self, session: InferenceSession, batch: int, streams: int = 1) -> None:
+        self.session, self.batch, self.streams = session, batch, streams
         self._input = session.get_inputs()[0].name
 
     def embed(self, chips: np.ndarray) -> np.ndarray:
         """Embed chips, (n, 3, 112, 112) uint8 RGB, into (n, d) float32, not normalised."""
-        parts = [
-            self.session.run(None, {self._input: chips[start : start + self.batch].astype(np.float32)})[0]
-            for start in range(0, max(len(chips), 1), self.batch)
-        ]
-        return np.concatenate(parts)
+        # A few chips are spread over all streams; the empty batch tells how long a vector is.
+        step = max(1, min(self.batch, -(-len(chips) // self.streams)))
+        parts = [chips[start : start + step] for start in range(0, max(len(chips), 1), step)]
+        with ThreadPoolExecutor(self.streams) as pool:
+            return np.concatenate(list(pool.map(self._run, parts)))
+
+    def _run(self, chips: np.ndarray) -> np.ndarray:
+        return self.session.run(None, {self._input: chips.astype(np.float32)})[0]
+
+
+def open_arcface(symbol: Path, params: Path, gpu: int | None) -> ArcFace:
+    """Load an MXNet checkpoint.
+
+    On the CPU each core works on chips of its own: at this size of picture that is a tenth faster than
+    all cores on the same ones, and it stays so with many cores.
+
+    Raises:
+        CheckpointError: the checkpoint is missing or damaged.
+        DeviceError: the GPU asked for is not there.
+    """
+    if resolve_gpu(gpu) >= 0:
+        return ArcFace(open_checkpoint(symbol, params, gpu), GPU_BATCH)
+    return ArcFace(open_checkpoint(symbol, params, gpu, cores=1), CPU_BATCH, streams=threads())

@@ -117,9 +117,9 @@ class Network:
             from castsearch.faces.insightface_networks import InsightFaceEmbedder
 
             return InsightFaceEmbedder(self.graph, gpu)
-        from castsearch.faces.arcface import ArcFace
+        from castsearch.faces.arcface import open_arcface
 
-        return ArcFace(open_checkpoint(self.graph, self.params, gpu))
+        return open_arcface(self.graph, self.params, gpu)
 
 
 class FolderPack:

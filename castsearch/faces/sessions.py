@@ -86,21 +86,26 @@ def providers(device: int) -> list[str | tuple[str, dict[str, int]]]:
     return [(CUDA, {"device_id": device}), CPU] if device >= 0 else [CPU]
 
 
-def options() -> onnxruntime.SessionOptions:
-    """All cores. Left alone, ONNX Runtime takes one thread for two hyper-threads."""
+def options(cores: int | None = None) -> onnxruntime.SessionOptions:
+    """Settings for a session on so many cores, by default all. Left alone, ONNX Runtime skips hyper-threads."""
     made = onnxruntime.SessionOptions()
-    made.intra_op_num_threads = threads()
+    made.intra_op_num_threads = cores or threads()
     return made
 
 
-def open_onnx(path: Path, gpu: int | None) -> onnxruntime.InferenceSession:
+def open_onnx(path: Path, gpu: int | None, cores: int | None = None) -> onnxruntime.InferenceSession:
     """Load an ONNX file.
+
+    Args:
+        path: the file.
+        gpu: number of the GPU, -1 for the CPU, None for a GPU if there is one.
+        cores: how many one call of the network takes on the CPU, by default all.
 
     Raises:
         PackError: it is missing or not a network that ONNX Runtime can run.
         DeviceError: the GPU asked for is not there.
     """
-    return _session(path, options(), resolve_gpu(gpu))
+    return _session(path, options(cores), resolve_gpu(gpu))
 
 
 def _session(path: Path, how: onnxruntime.SessionOptions, device: int) -> onnxruntime.InferenceSession:
@@ -126,8 +131,10 @@ def onnx_signature(path: Path) -> tuple[list[list[int | str | None]], list[list[
     return [i.shape for i in session.get_inputs()], [o.shape for o in session.get_outputs()]
 
 
-def open_checkpoint(symbol: Path, params: Path, gpu: int | None) -> onnxruntime.InferenceSession:
-    """Load an MXNet checkpoint, converted to ONNX at first use and whenever it changes.
+def open_checkpoint(
+    symbol: Path, params: Path, gpu: int | None, cores: int | None = None
+) -> onnxruntime.InferenceSession:
+    """Load an MXNet checkpoint, converted to ONNX at first use and whenever it changes; see ``open_onnx``.
 
     Raises:
         CheckpointError: the checkpoint is missing, damaged, or uses what the converter does not know.
@@ -139,7 +146,7 @@ def open_checkpoint(symbol: Path, params: Path, gpu: int | None) -> onnxruntime.
     path = _cache_path(params, source)
     if path.is_file():
         try:
-            session = open_onnx(path, gpu)
+            session = open_onnx(path, gpu, cores)
         except PackError:  # a damaged cache is made again
             session = None
         if session and session.get_modelmeta().custom_metadata_map.get("source_sha256") == source:
@@ -154,7 +161,7 @@ def open_checkpoint(symbol: Path, params: Path, gpu: int | None) -> onnxruntime.
         raise error if str(error).startswith(where) else type(error)(f"{symbol}: {error}") from None
     with atomic_write(path) as file:
         file.write(model.SerializeToString())
-    return open_onnx(path, gpu)
+    return open_onnx(path, gpu, cores)
 
 
 def _cache_path(params: Path, source: str) -> Path:

@@ -11,7 +11,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from castsearch.faces import folder_pack
+from castsearch.faces import folder_pack, sessions
 from castsearch.faces.folder_pack import open_folder, open_insightface, open_original
 from castsearch.faces.packs import FacePack, PackError
 from castsearch.images import read_image
@@ -84,19 +84,19 @@ def test_converted_files_are_not_networks_of_their_own(checkpoints: Path) -> Non
 
 def test_networks_load_at_first_use_only(checkpoints: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
-    real = folder_pack.open_checkpoint
+    real = sessions.open_onnx
 
-    def noted(symbol: Path, *rest: Any) -> Any:
-        opened.append(symbol.name)
-        return real(symbol, *rest)
+    def noted(path: Path, *rest: Any) -> Any:
+        opened.append(path.name)
+        return real(path, *rest)
 
-    monkeypatch.setattr(folder_pack, "open_checkpoint", noted)
+    monkeypatch.setattr(sessions, "open_onnx", noted)
     pack = open_folder(checkpoints, "pack", -1)
     pack.metadata()
     pack.align(np.zeros((50, 50, 3), np.uint8), None, None)
     assert opened == []
     pack.embed(np.zeros((1, 3, 112, 112), np.uint8))
-    assert opened == ["model-symbol.json"]
+    assert set(opened) == {"model-0000.castsearch.onnx"}
 
 
 def test_latest_epoch_counts(tmp_path: Path, detector: list[Path], embedder: list[Path]) -> None:
