@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -19,7 +20,7 @@ import numpy as np
 from castsearch.faces.alignment import ARCFACE_SIZE, align_arcface
 from castsearch.faces.mxnet import read_symbol
 from castsearch.faces.packs import Faces, PackError
-from castsearch.faces.retinaface import OUTPUTS
+from castsearch.faces.retinaface import OUTPUTS, SCALES, DetectionSettings, RetinaFace
 from castsearch.faces.sessions import (
     CACHE_SUFFIX,
     device_name,
@@ -100,14 +101,17 @@ class Network:
         """All of its files."""
         return [self.graph] if self.params is None else [self.graph, self.params]
 
+    @property
+    def default_scales(self) -> tuple[int, ...]:
+        """At which scales the detector searches; empty where the insightface library chooses."""
+        return () if self.params is None else SCALES
+
     def detector(self, gpu: int | None, search: Search) -> Detector:
         """Load the detector."""
         if self.params is None:
             from castsearch.faces.insightface_networks import InsightFaceDetector
 
             return InsightFaceDetector(self.graph, gpu, search.scales, search.flip)
-        from castsearch.faces.retinaface import SCALES, DetectionSettings, RetinaFace
-
         settings = DetectionSettings(scales=search.scales or SCALES, flip=search.flip)
         return RetinaFace(open_checkpoint(self.graph, self.params, gpu), settings)
 
@@ -164,13 +168,16 @@ class FolderPack:
 
     def metadata(self) -> Mapping[str, Any]:
         """Name, licence, weights and how pictures are searched."""
-        scales = "default" if self._search.scales is None else list(self._search.scales)
+        libraries = ["onnxruntime"]
+        if any(network.params is None for network in self._networks.values()):
+            libraries.append("insightface")
         return {
             "pack": self.name,
             "licence": self.licence,
             "sha256": dict(self._digests),
-            "scales": scales,
+            "scales": list(self._search.scales or self._networks["detector"].default_scales),
             "flip": self._search.flip,
+            "versions": {library: version(library) for library in libraries},
         }
 
     @cached_property

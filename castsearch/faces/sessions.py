@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import onnxruntime
 
 from castsearch.faces.mxnet import read_params, read_symbol
 from castsearch.faces.packs import PackError
-from castsearch.stagefiles import atomic_write
+from castsearch.stagefiles import StageFileError, atomic_write
 
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 CACHE_SUFFIX = ".castsearch.onnx"
@@ -108,11 +109,13 @@ def open_onnx(path: Path, gpu: int | None, cores: int | None = None) -> onnxrunt
     return _session(path, options(cores), resolve_gpu(gpu))
 
 
-def _session(path: Path, how: onnxruntime.SessionOptions, device: int) -> onnxruntime.InferenceSession:
-    if not path.is_file():
+def _session(
+    path: Path, how: onnxruntime.SessionOptions, device: int, content: bytes | None = None
+) -> onnxruntime.InferenceSession:
+    if content is None and not path.is_file():
         raise PackError(f"{path}: no such file; put the network there")
     try:
-        return onnxruntime.InferenceSession(path, how, providers=providers(device))
+        return onnxruntime.InferenceSession(content or path, how, providers=providers(device))
     except Exception as error:  # its errors have no common type
         raise PackError(
             f"{path}: not a usable ONNX file ({' '.join(str(error).split())[:160]}); get it again"
@@ -159,9 +162,11 @@ def open_checkpoint(
     except PackError as error:
         where = str(symbol.parent)
         raise error if str(error).startswith(where) else type(error)(f"{symbol}: {error}") from None
-    with atomic_write(path) as file:
-        file.write(model.SerializeToString())
-    return open_onnx(path, gpu, cores)
+    content = model.SerializeToString()
+    # Without a place to keep it, it is converted each time.
+    with suppress(OSError, StageFileError), atomic_write(path) as file:
+        file.write(content)
+    return _session(path, options(cores), resolve_gpu(gpu), content)
 
 
 def _cache_path(params: Path, source: str) -> Path:

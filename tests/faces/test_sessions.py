@@ -75,6 +75,16 @@ def test_read_only_folder_is_left_alone(
     folder.chmod(0o755)
 
 
+def test_nowhere_to_keep_it(checkpoint: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    expected = run(sessions.open_checkpoint(*checkpoint, -1))
+    checkpoint[1].with_name("m-0000.castsearch.onnx").unlink()
+    checkpoint[0].parent.chmod(0o555)
+    np.testing.assert_array_equal(run(sessions.open_checkpoint(*checkpoint, -1)), expected)
+    checkpoint[0].parent.chmod(0o755)
+
+
 def test_errors_name_the_file(checkpoint: tuple[Path, Path]) -> None:
     symbol, params = checkpoint
     params.write_bytes(params.read_bytes()[:-20])
