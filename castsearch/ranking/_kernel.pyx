@@ -275,6 +275,19 @@ cdef class Shortlist:
             for j in range(c, n):
                 self.push(row, products[i, j], first_column + j)
 
+    def scan_chosen(self, const float[:, :] products, const int64_t[::1] rows, const float[:, :] more):
+        """Take in the chosen rows of ``products``, numbered by their places; ``more`` is added to these if it is given."""
+        cdef Py_ssize_t i, j, n = products.shape[1]
+        cdef bint plain = more is None, threads = worth(<double>rows.shape[0] * n)
+        cdef float value
+        for i in prange(rows.shape[0], nogil=True, use_threads_if=threads, schedule="dynamic", chunksize=16):
+            for j in range(n):
+                value = products[rows[i], j]
+                if not plain:
+                    value = value + more[i, j]
+                if value > self.above[i]:
+                    self.push(i, value, j)
+
     def scan_columns(
         self, const float[:, ::1] products, Py_ssize_t first_row, Py_ssize_t first_column, Py_ssize_t skip
     ):

@@ -51,11 +51,12 @@ def complete(
     unknown = np.setdiff1d(np.arange(n), decided)
     crowd = np.bincount(frames, minlength=1)[frames]
     table = product_table(bodies, memory)
-    scores = _scores(matches, bodies, unknown, table, prepare, n_lists, memory)
-    for own, score in zip(matches, scores, strict=True):
+    by_cast = _by_cast(table, matches, memory)
+    scores = _scores(matches, bodies, unknown, table, by_cast, prepare, n_lists, memory)
+    for own, score, sifted in zip(matches, scores, by_cast, strict=True):
         in_own_frame = np.isin(frames, frames[own])
         others = np.setdiff1d(decided, own)
-        others_sim = most_similar(bodies[others], bodies[own], 1, memory, _part(table, others, own))[:, 0]
+        others_sim = most_similar(bodies[others], bodies[own], 1, memory, _sift(sifted, others))[:, 0]
         order = np.concatenate(
             [
                 own,
@@ -72,6 +73,7 @@ def _scores(
     bodies: npt.NDArray[np.float32],
     unknown: npt.NDArray[np.int64],
     table: npt.NDArray[np.float32] | None,
+    by_cast: Sequence[npt.NDArray[np.float32] | None],
     prepare: Prepare | None,
     n_lists: int,
     memory: int | None,
@@ -85,12 +87,14 @@ def _scores(
     if prepare is None:
         # The mean of two cosines is half the product of the rows side by side.
         queries = np.concatenate([bodies[unknown], smooth[unknown]], axis=1)
-        for own in matches:
-            sifted = _part(table, unknown, own)
-            if sifted is not None:
-                sifted += smooth[unknown] @ smooth[own].T
+        more: Sequence[npt.NDArray[np.float32] | None] = by_cast
+        if by_cast[0] is not None:
+            every = np.concatenate(matches)
+            more = _split(queries[:, bodies.shape[1] :] @ smooth[every].T, matches)
+        for own, sifted, smooth_sifted in zip(matches, by_cast, more, strict=True):
             points = np.concatenate([bodies[own], smooth[own]], axis=1)
-            yield weighted_best(most_similar(queries, points, BEST, memory, sifted) / 2)
+            sift = _sift(sifted, unknown, smooth_sifted)
+            yield weighted_best(most_similar(queries, points, BEST, memory, sift) / 2)
         return
     twinned = FeaturePoints(bodies, unknown, lists, memory)
     reranker = prepare(twinned, len(bodies) + np.arange(len(unknown)))
@@ -103,10 +107,29 @@ def _scores(
             yield weighted_best(_kernel.largest_of_rows(sim, np.searchsorted(rows, own), min(BEST, len(own))))
 
 
-def _part(
-    table: npt.NDArray[np.float32] | None, rows: npt.NDArray[np.int64], columns: npt.NDArray[np.int64]
-) -> npt.NDArray[np.float32] | None:
-    return None if table is None else table[np.ix_(rows, columns)]
+def _split(columns: npt.NDArray[np.float32], matches: Sequence[npt.NDArray[np.int64]]) -> list[npt.NDArray[np.float32]]:
+    return np.split(columns, np.cumsum([len(own) for own in matches])[:-1], axis=1)
+
+
+def _by_cast(
+    table: npt.NDArray[np.float32] | None, matches: Sequence[npt.NDArray[np.int64]], memory: int | None
+) -> Sequence[npt.NDArray[np.float32] | None]:
+    """For each cast the columns of the product table that belong to its matches, side by side."""
+    every = np.concatenate(matches)
+    if table is None or 4 * len(table) * len(every) > budget(memory) // 4:
+        return [None] * len(matches)
+    return _split(np.take(table, every, axis=1), matches)
+
+
+def _sift(
+    products: npt.NDArray[np.float32] | None,
+    rows: npt.NDArray[np.int64],
+    more: npt.NDArray[np.float32] | None = None,
+) -> Callable[[_kernel.Shortlist], None] | None:
+    """Shows a shortlist some rows of known products, with something added to them."""
+    if products is None:
+        return None
+    return lambda shortlist: shortlist.scan_chosen(products, rows, more)
 
 
 def _groups(matches: Sequence[npt.NDArray[np.int64]], most_rows: int) -> Iterator[Sequence[npt.NDArray[np.int64]]]:

@@ -6,6 +6,7 @@ may be among the k nearest are then computed exactly (see ``unit.py``) and sorte
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -102,24 +103,26 @@ def most_similar(
     points: npt.NDArray[np.float32],
     k: int,
     memory: int | None = None,
-    table: npt.NDArray[np.float32] | None = None,
+    sift: Callable[[_kernel.Shortlist], None] | None = None,
 ) -> npt.NDArray[np.float32]:
     """The k largest products of each of (Q, d) queries with (N, d) points: (Q, min(k, N)) float32, largest first.
 
-    Rows are unit rows, or up to four of them side by side; ``table`` holds their (Q, N) float32 products, if known.
+    Rows are unit rows, or two of them side by side. ``sift`` shows a shortlist their float32 products, where the caller
+    has them already.
     """
     n_queries, n = len(queries), len(points)
     k = min(k, n)
     sim = np.empty((n_queries, k), np.float32)
     rest = np.arange(n_queries)
-    if n > 8 * k:
-        shortlist = _kernel.Shortlist(n_queries, k, 4 * margin(queries.shape[1]), False)
-        for first in range(0, n_queries, TILE_ROWS):
-            rows = slice(first, first + TILE_ROWS)
-            for other in range(0, n, TILE_COLUMNS):
-                columns = slice(other, other + TILE_COLUMNS)
-                sifted = queries[rows] @ points[columns].T if table is None else table[rows, columns]
-                shortlist.scan_rows(np.ascontiguousarray(sifted), first, other)
+    if n > k:
+        shortlist = _kernel.Shortlist(n_queries, k, 2 * margin(queries.shape[1]), False)
+        if sift is not None:
+            sift(shortlist)
+        else:
+            for first in range(0, n_queries, TILE_ROWS):
+                rows = queries[first : first + TILE_ROWS]
+                for other in range(0, n, TILE_COLUMNS):
+                    shortlist.scan_rows(rows @ points[other : other + TILE_COLUMNS].T, first, other)
         index = np.empty((n_queries, k), np.int32)
         shortlist.nearest(queries, points, np.zeros(n_queries), np.zeros(n), -1.0, index, sim)
         np.negative(sim, out=sim)
