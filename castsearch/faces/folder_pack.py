@@ -20,13 +20,12 @@ import numpy as np
 from castsearch.faces.alignment import ARCFACE_SIZE, align_arcface
 from castsearch.faces.mxnet import read_symbol
 from castsearch.faces.packs import Faces, PackError
-from castsearch.faces.retinaface import OUTPUTS, SCALES, DetectionSettings, RetinaFace
+from castsearch.faces.retinaface import OUTPUTS, SCALES, DetectionSettings, open_retinaface
 from castsearch.faces.sessions import (
     CACHE_SUFFIX,
     device_name,
     file_sha256,
     onnx_signature,
-    open_checkpoint,
     resolve_gpu,
 )
 
@@ -113,7 +112,7 @@ class Network:
 
             return InsightFaceDetector(self.graph, gpu, search.scales, search.flip)
         settings = DetectionSettings(scales=search.scales or SCALES, flip=search.flip)
-        return RetinaFace(open_checkpoint(self.graph, self.params, gpu), settings)
+        return open_retinaface(self.graph, self.params, gpu, settings)
 
     def embedder(self, gpu: int | None) -> Embedder:
         """Load the embedder."""

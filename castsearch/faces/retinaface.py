@@ -8,14 +8,18 @@ a cell, and a picture that goes through the network at every scale before one co
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
 import cv2
 import numpy as np
 from onnxruntime import InferenceSession
 
 from castsearch.faces.packs import Faces
+from castsearch.faces.sessions import open_checkpoint, resolve_gpu, threads
 
 STRIDES = (32, 16, 8)
 ANCHOR_SIDES = {32: (512, 256), 16: (128, 64), 8: (32, 16)}  # pixels at the network's scale
@@ -29,7 +33,8 @@ SCALES = (500, 800)  # short side in pixels
 LONG_SIDE_LIMIT = 1200 / 800  # of the largest scale
 SCORE, NMS_IOU = 0.8, 0.4
 MIRRORED_POINTS = (1, 0, 2, 4, 3)  # left and right change places in a mirrored face
-BATCH_PIXELS = 4_000_000  # what one call of the network takes together; bounds memory
+CPU_BATCH_PIXELS, GPU_BATCH_PIXELS = 1_000_000, 8_000_000  # more are no faster and take more memory
+MAX_STREAMS = 8  # pictures at the same time, for the same reason
 
 
 @dataclass(frozen=True)
@@ -65,12 +70,21 @@ class RetinaFace:
     """A RetinaFace network with two anchors at strides 32, 16 and 8 ('net3').
 
     Args:
-        session: a network whose outputs, by name, are those of ``OUTPUTS``.
+        open_session: opens the network, whose outputs are those of ``OUTPUTS``, for so many cores a call.
         settings: how pictures are searched.
+        cores: of the CPU; 1 where the network runs on a GPU.
+        batch_pixels: what goes through the network together, in pixels at its scale.
     """
 
-    def __init__(self, session: InferenceSession, settings: DetectionSettings = DetectionSettings()) -> None:
-        self.session, self.settings = session, settings
+    def __init__(
+        self,
+        open_session: Callable[[int], InferenceSession],
+        settings: DetectionSettings = DetectionSettings(),
+        cores: int = 1,
+        batch_pixels: int = CPU_BATCH_PIXELS,
+    ) -> None:
+        self.settings, self.cores, self.batch_pixels = settings, cores, batch_pixels
+        self._session = cache(open_session)
         self._outputs = [f"{name}_output" for name in OUTPUTS]
 
     def detect(self, image: np.ndarray) -> Faces:
@@ -79,36 +93,46 @@ class RetinaFace:
 
     def detect_many(self, images: Sequence[np.ndarray]) -> list[Faces]:
         """Find the faces of several pictures; those of one size go through the network together."""
+        # All cores on one picture, or each core on pictures of its own, which wastes less of them.
+        streams = min(self.cores, len(images), MAX_STREAMS) or 1
+        session = self._session(max(1, self.cores // streams))
+        jobs = list(self._jobs(images))
+
+        def search(job: tuple[list[int], float]) -> list[list[Faces]]:
+            return self._at_scale(session, [images[i] for i in job[0]], job[1])
+
         found: list[list[Faces]] = [[] for _ in images]
+        with ThreadPoolExecutor(streams) as pool:
+            for (members, _), results in zip(jobs, pool.map(search, jobs), strict=True):
+                for index, faces in zip(members, results, strict=True):
+                    found[index].extend(faces)
+        return [self._merge(faces) for faces in found]
+
+    def _jobs(self, images: Sequence[np.ndarray]) -> Iterator[tuple[list[int], float]]:
+        """What goes through the network together: which images, and at which scale."""
         groups = defaultdict(list)
         for index, image in enumerate(images):
             groups[image.shape].append(index)
         for (height, width, _), members in groups.items():
             for factor in self.settings.factors(height, width):
-                pixels = max(1, round(height * width * factor * factor))
-                step = max(1, BATCH_PIXELS // pixels)
+                step = max(1, int(self.batch_pixels / (height * width * factor * factor)))
                 for start in range(0, len(members), step):
-                    part = members[start : start + step]
-                    for index, faces in zip(part, self._at_scale([images[i] for i in part], factor), strict=True):
-                        found[index].extend(faces)
-        return [self._merge(faces) for faces in found]
+                    yield members[start : start + step], factor
 
-    def _at_scale(self, images: Sequence[np.ndarray], factor: float) -> Iterator[list[Faces]]:
-        resized = [_resize(image, factor) for image in images]
-        size = resized[0].shape[:2]
-        batches = [np.stack(resized)]
-        if self.settings.flip:
-            batches.append(batches[0][:, :, ::-1])
-        runs = [self._run(batch) for batch in batches]
-        for index in range(len(images)):
-            yield [
+    def _at_scale(self, session: InferenceSession, images: Sequence[np.ndarray], factor: float) -> list[list[Faces]]:
+        """For each image, of one size, what is found at a scale: in the picture and, with flip, in its mirror image."""
+        resized = np.stack([_resize(image, factor) for image in images])
+        batches = [resized, resized[:, :, ::-1]] if self.settings.flip else [resized]
+        name, size = session.get_inputs()[0].name, resized.shape[1:3]
+        data = (np.ascontiguousarray(batch.transpose(0, 3, 1, 2), dtype=np.float32) for batch in batches)
+        runs = [session.run(self._outputs, {name: batch}) for batch in data]
+        return [
+            [
                 self._decode([output[index] for output in run], size, factor, mirrored=bool(mirrored))
                 for mirrored, run in enumerate(runs)
             ]
-
-    def _run(self, batch: np.ndarray) -> list[np.ndarray]:
-        data = np.ascontiguousarray(batch.transpose(0, 3, 1, 2), dtype=np.float32)
-        return self.session.run(self._outputs, {self.session.get_inputs()[0].name: data})
+            for index in range(len(images))
+        ]
 
     def _decode(self, outputs: list[np.ndarray], size: tuple[int, int], factor: float, mirrored: bool) -> Faces:
         """Faces above the score of one picture at one scale, in pixels of the original picture."""
@@ -147,6 +171,24 @@ class RetinaFace:
         boxes, scores, landmarks = boxes[order], scores[order], landmarks[order]
         kept = suppress(boxes, self.settings.nms_iou)
         return Faces(boxes[kept], scores[kept], landmarks[kept])
+
+
+def open_retinaface(
+    symbol: Path, params: Path, gpu: int | None, settings: DetectionSettings = DetectionSettings()
+) -> RetinaFace:
+    """Load an MXNet checkpoint, at first use.
+
+    Raises:
+        DeviceError: the GPU asked for is not there.
+    """
+    device = resolve_gpu(gpu)
+
+    def open_session(cores: int) -> InferenceSession:
+        return open_checkpoint(symbol, params, device, cores)
+
+    if device >= 0:
+        return RetinaFace(open_session, settings, cores=1, batch_pixels=GPU_BATCH_PIXELS)
+    return RetinaFace(open_session, settings, cores=threads())
 
 
 def _resize(image: np.ndarray, factor: float) -> np.ndarray:

@@ -91,6 +91,8 @@ def options(cores: int | None = None) -> onnxruntime.SessionOptions:
     """Settings for a session on so many cores, by default all. Left alone, ONNX Runtime skips hyper-threads."""
     made = onnxruntime.SessionOptions()
     made.intra_op_num_threads = cores or threads()
+    # Threads that wait without sleeping gain nothing here, and lose a half where other work wants the cores.
+    made.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return made
 
 

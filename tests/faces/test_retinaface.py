@@ -10,15 +10,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from castsearch.faces.packs import Faces
-from castsearch.faces.retinaface import DetectionSettings, RetinaFace, decode_boxes, decode_landmarks, suppress
-from castsearch.faces.sessions import open_checkpoint
+from castsearch.faces.retinaface import (
+    DetectionSettings,
+    RetinaFace,
+    decode_boxes,
+    decode_landmarks,
+    open_retinaface,
+    suppress,
+)
 from castsearch.images import read_image
 
 
 def network(checkpoints: Path, **settings: object) -> RetinaFace:
     folder = checkpoints / "retinaface_mnet25"
-    session = open_checkpoint(folder / "mnet25-symbol.json", folder / "mnet25-0000.params", -1)
-    return RetinaFace(session, DetectionSettings(**settings))  # type: ignore[arg-type]
+    return open_retinaface(
+        folder / "mnet25-symbol.json",
+        folder / "mnet25-0000.params",
+        -1,
+        DetectionSettings(**settings),  # type: ignore[arg-type]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +132,8 @@ class FakeSession:
 
 
 def test_score_is_admitted_at_the_threshold_and_ties_go_to_the_later() -> None:
-    faces = RetinaFace(FakeSession(), DetectionSettings(scales=(320,))).detect(np.zeros((320, 320, 3), np.uint8))  # type: ignore[arg-type]
+    detector = RetinaFace(lambda cores: FakeSession(), DetectionSettings(scales=(320,)))  # type: ignore[arg-type, return-value]
+    faces = detector.detect(np.zeros((320, 320, 3), np.uint8))
     np.testing.assert_allclose(faces.scores, [0.8, 0.8])
     np.testing.assert_allclose(faces.boxes, [anchor_boxes(8, 16, 8, 9), anchor_boxes(8, 16, 2, 3)])
 
@@ -137,6 +148,21 @@ def test_batch_gives_what_single_pictures_give(checkpoints: Path, portraits: lis
         for name in ("boxes", "scores", "landmarks"):
             np.testing.assert_allclose(getattr(faces, name), getattr(alone, name), rtol=1e-4, atol=1e-2)
     assert detector.detect_many([]) == []
+
+
+def test_cores_are_shared_out() -> None:
+    """One picture gets all cores; several get a session of fewer, opened once each."""
+    opened: list[int] = []
+
+    def open_session(cores: int) -> FakeSession:
+        opened.append(cores)
+        return FakeSession()
+
+    detector = RetinaFace(open_session, DetectionSettings(scales=(320,)), cores=6)  # type: ignore[arg-type]
+    images = [np.zeros((100 + i, 100, 3), np.uint8) for i in range(12)]
+    for n in (1, 2, 12, 1, 12):
+        assert len(detector.detect_many(images[:n])) == n
+    assert opened == [6, 3, 1]
 
 
 def test_flip_mirrors_boxes_and_landmarks(checkpoints: Path, portraits: list[np.ndarray]) -> None:
