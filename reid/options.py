@@ -34,9 +34,9 @@ def parse(network: str, description: str | None) -> argparse.Namespace:
     cli.add_mode(parser, default="val")
     cli.add_skip_bad(parser)
     add("--gpu", type=int, metavar="N", help="number of the GPU, -1 for the CPU; by default a GPU if there is one")
-    add("--num_workers", type=int, default=4, metavar="N", help="threads that read pictures ahead")
-    add("--height", type=int, default=256, metavar="N", help="of the pictures the network sees")
-    add("--width", type=int, default=128, metavar="N", help="of the pictures the network sees")
+    add("--num_workers", type=_count, default=4, metavar="N", help="threads that read pictures ahead")
+    add("--height", type=_count, default=256, metavar="N", help="of the pictures the network sees")
+    add("--width", type=_count, default=128, metavar="N", help="of the pictures the network sees")
     add("--last_stride", type=int, choices=(1, 2), default=1, help="of the backbone's last stage")
     _add_training(parser.add_argument_group("training").add_argument)
     _add_extraction(parser.add_argument_group("extraction").add_argument, network)
@@ -48,7 +48,7 @@ def parse(network: str, description: str | None) -> argparse.Namespace:
 
 def _add_training(add: Callable[..., object]) -> None:
     add("--use_val", action="store_true", help="train on the val split too")
-    add("--epochs", type=int, default=450, metavar="N")
+    add("--epochs", type=_count, default=450, metavar="N")
     add("--batch_size", type=int, default=18, metavar="P", help="identities in a batch, over all processes")
     add("--image_num", type=int, default=4, metavar="K", help="pictures of each identity in a batch")
     add("--type", choices=losses.MINING, default="adaptive", help="how triplets are mined")
@@ -57,13 +57,13 @@ def _add_training(add: Callable[..., object]) -> None:
     add("--lr", type=float, default=3e-4, help="learning rate of Adam")
     add("--weight_decay", type=float, default=5e-4)
     add("--warmup", type=int, default=0, metavar="N", help="epochs over which the learning rate rises")
-    add("--lr_decay_epoch", type=int, default=150, metavar="N", help="epochs after which the learning rate falls")
+    add("--lr_decay_epoch", type=_count, default=150, metavar="N", help="epochs after which the learning rate falls")
     add("--gamma", type=float, default=0.1, help="factor by which it falls")
     add("--label_smoothing", type=float, default=0.0, metavar="X", help="of the cross entropy")
     add("--color_jitter", type=float, default=0.0, metavar="X", help="change of brightness, contrast and saturation")
     add("--precision", choices=training.PRECISIONS, help="by default mixed on GPUs and float32 on CPUs")
     add("--seed", type=int, default=0, help="of everything random")
-    add("--save_every", type=int, default=5, metavar="N", help="epochs between checkpoints")
+    add("--save_every", type=_count, default=5, metavar="N", help="epochs between checkpoints")
     add("--val_every", type=int, default=0, metavar="N", help="epochs between evaluations on --mode, 0 for none")
     add("--resume", action="store_true", help="go on from the last checkpoint in --save_dir, if there is one")
 
@@ -76,12 +76,21 @@ def _add_extraction(add: Callable[..., object], network: str) -> None:
         help=f"trained weights, or '{IMAGENET}'; by default the best in --save_dir, or the last",
     )
     add("--with_cast", action="store_true", help="portraits too, before the candidates")
-    add("--test_batch_size", type=int, default=32, metavar="N", help="pictures at once")
+    add("--test_batch_size", type=_count, default=16, metavar="N", help="pictures at once")
     add("--out", type=Path, metavar="FILE", help=f"feature file; by default {network}_CNN_MODE.pkl in --data")
 
 
 def _margin(text: str) -> float | None:
-    return None if text == "soft" else float(text)
+    try:
+        return None if text == "soft" else float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a number or 'soft', got {text!r}") from None
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text!r}")
+    return int(text)
 
 
 def run(network: str, description: str | None) -> None:
@@ -98,6 +107,17 @@ def run(network: str, description: str | None) -> None:
 def evaluate(args: argparse.Namespace, device: extraction.Device) -> None:
     """Extract the features of a split."""
     body = stagefiles.read_body(args.data / stagefiles.body_name(args.mode))
+    engine, metadata = _engine(args, device)
+    extractor = _extractor(args, engine)
+    out = args.out or args.data / stagefiles.reid_name(args.network, args.cnn, args.mode)
+    files = extraction.files_of(body, args.mode, args.with_cast)
+    extraction.extract_split(extractor, files, out, metadata, cli.progress)
+    print(f"{len(files)} movies, {sum(map(len, files.values()))} pictures -> {out}")
+    cli.report_bad(extractor.reader.bad)
+
+
+def _engine(args: argparse.Namespace, device: extraction.Device) -> tuple[extraction.Engine, dict[str, object]]:
+    """The network ready to run, and what its features depend on."""
     model = checkpoints.build(args.network, args.cnn, last_stride=args.last_stride)
     if args.checkpoint == IMAGENET:
         source = checkpoints.load_imagenet(model, args.ckpt)
@@ -106,9 +126,7 @@ def evaluate(args: argparse.Namespace, device: extraction.Device) -> None:
         checkpoints.load_weights(model, source)
         print(f"{source}: loaded, all but its classifier, which features do not need")
     name, engine = extraction.fastest_engine(model, device, args.height, args.width)
-    extractor = _extractor(args, engine)
-    out = args.out or args.data / stagefiles.reid_name(args.network, args.cnn, args.mode)
-    metadata = {
+    return engine, {
         "network": args.network,
         "cnn": args.cnn,
         "weights": source.name,
@@ -118,10 +136,6 @@ def evaluate(args: argparse.Namespace, device: extraction.Device) -> None:
         "with_cast": args.with_cast,
         "engine": name,
     }
-    files = extraction.files_of(body, args.mode, args.with_cast)
-    extraction.extract_split(extractor, files, out, metadata, cli.progress)
-    print(f"{len(files)} movies, {sum(map(len, files.values()))} pictures -> {out}")
-    cli.report_bad(extractor.reader.bad)
 
 
 def _extractor(args: argparse.Namespace, engine: extraction.Engine) -> extraction.Extractor:

@@ -1,0 +1,1 @@
+"""Body networks: train them, and extract features from person crops."""

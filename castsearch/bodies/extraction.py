@@ -138,7 +138,7 @@ class Extractor:
     reader: ImageReader
     height: int = 256
     width: int = 128
-    batch_size: int = 32
+    batch_size: int = 16
     workers: int = 2
 
     def __call__(self, files: Iterable[str]) -> np.ndarray:
