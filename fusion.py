@@ -7,12 +7,8 @@ cast: "castid id,id,..." best first. Prints the metrics where there are labels.
 from __future__ import annotations
 
 import argparse
-import os
 import warnings
 from pathlib import Path
-
-# BLAS's threads spin for long when they have nothing to do, on cores that the ranking needs. Read when numpy loads.
-os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "14")
 
 from castsearch.annotations import read_labels, write_ranking
 from castsearch.metrics import evaluate

@@ -63,6 +63,22 @@ cdef extern from *:
     int any_beyond_one(const float *s, float low, float high) noexcept nogil
 
 
+cdef extern from "_products.h":
+    enum: MC
+    enum: NC
+    int product_float(
+        const float *a, Py_ssize_t m, const float *b, Py_ssize_t n, Py_ssize_t d, float *c, Py_ssize_t stride
+    ) noexcept nogil
+    int product_double(
+        const float *a, Py_ssize_t m, const float *b, Py_ssize_t n, Py_ssize_t d, double *c, Py_ssize_t stride
+    ) noexcept nogil
+
+
+ctypedef fused real:
+    float
+    double
+
+
 cdef inline bint worth(double steps) noexcept nogil:
     """Whether a loop of so many steps is long enough to wake another thread for."""
     return steps > 1 << 20
@@ -89,6 +105,25 @@ def norms(const float[:, ::1] features):
             length[i] += <double>features[i, k] * features[i, k]
         length[i] = sqrt(length[i])
     return out
+
+
+def multiply(const float[:, ::1] a, const float[:, ::1] b, real[:, ::1] out):
+    """Fill ``out`` (m, n) with the products of the rows of ``a`` (m, d) and ``b`` (n, d), in its own precision."""
+    cdef Py_ssize_t task, i, j, m = a.shape[0], n = b.shape[0], d = a.shape[1]
+    cdef Py_ssize_t strips = (n + NC - 1) // NC, tasks = (m + MC - 1) // MC * strips
+    cdef int failed = 0
+    if m == 0 or n == 0 or d == 0:
+        np.asarray(out)[:] = 0
+        return
+    for task in prange(tasks, nogil=True, use_threads_if=worth(<double>m * n * d / 16), schedule="dynamic", chunksize=1):
+        i = task // strips * MC
+        j = task % strips * NC
+        if real is float:
+            failed |= product_float(&a[i, 0], min(MC, m - i), &b[j, 0], min(NC, n - j), d, &out[i, j], n)
+        else:
+            failed |= product_double(&a[i, 0], min(MC, m - i), &b[j, 0], min(NC, n - j), d, &out[i, j], n)
+    if failed:
+        raise MemoryError("no room for packed panels")
 
 
 def row_dots(

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from castsearch.ranking import _kernel
 from castsearch.ranking.memory import budget
-from castsearch.ranking.nearest import Neighbours, most_similar, product_table, unit_neighbours
+from castsearch.ranking.nearest import Neighbours, most_similar, product_table, sieve_products, unit_neighbours
 from castsearch.ranking.points import FeaturePoints, Ids
 from castsearch.ranking.propagation import best_first
 from castsearch.ranking.reranking import Reranker
@@ -90,7 +90,7 @@ def _scores(
         more: Sequence[npt.NDArray[np.float32] | None] = by_cast
         if by_cast[0] is not None:
             every = np.concatenate(matches)
-            more = _split(queries[:, bodies.shape[1] :] @ smooth[every].T, matches)
+            more = _split(sieve_products(smooth[unknown], smooth[every]), matches)
         for own, sifted, smooth_sifted in zip(matches, by_cast, more, strict=True):
             points = np.concatenate([bodies[own], smooth[own]], axis=1)
             sift = _sift(sifted, unknown, smooth_sifted)

@@ -88,9 +88,16 @@ def _sift_tiles(shortlist: _kernel.Shortlist, unit: npt.NDArray[np.float32]) -> 
         for other in range(first, n, TILE_COLUMNS):
             columns = unit[other : other + TILE_COLUMNS]
             sifted = buffer[: len(rows) * len(columns)].reshape(len(rows), len(columns))
-            np.matmul(rows, columns.T, out=sifted)
+            _kernel.multiply(rows, columns, sifted)
             shortlist.scan_rows(sifted, first, other)
             shortlist.scan_columns(sifted, first, other, max(0, first + len(rows) - other))
+
+
+def sieve_products(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """(A, B) float32 products of rows, good for sifting."""
+    products = np.empty((len(a), len(b)), dtype=np.float32)
+    _kernel.multiply(a, b, products)
+    return products
 
 
 def product_table(unit: npt.NDArray[np.float32], memory: int | None = None) -> npt.NDArray[np.float32] | None:
@@ -122,7 +129,7 @@ def most_similar(
             for first in range(0, n_queries, TILE_ROWS):
                 rows = queries[first : first + TILE_ROWS]
                 for other in range(0, n, TILE_COLUMNS):
-                    shortlist.scan_rows(rows @ points[other : other + TILE_COLUMNS].T, first, other)
+                    shortlist.scan_rows(sieve_products(rows, points[other : other + TILE_COLUMNS]), first, other)
         index = np.empty((n_queries, k), np.int32)
         shortlist.nearest(queries, points, np.zeros(n_queries), np.zeros(n), -1.0, index, sim)
         np.negative(sim, out=sim)

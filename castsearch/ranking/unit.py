@@ -87,10 +87,12 @@ def product_tiles(
 ) -> Iterator[tuple[slice, slice, npt.NDArray[np.float64]]]:
     """Exact cosines of unit rows (A, d) and (B, d), tile by tile: where it belongs in (A, B), and the float64 tile."""
     for first in range(0, len(a), TILE):
-        left = a[first : first + TILE].astype(np.float64)
+        rows = slice(first, first + TILE)
         for other in range(0, len(b), TILE):
-            right = b[other : other + TILE].astype(np.float64)
-            yield slice(first, first + TILE), slice(other, other + TILE), left @ right.T
+            columns = slice(other, other + TILE)
+            tile = np.empty((len(a[rows]), len(b[columns])))
+            _kernel.multiply(a[rows], b[columns], tile)
+            yield rows, columns, tile
 
 
 def cosines(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
