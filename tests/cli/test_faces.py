@@ -163,9 +163,7 @@ def test_what_is_missing_is_named(stages, split):
     assert "val_img: no such folder" in stages.face_feat(code=2).stderr
     stages.datalist()
     stages.deploy("val_cast")
-    assert (
-        "no detection of val/tt1/candidates/shot0001img0_0_0_9_9.jpg in 1 files" in stages.merge(code=2).stderr
-    )
+    assert "no detection of val/tt1/candidates/shot0001img0_0_0_9_9.jpg in 1 files" in stages.merge(code=2).stderr
 
 
 def test_files_of_another_split_are_refused(stages, split):
