@@ -17,7 +17,7 @@ from castsearch.ranking.memory import block_rows, budget
 from castsearch.ranking.unit import cosines, squared_dists, squares, unit_rows
 
 # Products are sifted while they are in the cache.
-TILE_ROWS = 1024
+TILE_ROWS = 1536
 TILE_COLUMNS = 4096
 
 

@@ -214,7 +214,8 @@ class ExpandedCross:
         total = np.zeros((len(queries), len(self._gallery)), dtype=np.int32)
         self._add_to_neighbours_of_queries(queries, total)
         self._add_to_neighbours_of_gallery(queries, total)
-        return (total * (points.unit / (self._terms * 2.0**self._bits))).astype(np.float32)
+        dist = np.empty(total.shape, dtype=np.float32)
+        return np.multiply(total, points.unit / (self._terms * 2.0**self._bits), out=dist, casting="same_kind")
 
     def _add_to_neighbours_of_queries(self, queries: Ids, total: npt.NDArray[np.int32]) -> None:
         hood = _Neighbourhood(self._near[queries], self._further, self._points.origin)

@@ -33,7 +33,7 @@ finally:
 
 # Sums of up to 2^20 unit rows are split here, so that the products of either part are exact again.
 SPLIT_BITS = 8
-TILE = 1024  # rows and columns of float64 at a time
+TILE = 1536  # rows and columns of float64 at a time: tasks for some threads
 
 
 class RankingError(CastSearchError):
