@@ -39,6 +39,8 @@ def process_group(device: torch.device) -> Iterator[None]:
     if local_rank() is None:
         yield
         return
+    if device.type == "cuda":
+        torch.cuda.set_device(device)  # where NCCL gathers what is not a tensor
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
         yield
