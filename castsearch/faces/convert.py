@@ -150,7 +150,11 @@ class _Graph:
         array = self.params[name]
         if array.shape != shape:
             raise CheckpointError(f"parameter {name!r} must be {shape}, got {array.shape}")
-        return array.astype(np.float32, copy=False)
+        with np.errstate(over="ignore"):
+            array = array.astype(np.float32, copy=False)
+        if not np.isfinite(array).all():
+            raise CheckpointError(f"parameter {name!r} holds values that are not finite")
+        return array
 
     # ------------------------------------------------------------------ building
 
@@ -265,26 +269,29 @@ def _batch_norm(graph: _Graph, node: Node) -> _Value:
     gamma, beta = graph.param(1, channels), graph.param(2, channels)
     mean, variance = graph.param(3, channels, "_moving_mean"), graph.param(4, channels, "_moving_var")
     # Folding in double precision keeps the result within float32's own error.
-    with np.errstate(all="ignore"):  # what comes of it is checked below
+    with np.errstate(all="ignore"):  # what comes of it is checked
         deviation = np.sqrt(variance.astype(np.float64) + node.number("eps", 1e-3))
-        scale = (1 if node.flag("fix_gamma", True) else gamma) / deviation
+        scale = (np.ones(channels) if node.flag("fix_gamma", True) else gamma) / deviation
         shift = beta - mean * scale
-    if not (np.isfinite(scale).all() and np.isfinite(shift).all()):
-        raise CheckpointError("a moving variance is not positive, or a parameter is not a number")
-    if data.name in graph.folds and graph.uses[node.inputs[0][0]] == 1:
-        weight, bias = graph.folds[data.name]
-        old = graph.constants[weight]
-        graph.constants[weight] = (old * scale.reshape(-1, *[1] * (old.ndim - 1))).astype(np.float32)
-        graph.constants[bias] = (graph.constants[bias] * scale + shift).astype(np.float32)
-        return data
+        if data.name in graph.folds and graph.uses[node.inputs[0][0]] == 1:
+            names = graph.folds[data.name]
+            weight, bias = (graph.constants[name] for name in names)
+            folded = [weight * scale.reshape(-1, *[1] * (weight.ndim - 1)), bias * scale + shift]
+            graph.constants |= zip(names, map(_as_float32, folded), strict=True)
+            return data
+        scale, shift = _as_float32(scale), _as_float32(shift)
     # Scale and shift alone: a BatchNormalization whose mean is 0 and variance 1.
-    names = [
-        graph.constant(array.astype(np.float32), what)
-        for array, what in (
-            (scale, "scale"), (shift, "shift"), (np.zeros(channels), "mean"), (np.ones(channels), "variance")
-        )
-    ]  # fmt: skip
+    names = [graph.constant(scale, "scale"), graph.constant(shift, "shift")]
+    names.append(graph.constant(np.zeros(channels, np.float32), "mean"))
+    names.append(graph.constant(np.ones(channels, np.float32), "variance"))
     return graph.add("BatchNormalization", [data.name, *names], data.shape, epsilon=0.0)
+
+
+def _as_float32(array: np.ndarray) -> np.ndarray:
+    array = array.astype(np.float32)
+    if not np.isfinite(array).all():
+        raise CheckpointError("a moving variance is not positive, or a parameter is out of all bounds")
+    return array
 
 
 def _activation(graph: _Graph, node: Node) -> _Value:

@@ -252,6 +252,14 @@ def test_missing_and_misused_parameters(tmp_path: Path, small: Small, params_byt
     ):
         to_onnx(read_symbol(symbol), read_params(params), {})
 
+    for value, message in ((np.nan, "'prelu_gamma' holds values that are not finite"), (3e38, "out of all bounds")):
+        arrays = small[1] | {"arg:prelu_gamma" if np.isnan(value) else "arg:conv_weight": np.float32(value)}
+        arrays = {name: np.broadcast_to(array, small[1][name].shape).copy() for name, array in arrays.items()}
+        arrays["aux:bn_moving_var"] = np.full(4, 1e-4, np.float32)
+        symbol, params = write(tmp_path, small[0], params_bytes(arrays))
+        with pytest.raises(CheckpointError, match=message):
+            to_onnx(read_symbol(symbol), read_params(params), {})
+
     graph = json.loads(small[0])
     graph["nodes"][1]["inputs"] = []
     symbol, params = write(tmp_path, json.dumps(graph), params_bytes(small[1]))
