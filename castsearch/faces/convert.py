@@ -274,10 +274,10 @@ def _batch_norm(graph: _Graph, node: Node) -> _Value:
         scale = (np.ones(channels) if node.flag("fix_gamma", True) else gamma) / deviation
         shift = beta - mean * scale
         if data.name in graph.folds and graph.uses[node.inputs[0][0]] == 1:
-            names = graph.folds[data.name]
-            weight, bias = (graph.constants[name] for name in names)
+            linear = graph.folds[data.name]
+            weight, bias = (graph.constants[name] for name in linear)
             folded = [weight * scale.reshape(-1, *[1] * (weight.ndim - 1)), bias * scale + shift]
-            graph.constants |= zip(names, map(_as_float32, folded), strict=True)
+            graph.constants |= zip(linear, map(_as_float32, folded), strict=True)
             return data
         scale, shift = _as_float32(scale), _as_float32(shift)
     # Scale and shift alone: a BatchNormalization whose mean is 0 and variance 1.
