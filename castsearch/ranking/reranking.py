@@ -44,7 +44,8 @@ def k_reciprocal(
     sections 3.2 to 3.5).
 
     Args:
-        features: (N, d) features of any length; the first ``n_queries`` rows are the queries. With ``distances``, the
+        features: (N, d) features of any length, L2-normalised here, so that distances are sqrt(2 - 2 cos + 1e-4) as in
+            the published code; the first ``n_queries`` rows are the queries. With ``distances``, the
             (N, N) symmetric distances of all points instead.
         n_queries: number of queries q.
         k1: neighbours among which reciprocal ones are looked for, not counting the point itself.
