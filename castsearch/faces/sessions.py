@@ -48,8 +48,8 @@ def resolve_gpu(gpu: int | None) -> int:
         )
     if gpu is not None and gpu < 0:
         raise DeviceError(f"GPU {gpu}: no such number; use 0 or above, or -1 for the CPU")
-    # CUDA's libraries may come from pip and then lie off the loader's path.
-    onnxruntime.preload_dlls()
+    # CUDA's libraries may come from pip and then lie off the loader's path; ONNX Runtime 1.21 and later find them.
+    getattr(onnxruntime, "preload_dlls", lambda: None)()
     # That the library was built with CUDA does not mean that there is a GPU: only a session knows.
     if _cuda_works(gpu or 0):
         return gpu or 0
@@ -117,7 +117,7 @@ def _session(
     if content is None and not path.is_file():
         raise PackError(f"{path}: no such file; put the network there")
     try:
-        return onnxruntime.InferenceSession(content or path, how, providers=providers(device))
+        return onnxruntime.InferenceSession(content or str(path), how, providers=providers(device))
     except Exception as error:  # its errors have no common type
         raise PackError(
             f"{path}: not a usable ONNX file ({' '.join(str(error).split())[:160]}); get it again"
@@ -187,7 +187,10 @@ def file_sha256(path: Path) -> str:
         PackError: it cannot be read.
     """
     try:
+        digest = hashlib.sha256()
         with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+            while block := file.read(1 << 20):
+                digest.update(block)
+        return digest.hexdigest()
     except OSError as error:
         raise PackError(f"{path}: cannot be read ({error.strerror}); put the file there") from None
