@@ -105,12 +105,21 @@ class Network:
         """At which scales the detector searches; empty where the insightface library chooses."""
         return () if self.params is None else SCALES
 
+    def check(self, search: Search) -> None:
+        """Refuse what the detector cannot do before anything is loaded."""
+        if self.params is not None:
+            return
+        if search.flip:
+            raise PackError(f"{self.graph}: flip is for RetinaFace checkpoints only; leave it out")
+        if any(scale % 32 for scale in search.scales or ()):
+            raise PackError(f"{self.graph}: scales {search.scales}: SCRFD takes multiples of 32 only")
+
     def detector(self, gpu: int | None, search: Search) -> Detector:
         """Load the detector."""
         if self.params is None:
             from castsearch.faces.insightface_networks import InsightFaceDetector
 
-            return InsightFaceDetector(self.graph, gpu, search.scales, search.flip)
+            return InsightFaceDetector(self.graph, gpu, search.scales)
         settings = DetectionSettings(scales=search.scales or SCALES, flip=search.flip)
         return open_retinaface(self.graph, self.params, gpu, settings)
 
@@ -139,6 +148,7 @@ class FolderPack:
     ) -> None:
         self.name, self.licence, self.device = name, licence, device_name(gpu)
         self._networks = {network.task: network for network in networks}
+        self._networks["detector"].check(search)
         self._folder, self._gpu, self._search = folder, resolve_gpu(gpu), search
 
     @cached_property

@@ -40,16 +40,11 @@ class InsightFaceDetector:
         path: the file.
         gpu: number of the GPU, -1 for the CPU, None for a GPU if there is one.
         scales: sides of the square that a picture is fitted into, in pixels; None for the library's own.
-        flip: not offered.
     """
 
-    def __init__(self, path: Path, gpu: int | None, scales: Sequence[int] | None, flip: bool) -> None:
-        if flip:
-            raise PackError(f"{path}: flip is for RetinaFace checkpoints only; leave it out")
+    def __init__(self, path: Path, gpu: int | None, scales: Sequence[int] | None) -> None:
         self._model = _load(path, gpu, "detection")
         if scales:
-            if any(scale % 32 for scale in scales):
-                raise PackError(f"{path}: scales {tuple(scales)}: SCRFD takes multiples of 32 only")
             self._model.prepare(resolve_gpu(gpu), input_size=[(scale, scale) for scale in scales])
 
     def detect_many(self, images: Sequence[np.ndarray]) -> list[Faces]:

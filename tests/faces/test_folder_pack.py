@@ -130,9 +130,9 @@ def test_scrfd_scales(tmp_path: Path, testdata: Path, scrfd: Path, embedder: lis
     assert len(pack.detect(image)) == 1
     assert pack.metadata()["scales"] == [320]
     with pytest.raises(PackError, match="multiples of 32"):
-        open_folder(folder, "p", -1, scales=[500]).detect(image)
+        open_folder(folder, "p", -1, scales=[500])
     with pytest.raises(PackError, match="flip is for RetinaFace"):
-        open_folder(folder, "p", -1, flip=True).detect(image)
+        open_folder(folder, "p", -1, flip=True)
 
 
 @pytest.mark.parametrize("scales", [[], [16], [640, -1]])
