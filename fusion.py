@@ -78,11 +78,13 @@ def main() -> None:
     labels_file = args.gt or args.data / f"{args.mode}_label.json"
     labels = read_labels(labels_file) if args.gt or labels_file.exists() else None
     movies = read_movies(args.data, args.mode, args.reid, args.body_only)
-    if args.across:
-        movies = [across(movies, f"all movies of {args.mode}")]
     ranking: dict[str, list[str]] = {}
-    for movie in cli.progress(movies, total=len(movies), unit="movie"):
-        ranking.update(fuse(movie, settings))
+    if args.across:
+        split = across(movies, f"all movies of {args.mode}")
+        ranking = fuse(split, settings, lambda casts: cli.progress(casts, total=len(split.cast), unit="cast"))
+    else:
+        for movie in cli.progress(movies, total=len(movies), unit="movie"):
+            ranking.update(fuse(movie, settings))
     result = args.submission or cli.ROOT / f"{args.mode}_result.txt"
     write_ranking(result, ranking)
     print(f"{len(ranking)} casts ranked: {result}")

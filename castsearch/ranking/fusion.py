@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -18,6 +18,8 @@ from castsearch.ranking.reranking import ExpandedCross, KReciprocal, RankingWarn
 from castsearch.ranking.unit import RankingError, as_features, bad_row, cosines, unit_rows
 
 Rerank = Literal["k_reciprocal", "ecn"]
+Ranked = Iterable[tuple[str, npt.NDArray[np.int64]]]
+Progress = Callable[[Ranked], Ranked]
 K1, T, Q = 20, 10, 8
 # Bytes a point takes for its neighbour lists, and for the sparse encodings made of them.
 PLAIN_POINT, RERANKED_POINT = 1500, 9000
@@ -93,12 +95,15 @@ class Settings:
             raise RankingError(f"thresholds {list(self.thresholds)}: expected at least one number, all finite")
 
 
-def fuse(movie: MovieFeatures, settings: Settings | None = None) -> dict[str, list[str]]:
+def fuse(
+    movie: MovieFeatures, settings: Settings | None = None, progress: Progress | None = None
+) -> dict[str, list[str]]:
     """Rank all candidates of a movie for each of its casts.
 
     Args:
         movie: ids and features. Without ``faces`` the bodies take their place, and the last similarity ranks the rest.
         settings: thresholds, re-ranking and memory.
+        progress: passes the casts on, one as each is ranked.
 
     Returns:
         For each cast id the candidate ids, best first; empty where there are no candidates.
@@ -126,7 +131,8 @@ def fuse(movie: MovieFeatures, settings: Settings | None = None) -> dict[str, li
     spare = spare_memory(needed_memory(movie, settings), settings.memory, f"movie {movie.name}")
     rank = _rank_by_bodies if movie.faces is None else _rank_by_both
     ids = np.array(movie.candidates, dtype=object)
-    return {cast: ids[order].tolist() for cast, order in zip(movie.cast, rank(movie, settings, spare), strict=True)}
+    ranked = zip(movie.cast, rank(movie, settings, spare), strict=True)
+    return {cast: ids[order].tolist() for cast, order in (progress(ranked) if progress else ranked)}
 
 
 def needed_memory(movie: MovieFeatures, settings: Settings) -> int:
