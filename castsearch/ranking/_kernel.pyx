@@ -41,7 +41,7 @@ cdef extern from *:
         return ((s[0] + s[1]) + (s[2] + s[3])) + ((s[4] + s[5]) + (s[6] + s[7]));
     }
 
-    /* Whether any of CHUNK values lies above its upper or below its lower limit; step 0: one limit for all. */
+    /* Whether any of CHUNK values lies below its lower or above its upper limit; or the one limit for all. */
     WIDE static int any_beyond(const float *s, const float *low, const float *high)
     {
         int found = 0;
