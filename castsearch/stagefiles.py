@@ -9,6 +9,7 @@ SHA-256, settings) goes into a JSON file of the same name beside the pickle.
 from __future__ import annotations
 
 import errno
+import hashlib
 import io
 import json
 import os
@@ -149,6 +150,22 @@ def write(
     if metadata is not None:
         with atomic_write(beside) as file:
             file.write((json.dumps(metadata, indent=2, sort_keys=True) + "\n").encode())
+
+
+def file_sha256(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file, in hexadecimal digits: what metadata names weights by.
+
+    Raises:
+        StageFileError: it cannot be read.
+    """
+    digest = hashlib.sha256()
+    try:
+        with Path(path).open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    except OSError as error:
+        raise StageFileError(f"{path}: cannot be read ({error.strerror}); put the file there") from None
+    return digest.hexdigest()
 
 
 def metadata_path(path: str | os.PathLike[str]) -> Path:

@@ -130,7 +130,7 @@ def _engine(args: argparse.Namespace, device: extraction.Device) -> tuple[extrac
         "network": args.network,
         "cnn": args.cnn,
         "weights": source.name,
-        "sha256": checkpoints.sha256(source),
+        "sha256": stagefiles.file_sha256(source),
         "size": [args.height, args.width],
         "last_stride": args.last_stride,
         "with_cast": args.with_cast,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import pickle
 from collections.abc import Mapping
@@ -43,15 +42,6 @@ def write(path: str | os.PathLike[str], content: Mapping[str, Any]) -> None:
     """Write with ``torch.save``, atomically."""
     with atomic_write(path) as file:
         torch.save(dict(content), file)
-
-
-def sha256(path: str | os.PathLike[str]) -> str:
-    """Hexadecimal SHA-256 of a file."""
-    digest = hashlib.sha256()
-    with Path(path).open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def load_weights(model: Network, path: str | os.PathLike[str]) -> bool:

@@ -6,7 +6,6 @@ run time. The landmarks are eye corners and nose, so dlib itself cuts its 150 x 
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -20,6 +19,7 @@ import numpy as np
 from castsearch.faces.alignment import cut_box
 from castsearch.faces.packs import Faces, PackError
 from castsearch.faces.population import DLIB_MEAN
+from castsearch.stagefiles import file_sha256
 
 CHIP_SIZE = 150  # pixels, what the embedder was trained on
 CHIP_PADDING = 0.25  # of the face's size, likewise
@@ -113,10 +113,7 @@ class DlibPack:
             "pack": self.name,
             "licence": self.licence,
             "dlib": dlib.__version__,
-            "sha256": {
-                name: hashlib.sha256(_weights(name).read_bytes()).hexdigest()
-                for name in (DETECTOR, PREDICTOR, EMBEDDER)
-            },
+            "sha256": {name: file_sha256(_weights(name)) for name in (DETECTOR, PREDICTOR, EMBEDDER)},
         }
 
 

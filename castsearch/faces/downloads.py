@@ -13,8 +13,8 @@ from pathlib import Path, PurePosixPath
 
 from castsearch.errors import CastSearchError
 from castsearch.faces.folder_pack import INSIGHTFACE_FOLDER
-from castsearch.faces.sessions import file_sha256
 from castsearch.progress import Progress, silent
+from castsearch.stagefiles import file_sha256
 
 RELEASES = "https://github.com/deepinsight/insightface/releases/download/v0.7"
 # SHA-256 of NAME.zip in that release.

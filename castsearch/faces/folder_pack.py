@@ -24,10 +24,10 @@ from castsearch.faces.retinaface import OUTPUTS, SCALES, DetectionSettings, open
 from castsearch.faces.sessions import (
     CACHE_SUFFIX,
     device_name,
-    file_sha256,
     onnx_signature,
     resolve_gpu,
 )
+from castsearch.stagefiles import file_sha256
 
 ORIGINAL = "r50-r100"
 ORIGINAL_FOLDER = Path(__file__).resolve().parents[2] / "RetinaFace" / "model"

@@ -16,7 +16,7 @@ import onnxruntime
 
 from castsearch.faces.mxnet import read_params, read_symbol
 from castsearch.faces.packs import PackError
-from castsearch.stagefiles import StageFileError, atomic_write
+from castsearch.stagefiles import StageFileError, atomic_write, file_sha256
 
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 CACHE_SUFFIX = ".castsearch.onnx"
@@ -178,19 +178,3 @@ def _cache_path(params: Path, source: str) -> Path:
         return folder / (params.stem + CACHE_SUFFIX)
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return home / "castsearch" / f"{params.stem}-{source[:16]}{CACHE_SUFFIX}"
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal digits.
-
-    Raises:
-        PackError: it cannot be read.
-    """
-    try:
-        digest = hashlib.sha256()
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-        return digest.hexdigest()
-    except OSError as error:
-        raise PackError(f"{path}: cannot be read ({error.strerror}); put the file there") from None
