@@ -12,7 +12,7 @@ import pytest
 
 from castsearch.faces import sessions
 from castsearch.faces.mxnet import CheckpointError
-from castsearch.faces.packs import PackError
+from castsearch.stagefiles import StageFileError
 
 Small = tuple[str, dict[str, np.ndarray]]
 Build = Callable[..., bytes]
@@ -95,7 +95,7 @@ def test_errors_name_the_file(checkpoint: tuple[Path, Path]) -> None:
     with pytest.raises(CheckpointError, match=r"m-0000\.params: byte 8: it does not begin"):
         sessions.open_checkpoint(symbol, params, -1)
     params.unlink()
-    with pytest.raises(PackError, match=r"m-0000\.params: cannot be read"):
+    with pytest.raises(StageFileError, match=r"m-0000\.params: cannot be read"):
         sessions.open_checkpoint(symbol, params, -1)
     assert list(symbol.parent.iterdir()) == [symbol]
 
