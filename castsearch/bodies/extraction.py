@@ -70,7 +70,7 @@ def resize(picture: np.ndarray, height: int, width: int) -> np.ndarray:
 class _Mirrored(nn.Module):
     """Mean feature of (n, h, w, 3) uint8 pictures and of their mirror images."""
 
-    def __init__(self, model: Network) -> None:
+    def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
 
@@ -79,7 +79,7 @@ class _Mirrored(nn.Module):
         return (self.model(x) + self.model(x.flip(3))) / 2
 
 
-def torch_engine(model: Network, on: Device) -> Engine:
+def torch_engine(model: nn.Module, on: Device) -> Engine:
     """Run ``model`` in PyTorch, channels last."""
     mirrored = _Mirrored(model).eval().to(memory_format=torch.channels_last).to(on)
 

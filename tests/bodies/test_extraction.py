@@ -82,18 +82,18 @@ def test_a_killed_run_goes_on_with_the_movie_it_was_in(small: Path, body: dict, 
 
     reader = ImageReader(small / "body")
     with pytest.raises(KeyboardInterrupt):
-        extract_split(Extractor(dies_in_the_second_movie, reader), files, out, {"cnn": "a"})
+        extract_split(Extractor(dies_in_the_second_movie, reader, batch_size=32), files, out, {"cnn": "a"})
     assert not out.exists()
-    extract_split(Extractor(dies_in_the_second_movie, reader), files, out, {"cnn": "a"})
+    extract_split(Extractor(dies_in_the_second_movie, reader, batch_size=32), files, out, {"cnn": "a"})
     assert calls == [18, 18, 18]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["features.json", "features.pkl"]
     assert stagefiles.read_metadata(out)["cnn"] == "a"
     features = stagefiles.read_features(out, {"tt1": 18, "tt2": 18})
     np.testing.assert_array_equal(features["tt1"], Extractor(pixels, reader)(files["tt1"]))
 
-    extract_split(Extractor(dies_in_the_second_movie, reader), files, out, {"cnn": "a"})
+    extract_split(Extractor(dies_in_the_second_movie, reader, batch_size=32), files, out, {"cnn": "a"})
     assert len(calls) == 3, "nothing changed, nothing to do"
-    extract_split(Extractor(dies_in_the_second_movie, reader), files, out, {"cnn": "b"})
+    extract_split(Extractor(dies_in_the_second_movie, reader, batch_size=32), files, out, {"cnn": "b"})
     assert len(calls) == 5, "other weights, all to do"
 
 
@@ -105,7 +105,7 @@ def test_a_picture_that_changed_is_extracted_again(small: Path, body: dict, tmp_
         seen.append(len(pictures))
         return pixels(pictures)
 
-    extractor = Extractor(engine, ImageReader(small / "body"))
+    extractor = Extractor(engine, ImageReader(small / "body"), batch_size=32)
     extract_split(extractor, files, out, {})
     later = out.stat().st_mtime + 5
     changed = small / "body" / files["tt2"][3]
