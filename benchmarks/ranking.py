@@ -9,6 +9,7 @@ candidates is simulated by the tool in the folder of test data and ranked by fus
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import resource
@@ -52,7 +53,9 @@ class Points:
     target: tuple[float, float]
 
 
+NEIGHBOURS = "21 nearest neighbours"
 TABLE = [
+    Points(NEIGHBOURS, 10_000, 10_000, 512, 5, False, (0, 700)),
     Points("k-reciprocal", 20, 10_000, 512, 5, True, (0, 700)),
     Points("ECN", 20, 10_000, 512, 5, True, (0, 700)),
     Points("k-reciprocal", 3_368, 19_281, 512, 3, False, (12, 2048)),
@@ -149,6 +152,11 @@ def measured(what: str, row: Points, runs: int | None = None) -> tuple[float, fl
     return tuple(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
 
 
+def by_faiss(row: Points) -> tuple[float, float] | None:
+    """Seconds and MB of faiss where it is installed."""
+    return measured("faiss_search", row) if importlib.util.find_spec("faiss") else None
+
+
 def cell(figures: tuple[float, float] | None) -> str:
     """Seconds and MB as a column."""
     return f"{figures[0]:9.2f} s {figures[1]:6.0f} MB" if figures else f"{'-':>21}"
@@ -157,7 +165,7 @@ def cell(figures: tuple[float, float] | None) -> str:
 def print_row(job: str, target: tuple[float, float], *cells: tuple[float, float] | None) -> None:
     """One line of the table."""
     print(
-        f"{job:56} {f'{target[0]:.1f} s {target[1]:.0f} MB':>16} {' '.join(cell(some) for some in cells)}", flush=True
+        f"{job:72} {f'{target[0]:.1f} s {target[1]:.0f} MB':>16} {' '.join(cell(some) for some in cells)}", flush=True
     )
 
 
@@ -199,7 +207,7 @@ def main() -> None:
     word = " ".join(sys.argv[1:]).lower()
     print_machine()
     columns = " ".join(f"{name:>21}" for name in ("this code", "float32 product", "symmetric product", "reference"))
-    print(f"{'job':56} {'target':>16} {columns}")
+    print(f"{'job':72} {'target':>16} {columns}")
     for row in TABLE:
         job = f"{row.name}, {row.queries:,} queries of {row.n:,} points, {row.width}-d"
         if word not in job.lower():
@@ -208,6 +216,11 @@ def main() -> None:
         symmetric = measured("symmetric_product", row) if row.n < 50_000 else None
         target = (row.target[0] or 2 * bare[0], row.target[1])
         plain = measured("reference", row, 1) if row.reference else None
+        if row.name == NEIGHBOURS:
+            print_row(
+                f"{job} (reference: faiss)", target, measured("neighbour_lists", row), bare, symmetric, by_faiss(row)
+            )
+            continue
         print_row(job, target, measured("library", row), bare, symmetric, plain)
     tool = TESTDATA / "tools/make_stage_pickles.py"
     if not tool.exists():
