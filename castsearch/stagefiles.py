@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import io
 import json
 import os
 import pickle
@@ -231,14 +230,13 @@ def read(path: str | os.PathLike[str]) -> dict[Any, Any]:
     """
     path = Path(path)
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            content = _SafeUnpickler(file).load()
     except FileNotFoundError:
         writer = _WRITERS.get(path.name.partition("_")[0], "the stage that writes it")
         raise StageFileError(f"{path}: no such file; run {writer} first") from None
     except OSError as error:
         raise StageFileError(f"{path}: cannot be read ({error.strerror})") from None
-    try:
-        content = _SafeUnpickler(io.BytesIO(data)).load()
     except Exception as error:  # a hostile pickle can raise anything at all
         raise StageFileError(f"{path}: not a usable stage file ({error}); run its stage again") from None
     if not isinstance(content, dict):
@@ -376,12 +374,15 @@ def read_retina(path: str | os.PathLike[str]) -> dict[str, dict[str, list[Item]]
     return content
 
 
-def read_features(path: str | os.PathLike[str], counts: Mapping[str, int]) -> dict[str, np.ndarray]:
+def read_features(
+    path: str | os.PathLike[str], counts: Mapping[str, int], casts: Mapping[str, int] | None = None
+) -> dict[str, np.ndarray]:
     """Read a feature file: ``{movie: (rows, d) float32}``.
 
     Args:
         path: ``face_{mode}.pkl``, ``triplet_{cnn}_{mode}.pkl`` or ``mgn_{cnn}_{mode}.pkl``.
         counts: rows that each movie must have.
+        casts: rows that may stand before those, as ``--with_cast`` extracts them.
 
     Raises:
         StageFileError: a movie is missing or has another number of rows, that is, the file
@@ -394,9 +395,11 @@ def read_features(path: str | os.PathLike[str], counts: Mapping[str, int]) -> di
                 f"{path}: movie {movie} is missing; the file belongs to another split, run its stage again"
             )
         features = content[movie]
-        if not isinstance(features, np.ndarray) or features.ndim != 2 or len(features) != rows:
+        allowed = (rows,) if casts is None else (rows, rows + casts[movie])
+        if not isinstance(features, np.ndarray) or features.ndim != 2 or len(features) not in allowed:
+            expected = f"({rows}, d) features" + (f", or ({allowed[-1]}, d) with casts" if len(allowed) > 1 else "")
             raise StageFileError(
-                f"{path}: movie {movie}: expected ({rows}, d) features, got {np.shape(features)}; "
+                f"{path}: movie {movie}: expected {expected}, got {np.shape(features)}; "
                 "the file belongs to another split or run, run its stage again"
             )
     return {movie: np.asarray(content[movie], dtype=np.float32) for movie in counts}

@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 from tqdm import tqdm
 
@@ -23,13 +23,19 @@ RESULTS = ROOT / "results"
 RETINAFACE = ROOT / "RetinaFace"
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """End with one line, as all errors do, in place of the usage."""
+        self.exit(2, f"error: {message}; --help lists the flags\n")
+
+
 def parser(description: str | None) -> argparse.ArgumentParser:
     """A parser that shows defaults in its help and keeps the description's line breaks."""
 
     class Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
         pass
 
-    return argparse.ArgumentParser(description=description, formatter_class=Formatter, allow_abbrev=False)
+    return _Parser(description=description, formatter_class=Formatter, allow_abbrev=False)
 
 
 def add_mode(parser: argparse.ArgumentParser, default: str | None = None) -> None:

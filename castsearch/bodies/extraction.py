@@ -6,14 +6,11 @@ import hashlib
 import io
 import math
 import warnings
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -24,7 +21,7 @@ from castsearch.bodies import distributed
 from castsearch.bodies.backbones import normalise
 from castsearch.bodies.networks import Network
 from castsearch.errors import CastSearchError
-from castsearch.images import ImageReader
+from castsearch.images import ImageReader, ahead
 from castsearch.progress import Progress, silent
 from castsearch.stagefiles import Item, Resumable
 
@@ -32,9 +29,6 @@ from castsearch.stagefiles import Item, Resumable
 Engine: TypeAlias = Callable[[np.ndarray], np.ndarray]
 
 Device = torch.device
-
-T = TypeVar("T")
-U = TypeVar("U")
 
 
 class DeviceError(CastSearchError):
@@ -156,23 +150,6 @@ class Extractor:
 
     def _picture(self, file: str) -> np.ndarray:
         return resize(self.reader(file), self.height, self.width)
-
-
-@contextmanager
-def ahead(function: Callable[[T], U], items: Iterator[T], workers: int, depth: int) -> Iterator[Iterator[U]]:
-    """Results of ``function`` in order, computed by threads up to ``depth`` items ahead of the reader."""
-    pool = ThreadPoolExecutor(workers)
-
-    def results() -> Iterator[U]:
-        waiting = deque(pool.submit(function, item) for item in islice(items, depth))
-        while waiting:
-            yield waiting.popleft().result()
-            waiting.extend(pool.submit(function, item) for item in islice(items, 1))
-
-    try:
-        yield results()
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 # ---------------------------------------------------------------------------- splits

@@ -11,7 +11,7 @@ import numpy as np
 from castsearch import stagefiles
 from castsearch.errors import CastSearchError
 from castsearch.metrics import average_precision
-from castsearch.stagefiles import Item, StageFileError
+from castsearch.stagefiles import Item
 
 
 class ScoringError(CastSearchError):
@@ -125,13 +125,8 @@ def casts_in_candidates(groups: Mapping[str, Sequence[Item]], features: np.ndarr
 
 def read_candidates(path: Path, body: Mapping[str, Mapping[str, Sequence[Item]]]) -> dict[str, np.ndarray]:
     """Features of the candidates, from a file with or without casts."""
-    n_cast = {movie: len(groups["cast"]) for movie, groups in body.items()}
-    counts = {movie: len(groups["candidates"]) for movie, groups in body.items()}
-    try:
-        return stagefiles.read_features(path, counts)
-    except StageFileError:
-        features = stagefiles.read_features(path, {movie: counts[movie] + n_cast[movie] for movie in counts})
-    return {movie: rows[n_cast[movie] :] for movie, rows in features.items()}
+    n_casts, n = ({movie: len(groups[what]) for movie, groups in body.items()} for what in ("cast", "candidates"))
+    return {movie: rows[len(rows) - n[movie] :] for movie, rows in stagefiles.read_features(path, n, n_casts).items()}
 
 
 def read_searches(

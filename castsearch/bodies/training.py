@@ -20,10 +20,10 @@ from castsearch.bodies import checkpoints, distributed, losses, scoring
 from castsearch.bodies.backbones import BodyModelError, normalise
 from castsearch.bodies.checkpoints import BEST, LAST
 from castsearch.bodies.data import Augmentation, Batches, Identity, Pictures, Sample, TrainingDataError
-from castsearch.bodies.extraction import Extractor, ahead, files_of
+from castsearch.bodies.extraction import Extractor, files_of
 from castsearch.bodies.networks import Network
 from castsearch.bodies.scoring import Retrieval
-from castsearch.images import ImageReader
+from castsearch.images import ImageReader, ahead
 from castsearch.stagefiles import Item, atomic_write
 
 PRECISIONS = ("float32", "mixed", "float64")

@@ -51,22 +51,12 @@ def read_movies(data: Path, mode: str, reid: Sequence[str], body_only: bool = Fa
 
 def _read_bodies(path: Path, groups: Mapping[str, Any], body_only: bool) -> dict[str, np.ndarray]:
     """Features of the candidates, or of casts and candidates: the number of rows tells."""
-    content = stagefiles.read(path)
-    for movie, group in groups.items():
-        n_casts, n = len(group["cast"]), len(group["candidates"])
-        found = content.get(movie)
-        if found is None:
-            raise RankingError(
-                f"{path}: movie {movie} is missing; the file belongs to another split, run its stage again"
-            )
-        if body_only and n_casts and np.shape(found)[:1] == (n,):
+    n_casts, n = ({movie: len(group[what]) for movie, group in groups.items()} for what in ("cast", "candidates"))
+    features = stagefiles.read_features(path, n, n_casts)
+    for movie, rows in features.items():
+        if body_only and len(rows) == n[movie] and n_casts[movie]:
             raise RankingError(f"{path}: movie {movie}: no features of its casts; extract them again with --with_cast")
-        if not isinstance(found, np.ndarray) or found.ndim != 2 or len(found) not in (n, n_casts + n):
-            raise RankingError(
-                f"{path}: movie {movie}: expected ({n}, d) features, or ({n_casts + n}, d) with casts, got "
-                f"{np.shape(found)}; the file belongs to another split or run, run its stage again"
-            )
-    return content
+    return features
 
 
 def frame(file: str) -> str:
