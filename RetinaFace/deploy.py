@@ -9,7 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from castsearch.faces.packs import open_pack
+from castsearch.faces.registry import open_pack
 from castsearch.faces.stages import detect_files, read_list
 from castsearch.images import ImageReader
 from scripts import cli

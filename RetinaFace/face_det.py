@@ -10,7 +10,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from castsearch import stagefiles
-from castsearch.faces.packs import check_same_pack, open_pack
+from castsearch.faces.packs import check_same_pack
+from castsearch.faces.registry import open_pack
 from castsearch.faces.stages import align_movie
 from castsearch.images import ImageReader
 from scripts import cli

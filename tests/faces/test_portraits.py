@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from castsearch.faces.packs import Faces, open_pack
+from castsearch.faces.packs import Faces
 from castsearch.faces.portraits import ENLARGED, detect_portrait
+from castsearch.faces.registry import open_pack
 from castsearch.images import read_image
 
 
