@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Stage 4: rank every candidate for every cast.
 
 Reads retina_{mode}.pkl, face_{mode}.pkl and the body features from the data folder, writes {mode}_result.txt, a line a
