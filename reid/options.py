@@ -19,6 +19,7 @@ from castsearch.bodies.checkpoints import IMAGENET
 from castsearch.images import ImageReader
 from scripts import cli
 
+SHAPE = {"height": 256, "width": 128, "last_stride": 1}
 DEFAULT_CNN = {"triplet": "resnext101_32x8d", "mgn": "resnet50"}
 
 
@@ -35,9 +36,15 @@ def parse(network: str, description: str | None) -> argparse.Namespace:
     cli.add_skip_bad(parser)
     add("--gpu", type=int, metavar="N", help="number of the GPU, -1 for the CPU; by default a GPU if there is one")
     add("--num_workers", type=_count, default=4, metavar="N", help="threads that read pictures ahead")
-    add("--height", type=_count, default=256, metavar="N", help="of the pictures the network sees")
-    add("--width", type=_count, default=128, metavar="N", help="of the pictures the network sees")
-    add("--last_stride", type=int, choices=(1, 2), default=1, help="of the backbone's last stage")
+    trained = "by default that of the checkpoint's training, or"
+    add("--height", type=_count, metavar="N", help=f"of the pictures the network sees; {trained} {SHAPE['height']}")
+    add("--width", type=_count, metavar="N", help=f"of the pictures the network sees; {trained} {SHAPE['width']}")
+    add(
+        "--last_stride",
+        type=int,
+        choices=(1, 2),
+        help=f"of the backbone's last stage; {trained} {SHAPE['last_stride']}",
+    )
     _add_training(parser.add_argument_group("training").add_argument)
     _add_extraction(parser.add_argument_group("extraction").add_argument, network)
     args = parser.parse_args()
@@ -97,17 +104,29 @@ def run(network: str, description: str | None) -> None:
     """The ``main`` of the script for ``network``."""
     args = parse(network, description)
     device = extraction.device(args.gpu)
+    trained = _trained(args) if args.eval else None
+    found = checkpoints.read(trained).get("settings", {}) if trained else {}
+    for name, default in SHAPE.items():
+        if getattr(args, name) is None:
+            setattr(args, name, found.get(name, default))
     if args.eval:
-        evaluate(args, device)
+        evaluate(args, device, trained)
     else:
         with distributed.process_group(device):
             train(args, device)
 
 
-def evaluate(args: argparse.Namespace, device: extraction.Device) -> None:
-    """Extract the features of a split."""
+def _trained(args: argparse.Namespace) -> Path | None:
+    """The checkpoint to extract with; None for the pretrained backbone alone."""
+    if args.checkpoint == IMAGENET:
+        return None
+    return Path(args.checkpoint) if args.checkpoint else checkpoints.trained(args.save_dir)
+
+
+def evaluate(args: argparse.Namespace, device: extraction.Device, trained: Path | None) -> None:
+    """Extract the features of a split with a trained network, or the pretrained backbone alone."""
     body = stagefiles.read_body(args.data / stagefiles.body_name(args.mode))
-    engine, metadata = _engine(args, device)
+    engine, metadata = _engine(args, device, trained)
     extractor = _extractor(args, engine)
     out = args.out or args.data / stagefiles.reid_name(args.network, args.cnn, args.mode)
     files = extraction.files_of(body, args.mode, args.with_cast)
@@ -116,15 +135,15 @@ def evaluate(args: argparse.Namespace, device: extraction.Device) -> None:
     cli.report_bad(extractor.reader.bad)
 
 
-def _engine(args: argparse.Namespace, device: extraction.Device) -> tuple[extraction.Engine, dict[str, object]]:
+def _engine(
+    args: argparse.Namespace, device: extraction.Device, trained: Path | None
+) -> tuple[extraction.Engine, dict[str, object]]:
     """The network ready to run, and what its features depend on."""
     model = checkpoints.build(args.network, args.cnn, last_stride=args.last_stride)
-    if args.checkpoint == IMAGENET:
-        source = checkpoints.load_imagenet(model, args.ckpt)
-    else:
-        source = Path(args.checkpoint) if args.checkpoint else checkpoints.trained(args.save_dir)
-        checkpoints.load_weights(model, source)
-        print(f"{source}: loaded, all but its classifier, which features do not need")
+    source = trained or checkpoints.load_imagenet(model, args.ckpt)
+    if trained:
+        checkpoints.load_weights(model, trained)
+        print(f"{trained}: loaded, all but its classifier, which features do not need")
     name, engine = extraction.fastest_engine(model, device, args.height, args.width)
     return engine, {
         "network": args.network,

@@ -33,7 +33,10 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     """A parser that shows defaults in its help and keeps the description's line breaks."""
 
     class Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-        pass
+        def _get_help_string(self, action: argparse.Action) -> str | None:
+            # Switches are off, and what has no fixed default says in its help what happens without it.
+            plain = action.default is None or action.default is False
+            return action.help if plain else super()._get_help_string(action)
 
     return _Parser(description=description, formatter_class=Formatter, allow_abbrev=False)
 

@@ -66,8 +66,10 @@ def test_train_then_extract(script, flags, tmp_path, network):
         "2 of 2 steps -> ",
     ):
         assert words in done.stdout
-    done = script(f"reid/{network}.py", *flags, "--eval", "--mode", "val", "--with_cast", "--out", tmp_path / "f.pkl")
+    unsized = [*flags[:2], *flags[6:]]  # the checkpoint knows its size
+    done = script(f"reid/{network}.py", *unsized, "--eval", "--mode", "val", "--with_cast", "--out", tmp_path / "f.pkl")
     assert "best.pt: loaded, all but its classifier" in done.stdout
+    assert stagefiles.read_metadata(tmp_path / "f.pkl")["size"] == [64, 32]
     dim = 1280 * (4 if network == "mgn" else 1)
     assert stagefiles.read_features(tmp_path / "f.pkl", {"tt1": 9})["tt1"].shape == (9, dim)
     assert len(stagefiles.read_metadata(tmp_path / "f.pkl")["sha256"]) == 64
