@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import math
 import os
 import pickle
 import tempfile
@@ -247,6 +248,14 @@ def read(path: str | os.PathLike[str]) -> dict[Any, Any]:
 # ---------------------------------------------------------------------------- resuming
 
 
+def last_change(*paths: str | os.PathLike[str]) -> float:
+    """When the latest of files changed, in seconds since the epoch; one that is absent always has."""
+    try:
+        return max((Path(path).stat().st_mtime for path in paths), default=0.0)
+    except OSError:
+        return math.inf
+
+
 class Resumable:
     """The dict of a long stage, kept entry by entry, so that a killed run goes on where it was.
 
@@ -278,6 +287,7 @@ class Resumable:
         self._log_path = self.path.with_name(f"{self.path.name}.partial")
         self._log: BinaryIO | None = None
         self.content: dict[str, Any] = {}
+        self._bad: dict[str, str] = {}
         for source, entries in ((self.path, self._finished()), (self._log_path, self._logged())):
             known = [key for key in keys if key in entries]
             written = source.stat().st_mtime if known else 0.0
@@ -305,25 +315,32 @@ class Resumable:
         except Exception:  # the end, or a last entry cut short by the kill
             return entries
 
-    def add(self, key: str, value: Any) -> None:
-        """Keep an entry."""
+    def add(self, key: str, value: Any, bad: str | None = None) -> None:
+        """Keep an entry.
+
+        Args:
+            key: one of ``todo``.
+            value: what the file will hold.
+            bad: why its source could not be read, where ``value`` only fills the place: the next run tries again.
+        """
+        if bad is not None:
+            self.content[key] = value
+            self._bad[key] = bad
+            return
         if self._log is None:
             # Entries found stale must not come back in the next run: begin with those that count.
+            kept = [record for record in self.content.items() if record[0] not in self._bad]
             with atomic_write(self._log_path) as log:
-                for record in (self.metadata, *self.content.items()):
+                for record in (self.metadata, *kept):
                     _PortablePickler(log, protocol=4).dump(record)
             self._log = self._log_path.open("ab")
         self.content[key] = value
         _PortablePickler(self._log, protocol=4).dump((key, value))
         self._log.flush()
 
-    def finish(self, bad: Mapping[str, str] | None = None) -> None:
-        """Write the stage file and remove the partial one.
-
-        Args:
-            bad: keys whose source could not be read, with the message; the next run tries them again.
-        """
-        metadata = self.metadata | ({"bad": dict(bad)} if bad else {})
+    def finish(self) -> None:
+        """Write the stage file and remove the partial one."""
+        metadata = self.metadata | ({"bad": self._bad} if self._bad else {})
         write(self.path, {key: self.content[key] for key in self._keys}, metadata)
         if self._log is not None:
             self._log.close()

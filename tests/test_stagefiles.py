@@ -182,6 +182,14 @@ class TestResumable:
     def test_a_finished_file_counts_but_for_its_bad_sources(self, target):
         first = self.open(target)
         for key in "abc":
-            first.add(key, key)
-        first.finish({"b": "truncated"})
+            first.add(key, key, "truncated" if key == "b" else None)
+        first.finish()
+        assert stagefiles.read(target) == {"a": "a", "b": "b", "c": "c"}
+        assert stagefiles.read_metadata(target)["bad"] == {"b": "truncated"}
         assert self.open(target).todo == ["b"]
+
+    def test_a_killed_run_tries_bad_sources_again(self, target):
+        first = self.open(target)
+        first.add("a", "blank", "truncated")
+        first.add("b", 2)
+        assert self.open(target).todo == ["a", "c"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import math
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from castsearch.bodies.networks import Network
 from castsearch.errors import CastSearchError
 from castsearch.images import ImageReader, ahead
 from castsearch.progress import Progress, silent
-from castsearch.stagefiles import Item, Resumable
+from castsearch.stagefiles import Item, Resumable, last_change
 
 # Maps (n, h, w, 3) uint8 RGB pictures to (n, d) float32 features.
 Engine: TypeAlias = Callable[[np.ndarray], np.ndarray]
@@ -182,29 +181,18 @@ def extract_split(
         metadata: what the features depend on; movies of an earlier run count only if it is the same.
         progress: shows how far it is.
     """
-    bad = extractor.reader.bad
+    root, bad = extractor.reader.root, extractor.reader.bad
     listing = hashlib.sha256(repr(dict(files)).encode()).hexdigest()
     split = Resumable(
-        out, {**metadata, "pictures": listing}, list(files), lambda movie: _changed(extractor.reader.root, files[movie])
+        out,
+        {**metadata, "pictures": listing},
+        list(files),
+        lambda movie: last_change(*(root / file for file in files[movie])),
     )
     todo = [file for movie in split.todo for file in files[movie]]
     names = iter(progress(todo, total=len(todo), unit="picture"))
-    unread = {}
     for movie in split.todo:
         features = extractor(islice(names, len(files[movie])))
         messages = [bad[file] for file in files[movie] if file in bad]
-        if messages:
-            # Not kept for a later run, which shall try the bad pictures again and name them.
-            split.content[movie] = features
-            unread[movie] = "; ".join(messages)
-        else:
-            split.add(movie, features)
-    split.finish(unread)
-
-
-def _changed(root: Path, files: Sequence[str]) -> float:
-    """When the latest of ``files`` changed, in seconds since the epoch; one that is missing has changed just now."""
-    try:
-        return max(((root / file).stat().st_mtime for file in files), default=0.0)
-    except OSError:
-        return math.inf
+        split.add(movie, features, "; ".join(messages) or None)
+    split.finish()

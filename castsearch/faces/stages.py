@@ -15,7 +15,7 @@ from castsearch.faces.portraits import detect_portrait
 from castsearch.faces.selection import select_candidate, select_portrait
 from castsearch.images import ImageReader
 from castsearch.progress import Progress, silent
-from castsearch.stagefiles import Item, Resumable, StageFileError, atomic_write
+from castsearch.stagefiles import Item, Resumable, StageFileError, atomic_write, last_change
 
 LIST_LENGTH = 10_000  # lines of one file list: some hours of detection on a CPU
 TOGETHER = 16  # pictures that are searched before their results are kept; those of one size share a run
@@ -89,27 +89,21 @@ def detect_files(
     Returns:
         The content of the file: ``{path: {"file", "faces" (n, 5), "landmarks" (n, 5, 2)}}``.
     """
-    results = Resumable(target, dict(pack.metadata()), files, lambda file: _mtime(reader.root / file))
+    results = Resumable(target, dict(pack.metadata()), files, lambda file: last_change(reader.root / file))
     pictures = reader.read_ahead(progress(results.todo, total=len(results.todo), unit="picture"))
     while chunk := list(islice(pictures, TOGETHER)):
         readable = [image for file, image in chunk if file not in reader.bad]
         found = iter([detect_portrait(pack, image) for image in readable] if portraits else pack.detect_many(readable))
         for file, _ in chunk:
-            results.add(file, _entry(file, Faces.none() if file in reader.bad else next(found)))
-    results.finish(reader.bad)
+            bad = reader.bad.get(file)
+            results.add(file, _entry(file, next(found) if bad is None else Faces.none()), bad)
+    results.finish()
     return results.content
 
 
 def _entry(file: str, faces: Faces) -> dict[str, Any]:
     boxes = np.column_stack([faces.boxes, faces.scores]).astype(np.float32)
     return {"file": file, "faces": boxes, "landmarks": faces.landmarks.astype(np.float32)}
-
-
-def _mtime(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return float("inf")  # absent: nothing kept from an earlier run can speak for it
 
 
 # ---------------------------------------------------------------------------- merging
@@ -126,7 +120,7 @@ def merge_results(movies: Movies, mode: str, folders: Sequence[Path]) -> tuple[d
     Raises:
         StageFileError: a picture has no result, or the newest results come from different packs.
     """
-    paths = sorted((path for folder in folders for path in folder.glob(f"{mode}_*.pkl")), key=_mtime)
+    paths = sorted((path for folder in folders for path in folder.glob(f"{mode}_*.pkl")), key=last_change)
     results = {key: (path, entry) for path in paths for key, entry in stagefiles.read(path).items()}
     used: set[Path] = set()
 
@@ -231,7 +225,7 @@ class Chips:
     def __init__(self, path: Path) -> None:
         self.folder = path
         self.single = path.with_name(f"{path.name}.pkl")
-        times = {p: _mtime(p) for p in (self.folder, self.single) if p.exists()}
+        times = {p: last_change(p) for p in (self.folder, self.single) if p.exists()}
         if not times:
             raise StageFileError(f"{self.folder}: no such folder, nor {self.single.name}; run face_det.py first")
         self._whole = stagefiles.read(self.single) if max(times, key=lambda p: times[p]) == self.single else None
@@ -267,7 +261,7 @@ def embed_split(
     A run that was killed goes on with the movie where it was.
     """
     metadata = dict(pack.metadata())
-    results = Resumable(target, metadata, list(movies), lambda movie: _mtime(chips.file(movie)))
+    results = Resumable(target, metadata, list(movies), lambda movie: last_change(chips.file(movie)))
     rows = {movie: sum(len(items) for items in movies[movie].values()) for movie in results.todo}
 
     def batches() -> Iterator[tuple[str, int, np.ndarray]]:
