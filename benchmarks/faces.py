@@ -25,7 +25,8 @@ sys.path.insert(0, str(ROOT))
 
 from castsearch.faces.arcface import open_arcface
 from castsearch.faces.retinaface import DetectionSettings, open_retinaface
-from castsearch.faces.sessions import device_name, threads
+from castsearch.faces.sessions import device_name
+from castsearch.parallel import core_count
 
 TESTDATA = Path(os.environ.get("CASTSEARCH_TESTDATA", ROOT.parent / "shared"))
 MXNET = Path(os.environ.get("CASTSEARCH_MXNET_PYTHON", ROOT / ".venv-mxnet/bin/python"))
@@ -77,7 +78,7 @@ def compare(
 
     times: dict[str, list[float]] = {AS_IT_COMES: [], ALL_CORES: [], OURS: []}
     for _ in range(rounds):
-        for who, environment in ((AS_IT_COMES, {}), (ALL_CORES, {"OMP_NUM_THREADS": str(threads())})):
+        for who, environment in ((AS_IT_COMES, {}), (ALL_CORES, {"OMP_NUM_THREADS": str(core_count())})):
             oracle("time", symbol, params, inputs, outputs, "--repeat", repeat, **environment)
             times[who] += sum(np.load(outputs).values()).tolist()
         # Loaded anew each turn: idle threads of ours must not spin while MXNet is timed.

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from castsearch.annotations import AnnotationError, Candidate, Cast, Movie
 from castsearch.images import JPEG_QUALITY, ImageError, crop_box, read_image, write_jpeg
+from castsearch.parallel import core_count
 from castsearch.progress import Progress, silent
 from castsearch.stagefiles import Item, atomic_write
 
@@ -45,7 +46,7 @@ def crop_split(
     def work(frame: tuple[Movie, str, list[Candidate]]) -> Bad:
         return _crop_frame(origin, body, *frame, quality)
 
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with ThreadPoolExecutor(core_count()) as pool:
         for movie in movies.values():
             for cast in movie.cast:
                 bad.update(_copy_portrait(origin, body, movie, cast))

@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from itertools import islice
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from castsearch.errors import CastSearchError
+from castsearch.parallel import ahead
 from castsearch.stagefiles import atomic_write
-
-T = TypeVar("T")
-U = TypeVar("U")
 
 JPEG_QUALITY = 75  # Pillow's default, which the original wrote
 READ_AHEAD = 2  # threads that decode pictures while a network works on earlier ones
@@ -84,23 +77,6 @@ class ImageReader:
         """Files with their pictures, in order, the next few decoded while the caller works."""
         with ahead(lambda file: (file, self(file)), iter(files), READ_AHEAD, 2 * READ_AHEAD) as pictures:
             yield from pictures
-
-
-@contextmanager
-def ahead(function: Callable[[T], U], items: Iterator[T], workers: int, depth: int) -> Iterator[Iterator[U]]:
-    """Results of ``function`` in order, computed by threads up to ``depth`` items ahead of the reader."""
-    pool = ThreadPoolExecutor(workers)
-
-    def results() -> Iterator[U]:
-        waiting = deque(pool.submit(function, item) for item in islice(items, depth))
-        while waiting:
-            yield waiting.popleft().result()
-            waiting.extend(pool.submit(function, item) for item in islice(items, 1))
-
-    try:
-        yield results()
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def crop_box(image: np.ndarray, bbox: Sequence[int]) -> np.ndarray:

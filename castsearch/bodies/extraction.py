@@ -20,7 +20,8 @@ from castsearch.bodies import distributed
 from castsearch.bodies.backbones import normalise
 from castsearch.bodies.networks import Network
 from castsearch.errors import CastSearchError
-from castsearch.images import ImageReader, ahead
+from castsearch.images import ImageReader
+from castsearch.parallel import ahead
 from castsearch.progress import Progress, silent
 from castsearch.stagefiles import Item, Resumable, last_change
 

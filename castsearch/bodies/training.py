@@ -23,7 +23,8 @@ from castsearch.bodies.data import Augmentation, Batches, Identity, Pictures, Sa
 from castsearch.bodies.extraction import Extractor, files_of
 from castsearch.bodies.networks import Network
 from castsearch.bodies.scoring import Retrieval
-from castsearch.images import ImageReader, ahead
+from castsearch.images import ImageReader
+from castsearch.parallel import ahead
 from castsearch.stagefiles import Item, atomic_write
 
 PRECISIONS = ("float32", "mixed", "float64")

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from onnxruntime import InferenceSession
 
-from castsearch.faces.sessions import open_checkpoint, resolve_gpu, threads
+from castsearch.faces.sessions import open_checkpoint, resolve_gpu
+from castsearch.parallel import core_count
 
 CPU_BATCH = 4  # chips in one call of the network; more are no faster and take more memory
 GPU_BATCH = 64
@@ -51,4 +52,4 @@ def open_arcface(symbol: Path, params: Path, gpu: int | None) -> ArcFace:
     """
     if resolve_gpu(gpu) >= 0:
         return ArcFace(open_checkpoint(symbol, params, gpu), GPU_BATCH)
-    return ArcFace(open_checkpoint(symbol, params, gpu, cores=1), CPU_BATCH, streams=threads())
+    return ArcFace(open_checkpoint(symbol, params, gpu, cores=1), CPU_BATCH, streams=core_count())

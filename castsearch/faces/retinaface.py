@@ -19,7 +19,8 @@ import numpy as np
 from onnxruntime import InferenceSession
 
 from castsearch.faces.packs import Faces
-from castsearch.faces.sessions import open_checkpoint, resolve_gpu, threads
+from castsearch.faces.sessions import open_checkpoint, resolve_gpu
+from castsearch.parallel import core_count
 
 STRIDES = (32, 16, 8)
 ANCHOR_SIDES = {32: (512, 256), 16: (128, 64), 8: (32, 16)}  # pixels at the network's scale
@@ -188,7 +189,7 @@ def open_retinaface(
 
     if device >= 0:
         return RetinaFace(open_session, settings, cores=1, batch_pixels=GPU_BATCH_PIXELS)
-    return RetinaFace(open_session, settings, cores=threads())
+    return RetinaFace(open_session, settings, cores=core_count())
 
 
 def _resize(image: np.ndarray, factor: float) -> np.ndarray:

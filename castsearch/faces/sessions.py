@@ -16,6 +16,7 @@ import onnxruntime
 
 from castsearch.faces.mxnet import read_params, read_symbol
 from castsearch.faces.packs import PackError
+from castsearch.parallel import core_count
 from castsearch.stagefiles import StageFileError, atomic_write, file_sha256
 
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
@@ -74,12 +75,7 @@ def _cuda_works(device: int) -> bool:
 def device_name(gpu: int | None) -> str:
     """The device that ``gpu`` stands for, in words for the user."""
     device = resolve_gpu(gpu)
-    return f"GPU {device}" if device >= 0 else f"CPU, {threads()} threads"
-
-
-def threads() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return f"GPU {device}" if device >= 0 else f"CPU, {core_count()} threads"
 
 
 def providers(device: int) -> list[str | tuple[str, dict[str, int]]]:
@@ -90,7 +86,7 @@ def providers(device: int) -> list[str | tuple[str, dict[str, int]]]:
 def options(cores: int | None = None) -> onnxruntime.SessionOptions:
     """Settings for a session on so many cores, by default all. Left alone, ONNX Runtime skips hyper-threads."""
     made = onnxruntime.SessionOptions()
-    made.intra_op_num_threads = cores or threads()
+    made.intra_op_num_threads = cores or core_count()
     # Threads that wait without sleeping gain nothing here, and lose a half where other work wants the cores.
     made.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return made
