@@ -1,0 +1,41 @@
+"""The pickles in which stages meet: their names, their content as typed containers, safe reading, atomic writing.
+
+A stage file is a plain dict of numpy arrays, strings, numbers and lists, keyed by movie. It is read without running
+code, whoever wrote it, and written so that a plain ``pickle.load`` with any numpy from 1.17 on can read it. Whatever
+does not fit the schema (model names, weights' SHA-256, settings) goes into ``NAME.pkl.json`` beside ``NAME.pkl``.
+"""
+
+from castsearch.stagefiles.content import Faces, Features, MoviePictures, Picture, Split
+from castsearch.stagefiles.errors import StageFileError
+from castsearch.stagefiles.names import MODES, body_name, face_name, reid_name, retina_name
+from castsearch.stagefiles.reading import read
+from castsearch.stagefiles.resuming import Resumable, last_change
+from castsearch.stagefiles.schema import read_body, read_features, read_retina, write_body, write_retina
+from castsearch.stagefiles.writing import atomic_write, file_sha256, metadata_path, read_metadata, write
+
+__all__ = [
+    "MODES",
+    "Faces",
+    "Features",
+    "MoviePictures",
+    "Picture",
+    "Resumable",
+    "Split",
+    "StageFileError",
+    "atomic_write",
+    "body_name",
+    "face_name",
+    "file_sha256",
+    "last_change",
+    "metadata_path",
+    "read",
+    "read_body",
+    "read_features",
+    "read_metadata",
+    "read_retina",
+    "reid_name",
+    "retina_name",
+    "write",
+    "write_body",
+    "write_retina",
+]

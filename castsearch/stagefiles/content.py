@@ -1,0 +1,177 @@
+"""What stage files hold, typed and checked where it is made: a split's pictures, their faces, features.
+
+Files hold plain dicts (see ``schema``); nothing outside this folder handles those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from castsearch.identifiers import id_fault, movie_fault, path_fault
+from castsearch.stagefiles.errors import StageFileError
+
+
+@dataclass(frozen=True)
+class Faces:
+    """The faces of one picture, columnar, best score first.
+
+    Attributes:
+        boxes: (n, 4), x1 y1 x2 y2 in pixels of the picture.
+        scores: (n,), larger is surer, the scale is the detector's own.
+        landmarks: (n, 5, 2), x y in pixels; which points they are is the face pack's matter. None from a detector
+            without landmarks.
+
+    Raises:
+        StageFileError: an array is not of numbers, or of another shape.
+    """
+
+    boxes: np.ndarray
+    scores: np.ndarray
+    landmarks: np.ndarray | None
+
+    def __post_init__(self) -> None:
+        n = len(self)
+        for name, expected in (("boxes", (n, 4)), ("scores", (n,)), ("landmarks", (n, 5, 2))):
+            array = getattr(self, name)
+            if name == "landmarks" and array is None:
+                continue
+            if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu" or array.shape != expected:
+                raise StageFileError(f"{name} must be {expected} numbers, got {_kind(array)}")
+
+    def __len__(self) -> int:
+        return len(self.boxes) if np.ndim(self.boxes) else 0
+
+    @classmethod
+    def none(cls) -> Faces:
+        """No face."""
+        return cls(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 5, 2), np.float32))
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A portrait, or the crop of a person box.
+
+    Attributes:
+        id: unique in its split.
+        file: path below ``BODY/{mode}/``.
+        label: a cast's label or ``others``; None where nobody knows.
+        faces: what a detector found, at least one face; None without a face, and before detection.
+
+    Raises:
+        StageFileError: an id or a path that result files or folders cannot carry, or no face in ``faces``.
+    """
+
+    id: str
+    file: str
+    label: str | None = None
+    faces: Faces | None = None
+
+    def __post_init__(self) -> None:
+        if (fault := id_fault(self.id)) is not None:
+            raise StageFileError(f"id {self.id!r} {fault}")
+        if (fault := path_fault(self.file)) is not None:
+            raise StageFileError(f"{self.id}: file {self.file!r} {fault}")
+        if self.label is not None and not isinstance(self.label, str):
+            raise StageFileError(f"{self.id}: label {self.label!r} is not a word")
+        if self.faces is not None and not len(self.faces):
+            raise StageFileError(f"{self.id}: expected at least one face, or None")
+
+
+@dataclass(frozen=True)
+class MoviePictures:
+    """The pictures of one movie.
+
+    Attributes:
+        name: serves as a file name.
+        cast: the portraits (queries).
+        candidates: the crops (gallery).
+
+    Raises:
+        StageFileError: a name that no file can have.
+    """
+
+    name: str
+    cast: tuple[Picture, ...]
+    candidates: tuple[Picture, ...]
+
+    def __post_init__(self) -> None:
+        if (fault := movie_fault(self.name)) is not None:
+            raise StageFileError(f"movie {self.name!r} {fault}; rename it")
+
+    @property
+    def pictures(self) -> tuple[Picture, ...]:
+        """Casts, then candidates: the order of rows in stage files."""
+        return self.cast + self.candidates
+
+    def __len__(self) -> int:
+        return len(self.cast) + len(self.candidates)
+
+
+class Split(Mapping[str, MoviePictures]):
+    """The movies of a split by name, in the file's order.
+
+    Raises:
+        StageFileError: a movie or an id stands in it twice.
+    """
+
+    def __init__(self, movies: Iterable[MoviePictures]) -> None:
+        self._movies: dict[str, MoviePictures] = {}
+        place: dict[str, str] = {}
+        for movie in movies:
+            if movie.name in self._movies:
+                raise StageFileError(f"movie {movie.name} stands in the split twice")
+            self._movies[movie.name] = movie
+            for picture in movie.pictures:
+                if picture.id in place:
+                    raise StageFileError(
+                        f"movie {movie.name}: id {picture.id} stands already in movie {place[picture.id]}; "
+                        "ids must be unique in a split"
+                    )
+                place[picture.id] = movie.name
+
+    def __getitem__(self, name: str) -> MoviePictures:
+        return self._movies[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._movies)
+
+    def __len__(self) -> int:
+        return len(self._movies)
+
+
+@dataclass(frozen=True)
+class Features:
+    """Features of the pictures of one movie.
+
+    Attributes:
+        cast: (q, d) float32, a row a portrait; None where they were extracted without casts.
+        candidates: (n, d) float32, a row a crop.
+
+    Raises:
+        StageFileError: not two matrices of float32 of one width.
+    """
+
+    cast: np.ndarray | None
+    candidates: np.ndarray
+
+    def __post_init__(self) -> None:
+        for name in ("cast", "candidates"):
+            array = getattr(self, name)
+            if name == "cast" and array is None:
+                continue
+            if not isinstance(array, np.ndarray) or array.ndim != 2 or array.dtype != np.float32:
+                raise StageFileError(f"{name} features must be (rows, d) float32, got {_kind(array)}")
+        if self.cast is not None and self.cast.shape[1] != self.candidates.shape[1]:
+            raise StageFileError(f"features of casts are {self.cast.shape[1]} wide, others {self.candidates.shape[1]}")
+
+    @classmethod
+    def of_rows(cls, rows: np.ndarray, n_casts: int | None) -> Features:
+        """From one matrix, the rows of ``n_casts`` casts first, which it shares; None: candidates only."""
+        return cls(None, rows) if n_casts is None else cls(rows[:n_casts], rows[n_casts:])
+
+
+def _kind(array: object) -> str:
+    return f"{array.shape} {array.dtype}" if isinstance(array, np.ndarray) else type(array).__name__

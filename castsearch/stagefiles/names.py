@@ -1,0 +1,35 @@
+"""Names of the stage files, and who writes them."""
+
+from __future__ import annotations
+
+MODES = ("train", "val", "test")
+
+
+def body_name(mode: str) -> str:
+    """File name of stage 1's list of crops."""
+    return f"body_{mode}.pkl"
+
+
+def retina_name(mode: str) -> str:
+    """File name of the merged face detections."""
+    return f"retina_{mode}.pkl"
+
+
+def face_name(mode: str) -> str:
+    """File name of the face embeddings."""
+    return f"face_{mode}.pkl"
+
+
+def reid_name(network: str, cnn: str, mode: str) -> str:
+    """File name of body features; ``network`` is ``triplet`` or ``mgn``, ``cnn`` the backbone."""
+    return f"{network}_{cnn}_{mode}.pkl"
+
+
+# Which script writes a stage file, by the first word of its name.
+WRITERS = {
+    "body": "crop_body.py",
+    "retina": "RetinaFace/merge.py",
+    "face": "RetinaFace/face_feat.py",
+    "triplet": "reid/triplet.py --eval",
+    "mgn": "reid/mgn.py --eval",
+}
