@@ -6,6 +6,7 @@ does not fit the schema (model names, weights' SHA-256, settings) goes into ``NA
 """
 
 from castsearch.stagefiles.content import Faces, Features, MoviePictures, Picture, Split
+from castsearch.stagefiles.detections import detection_entry, read_detections
 from castsearch.stagefiles.errors import StageFileError
 from castsearch.stagefiles.names import MODES, body_name, face_name, reid_name, retina_name
 from castsearch.stagefiles.reading import read
@@ -24,12 +25,14 @@ __all__ = [
     "StageFileError",
     "atomic_write",
     "body_name",
+    "detection_entry",
     "face_name",
     "file_sha256",
     "last_change",
     "metadata_path",
     "read",
     "read_body",
+    "read_detections",
     "read_features",
     "read_metadata",
     "read_retina",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -24,15 +26,17 @@ def last_change(*paths: str | os.PathLike[str]) -> float:
 class Resumable:
     """The dict of a long stage, kept entry by entry, so that a killed run goes on where it was.
 
-    Entries are appended to ``{path}.partial``, and ``finish`` turns them into the stage file. An
-    entry of an earlier run counts if that run had the same metadata and the entry's source has not
-    changed since; the same holds for the entries of a finished file.
+    Entries are appended to ``{path}.partial``, and ``finish`` turns them into the stage file. An entry of an earlier
+    run, killed or finished, counts if that run depended on the same and the entry's sources are the same files still:
+    as many, with the names, sizes and times of change that they had before that run read them. Any other time is a
+    change, an earlier one too: an old picture may be put in the place of a new one.
 
     Args:
         path: the stage file.
-        metadata: what the entries depend on (weights, settings).
+        depends: what all entries depend on (weights' SHA-256, settings, the root of the sources); JSON can hold it.
         keys: entries that the file will hold, in its order.
-        changed: when a key's source last changed, in seconds since the epoch.
+        sources: the files that a key's entry is made from. One that is not there makes the entry anew each run.
+        notes: what else the metadata shall tell; never compared.
 
     Attributes:
         content: the entries that there are.
@@ -42,41 +46,48 @@ class Resumable:
     def __init__(
         self,
         path: str | os.PathLike[str],
-        metadata: Mapping[str, Any],
+        depends: Mapping[str, Any],
         keys: Sequence[str],
-        changed: Callable[[str], float],
+        sources: Callable[[str], Iterable[Path]],
+        notes: Mapping[str, Any] | None = None,
     ) -> None:
         self.path = Path(path)
-        self.metadata = dict(metadata)
-        self._keys = keys
+        self.depends = json.loads(json.dumps(depends))  # as a later run will read them: tuples are lists there
+        self.notes = dict(notes or {})
+        self._stamps = {key: _stamp(sources(key)) for key in keys}  # now: what is replaced in mid-run must differ
         self._log_path = self.path.with_name(f"{self.path.name}.partial")
         self._log: BinaryIO | None = None
-        self.content: dict[str, Any] = {}
         self._bad: dict[str, str] = {}
-        for source, entries in ((self.path, self._finished()), (self._log_path, self._logged())):
-            known = [key for key in keys if key in entries]
-            written = source.stat().st_mtime if known else 0.0
-            self.content.update({key: entries[key] for key in known if changed(key) <= written})
-        self.todo = [key for key in keys if key not in self.content]
+        entries = self._finished() | self._logged()
+        self.content: dict[str, Any] = {key: entries[key] for key in keys if key in entries}
+        self.todo = [key for key in keys if key not in entries]
+
+    def _unchanged(self, key: object, stamp: object) -> bool:
+        return stamp is not None and key in self._stamps and self._stamps[key] == stamp
 
     def _finished(self) -> dict[str, Any]:
+        """The entries of the stage file that count."""
         try:
             metadata = read_metadata(self.path)
-            bad = metadata.pop("bad", {})
-            entries = read(self.path) if metadata == self.metadata else {}
+            stamps, bad = (_object(metadata.pop(name, None)) for name in ("sources", "bad"))
+            if {name: value for name, value in metadata.items() if name not in self.notes} != self.depends:
+                return {}
+            entries = read(self.path)
         except StageFileError:
             return {}  # absent or damaged: this run will replace it
-        return {key: value for key, value in entries.items() if key not in bad}
+        return {k: v for k, v in entries.items() if k not in bad and self._unchanged(k, stamps.get(k))}
 
     def _logged(self) -> dict[str, Any]:
+        """The entries of a killed run that count."""
         entries: dict[str, Any] = {}
         try:
             with self._log_path.open("rb") as log:
-                if SafeUnpickler(log).load() != self.metadata:
+                if SafeUnpickler(log).load() != self.depends:
                     return entries
                 while True:
-                    key, value = SafeUnpickler(log).load()
-                    entries[key] = value
+                    key, stamp, value = SafeUnpickler(log).load()
+                    if self._unchanged(key, stamp):
+                        entries[key] = value
         except Exception:  # the end, or a last entry cut short by the kill
             return entries
 
@@ -94,19 +105,40 @@ class Resumable:
             return
         if self._log is None:
             # Entries found stale must not come back in the next run: begin with those that count.
-            kept = [record for record in self.content.items() if record[0] not in self._bad]
             with atomic_write(self._log_path) as log:
-                for record in (self.metadata, *kept):
-                    PortablePickler(log, protocol=4).dump(record)
+                PortablePickler(log, protocol=4).dump(self.depends)
+                for known in self.content.keys() - self._bad.keys():
+                    self._record(log, known)
             self._log = self._log_path.open("ab")
         self.content[key] = value
-        PortablePickler(self._log, protocol=4).dump((key, value))
+        self._record(self._log, key)
         self._log.flush()
+
+    def _record(self, log: BinaryIO, key: str) -> None:
+        PortablePickler(log, protocol=4).dump((key, self._stamps[key], self.content[key]))
 
     def finish(self) -> None:
         """Write the stage file and remove the partial one."""
-        metadata = self.metadata | ({"bad": self._bad} if self._bad else {})
-        write(self.path, {key: self.content[key] for key in self._keys}, metadata)
+        metadata = {**self.notes, **self.depends, "sources": self._stamps}
+        if self._bad:
+            metadata["bad"] = self._bad
+        write(self.path, {key: self.content[key] for key in self._stamps}, metadata)
         if self._log is not None:
             self._log.close()
         self._log_path.unlink(missing_ok=True)
+
+
+def _object(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _stamp(sources: Iterable[Path]) -> str | None:
+    """Stands for the names, sizes and times of change of files; None where one cannot be found."""
+    digest = hashlib.blake2b(digest_size=16)
+    for source in sources:
+        try:
+            found = source.stat()
+        except OSError:
+            return None
+        digest.update(f"{source.name}/{found.st_size}/{found.st_mtime_ns}/".encode(errors="surrogatepass"))
+    return digest.hexdigest()

@@ -10,6 +10,7 @@ import pickle
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -21,6 +22,57 @@ from castsearch.stagefiles.errors import StageFileError
 _UMASK = os.umask(0)
 os.umask(_UMASK)
 
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+
+
+@dataclass(frozen=True)
+class _Replacement:
+    """A temporary file, open for writing, in the folder of the file whose place it will take."""
+
+    path: Path
+    temporary: Path
+    file: BinaryIO
+
+    def complete(self, sync: bool) -> None:
+        """Hand all bytes to the system, with ``sync`` to the disk; only reading is left to do."""
+        self.file.flush()
+        if sync:
+            os.fsync(self.file.fileno())
+        self.file.close()
+        # mkstemp gives 0600; others on a shared disk must be able to read the result.
+        self.temporary.chmod(0o666 & ~_UMASK)
+
+    def take_place(self) -> None:
+        """Become the file, at once and whole."""
+        try:
+            self.temporary.replace(self.path)
+        except OSError as error:
+            raise _not_written(self.path, error) from None
+
+
+@contextmanager
+def _replacement(path: Path) -> Iterator[_Replacement]:
+    """A temporary file for ``path``, in a folder made if absent; removed unless it took its place."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise _not_written(path, error) from None
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield _Replacement(path, Path(temporary), file)
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            raise _not_written(path, error) from None
+        raise
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+def _not_written(path: Path, error: OSError) -> StageFileError:
+    mend = "make room" if error.errno in _NO_ROOM else "choose another place"
+    return StageFileError(f"{path}: cannot be written ({error.strerror}); {mend}")
+
 
 @contextmanager
 def atomic_write(path: str | os.PathLike[str], sync: bool = True) -> Iterator[BinaryIO]:
@@ -29,34 +81,18 @@ def atomic_write(path: str | os.PathLike[str], sync: bool = True) -> Iterator[Bi
     The bytes go to a temporary file in the same folder (made if absent), which takes the
     file's place when the block ends and is removed when it raises.
 
-    Raises:
-        StageFileError: there is no writing there, or no room.
-
     Args:
         path: the file.
         sync: wait for the disk, so that the file outlives a power cut too. Small files by the
             ten thousand, which their stage can make again, go without.
+
+    Raises:
+        StageFileError: there is no writing there, or no room.
     """
-    path = Path(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise StageFileError(f"{path}: cannot be written ({error.strerror}); choose another place") from None
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            if sync:
-                file.flush()
-                os.fsync(file.fileno())
-        # mkstemp gives 0600; others on a shared disk must be able to read the result.
-        Path(temporary).chmod(0o666 & ~_UMASK)
-        Path(temporary).replace(path)
-    except BaseException as error:
-        Path(temporary).unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StageFileError(f"{path}: cannot be written ({error.strerror}); make room") from None
-        raise
+    with _replacement(Path(path)) as new:
+        yield new.file
+        new.complete(sync)
+        new.take_place()
 
 
 class PortablePickler(pickle.Pickler):
@@ -84,19 +120,34 @@ def write(
 ) -> None:
     """Write a stage file atomically, and its metadata as JSON beside it.
 
+    A write that fails leaves the old pair; one that is killed may leave a file without metadata, never one with the
+    metadata of another.
+
     Args:
         path: the pickle's path.
-        content: the stage's dict, of the schema in the README.
-        metadata: what describes how it was made.
+        content: the stage's dict, of the schema in ``schema``.
+        metadata: what describes how it was made; None for none.
+
+    Raises:
+        StageFileError: there is no writing there, or no room.
     """
-    beside = metadata_path(path)
-    if beside.exists():
-        beside.unlink()  # first: it must never stand beside content that it does not describe
-    with atomic_write(path) as file:
-        PortablePickler(file, protocol=4).dump(dict(content))
-    if metadata is not None:
-        with atomic_write(beside) as file:
-            file.write((json.dumps(metadata, indent=2, sort_keys=True) + "\n").encode())
+    path, beside = Path(path), metadata_path(path)
+    with _replacement(path) as pickled, _replacement(beside) as described:
+        PortablePickler(pickled.file, protocol=4).dump(dict(content))
+        described.file.write((json.dumps(metadata, indent=2, sort_keys=True) + "\n").encode())
+        pickled.complete(sync=True)
+        described.complete(sync=True)
+        _remove(beside)
+        pickled.take_place()
+        if metadata is not None:
+            described.take_place()
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise _not_written(path, error) from None
 
 
 def file_sha256(path: str | os.PathLike[str]) -> str:
@@ -116,18 +167,25 @@ def file_sha256(path: str | os.PathLike[str]) -> str:
 
 
 def metadata_path(path: str | os.PathLike[str]) -> Path:
-    """Where the metadata of the stage file ``path`` lies."""
-    return Path(path).with_suffix(".json")
+    """Where the metadata of the stage file ``path`` lies: ``NAME.pkl.json``, which can be no other stage's file."""
+    path = Path(path)
+    return path.with_name(f"{path.name}.json")
 
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The metadata beside a stage file; empty where there is none (the original wrote none)."""
+    """The metadata beside a stage file; empty where there is none (the original wrote none).
+
+    Raises:
+        StageFileError: it cannot be read, or is no JSON object.
+    """
     beside = metadata_path(path)
-    if not beside.exists():
-        return {}
     try:
-        found = json.loads(beside.read_text())
-    except ValueError as error:
+        found = json.loads(beside.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise StageFileError(f"{beside}: cannot be read ({error.strerror})") from None
+    except (ValueError, RecursionError) as error:
         raise StageFileError(f"{beside}: not valid JSON ({error}); delete it or run the stage again") from None
     if not isinstance(found, dict):
         raise StageFileError(f"{beside}: expected a JSON object; delete it or run the stage again")
