@@ -10,7 +10,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from castsearch import stagefiles
-from castsearch.faces.stages import write_lists
+from castsearch.faces.lists import write_lists
 from scripts import cli
 
 
@@ -28,8 +28,8 @@ def main() -> None:
         raise stagefiles.StageFileError(
             f"{args.root / args.mode}: no such folder; run crop_body.py with --body {args.root}"
         )
-    movies = stagefiles.read_body(args.data / stagefiles.body_name(args.mode))
-    for path in write_lists(args.out, movies, args.mode):
+    split = stagefiles.read_body(args.data / stagefiles.body_name(args.mode))
+    for path in write_lists(args.out, split, args.mode):
         print(path)
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from castsearch.faces.registry import open_pack
-from castsearch.faces.stages import detect_files, read_list
+from castsearch.faces import SearchSettings, open_pack
+from castsearch.faces.detection import detect_files
+from castsearch.faces.lists import read_list
 from castsearch.images import ImageReader
 from scripts import cli
 
@@ -35,10 +36,10 @@ def main() -> None:
 
     files = read_list(args.txt_file)
     reader = ImageReader(args.image_root, args.skip_bad)
-    pack = cli.announce(open_pack(args.model, args.gpu, args.scales, args.flip))
+    pack = cli.announce(open_pack(args.model, args.gpu, SearchSettings(args.scales, args.flip)))
     portraits = args.txt_file.stem.endswith("_cast")
     found = detect_files(files, reader, pack, args.pkl_file, portraits, cli.progress)
-    faceless = [file for file in files if len(found[file]["faces"]) == 0]
+    faceless = [file for file in files if not len(found[file])]
     print(f"{len(files)} pictures, {len(files) - len(faceless)} with a face -> {args.pkl_file}")
     if portraits and faceless:
         cli.warn(f"no face in {', '.join(faceless)}; their features will say little, better portraits help")

@@ -10,9 +10,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from castsearch import stagefiles
+from castsearch.faces import open_pack
+from castsearch.faces.chips import align_split
 from castsearch.faces.packs import check_same_pack
-from castsearch.faces.registry import open_pack
-from castsearch.faces.stages import align_movie
 from castsearch.images import ImageReader
 from scripts import cli
 
@@ -38,22 +38,13 @@ def main() -> None:
     args = parser.parse_args()
 
     source = args.data / stagefiles.retina_name(args.mode)
-    movies = stagefiles.read_retina(source)
+    split = stagefiles.read_retina(source)
     pack = open_pack(args.model, gpu=-1)
     check_same_pack(stagefiles.read_metadata(source), pack, source)
     reader = ImageReader(args.image_root / args.mode, args.skip_bad)
-    metadata = {**pack.metadata(), "select": args.select}
     folder = args.out / f"{args.mode}_img"
-    whole = {}
-    for name, movie in cli.progress(movies.items(), total=len(movies), unit="movie"):
-        chips = {name: align_movie(movie, reader, pack, limits=bool(args.select))}
-        if args.single:
-            whole.update(chips)
-        else:
-            stagefiles.write(folder / f"{name}.pkl", chips, metadata)
-    if args.single:
-        stagefiles.write(folder.with_name(f"{folder.name}.pkl"), whole, metadata)
-    print(f"{len(movies)} movies, faces of {pack.chip_size} x {pack.chip_size} -> {folder}{'.pkl' * args.single}")
+    target = align_split(split, reader, pack, folder, bool(args.select), args.single, cli.progress)
+    print(f"{len(split)} movies, faces of {pack.chip_size} x {pack.chip_size} -> {target}")
     cli.report_bad(reader.bad)
 
 

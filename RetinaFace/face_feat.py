@@ -11,9 +11,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from castsearch import stagefiles
-from castsearch.faces.packs import check_same_pack
-from castsearch.faces.registry import open_pack
-from castsearch.faces.stages import Chips, embed_split
+from castsearch.faces import open_pack
+from castsearch.faces.chips import Chips
+from castsearch.faces.embedding import embed_split
 from scripts import cli
 
 
@@ -37,13 +37,11 @@ def main() -> None:
     if args.num < 1:
         parser.error("--num must be at least 1")
 
-    movies = stagefiles.read_body(args.data / stagefiles.body_name(args.mode))
+    split = stagefiles.read_body(args.data / stagefiles.body_name(args.mode))
     pack = cli.announce(open_pack(args.model, args.gpu))
     chips = Chips(args.images / f"{args.mode}_img")
-    for movie in movies:
-        check_same_pack(stagefiles.read_metadata(chips.file(movie)), pack, chips.file(movie))
     target = args.data / stagefiles.face_name(args.mode)
-    features = embed_split(movies, chips, pack, target, args.num, cli.progress)
+    features = embed_split(split, chips, pack, target, args.num, cli.progress)
     print(f"{len(features)} movies, {sum(map(len, features.values()))} faces embedded -> {target}")
 
 

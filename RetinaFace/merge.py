@@ -7,7 +7,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from castsearch import stagefiles
-from castsearch.faces.stages import merge_results
+from castsearch.faces.merging import merge_results
 from scripts import cli
 
 
@@ -25,13 +25,14 @@ def main() -> None:
     cli.add_data(parser)
     args = parser.parse_args()
 
-    movies = stagefiles.read_body(args.data / stagefiles.body_name(args.mode))
-    content, pack = merge_results(movies, args.mode, args.results)
+    split, metadata = merge_results(
+        stagefiles.read_body(args.data / stagefiles.body_name(args.mode)), args.mode, args.results
+    )
     target = args.data / stagefiles.retina_name(args.mode)
-    stagefiles.write(target, content, pack)
-    items = [item for movie in content.values() for group in movie.values() for item in group]
-    n_faces = sum(item["faces"] is not None for item in items)
-    print(f"{len(content)} movies, {len(items)} pictures, {n_faces} with a face -> {target}")
+    stagefiles.write_retina(target, split, metadata)
+    pictures = [picture for movie in split.values() for picture in movie.pictures]
+    n_faces = sum(picture.faces is not None for picture in pictures)
+    print(f"{len(split)} movies, {len(pictures)} pictures, {n_faces} with a face -> {target}")
 
 
 if __name__ == "__main__":

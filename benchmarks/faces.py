@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from castsearch.faces.arcface import open_arcface
-from castsearch.faces.retinaface import DetectionSettings, open_retinaface
+from castsearch.faces.retinaface import SCALES, open_retinaface, scale_factors
 from castsearch.faces.sessions import device_name
 from castsearch.parallel import core_count
 
@@ -44,7 +44,7 @@ def main() -> None:
     if not TESTDATA.is_dir():
         sys.exit(f"no test data at {TESTDATA}; set CASTSEARCH_TESTDATA")
 
-    scaled = [tuple(round(side * f) for side in PICTURE) for f in DetectionSettings().factors(*PICTURE)]
+    scaled = [tuple(round(side * f) for side in PICTURE) for f in scale_factors(SCALES, *PICTURE)]
     cases = {
         "R50 detection, two scales": ("R50", 1, {f"{h}x{w}": (1, 3, h, w) for h, w in scaled}),
         f"LResNet100E-IR, batch {CHIPS}": ("LResNet100E-IR", CHIPS, {"chips": (CHIPS, 3, 112, 112)}),
@@ -89,7 +89,7 @@ def compare(
 def detection(symbol: Path, params: Path, repeat: int) -> list[float]:
     """Seconds a picture, resizing and decoding included."""
     # Random weights see faces everywhere; the score lets none through, as most of a picture has none.
-    detector = open_retinaface(symbol, params, -1, DetectionSettings(score=2))
+    detector = open_retinaface(symbol, params, -1, score=2)
     random = np.random.default_rng(0)
     images = [random.integers(0, 256, (*PICTURE, 3), dtype=np.uint8) for _ in range(PICTURES)]
     return [value / PICTURES for value in seconds(lambda: detector.detect_many(images), repeat)]

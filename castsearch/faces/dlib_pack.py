@@ -17,9 +17,11 @@ import dlib
 import numpy as np
 
 from castsearch.faces.alignment import cut_box
-from castsearch.faces.packs import Faces, PackError
+from castsearch.faces.catalogue import DLIB
+from castsearch.faces.errors import PackError
 from castsearch.faces.population import DLIB_MEAN
-from castsearch.stagefiles import file_sha256
+from castsearch.faces.search import DEFAULT_SEARCH
+from castsearch.stagefiles import Faces, file_sha256
 
 CHIP_SIZE = 150  # pixels, what the embedder was trained on
 CHIP_PADDING = 0.25  # of the face's size, likewise
@@ -34,10 +36,11 @@ EMBEDDER = "dlib_face_recognition_resnet_model_v1.dat"
 class DlibPack:
     """See ``castsearch.faces.packs.FacePack``."""
 
-    name = "dlib"
+    name = DLIB
     chip_size = CHIP_SIZE
     device = "CPU"
     licence = "public domain (CC0): detectors, 5-point predictor and embedder by Davis King"
+    search = DEFAULT_SEARCH
 
     @cached_property
     def _hog(self) -> Any:
@@ -107,13 +110,11 @@ class DlibPack:
         vectors = np.array(self._embedder.compute_face_descriptor(pictures), dtype=np.float32)
         return vectors.reshape(len(chips), len(DLIB_MEAN)) - DLIB_MEAN
 
-    def metadata(self) -> Mapping[str, Any]:
-        """Name, licence, versions and weights."""
+    def identity(self) -> Mapping[str, Any]:
+        """Weights and the library that runs them."""
         return {
-            "pack": self.name,
-            "licence": self.licence,
-            "dlib": dlib.__version__,
             "sha256": {name: file_sha256(_weights(name)) for name in (DETECTOR, PREDICTOR, EMBEDDER)},
+            "versions": {"dlib": dlib.__version__},
         }
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from castsearch.errors import CastSearchError
-from castsearch.faces.folder_pack import INSIGHTFACE_FOLDER
+from castsearch.faces.catalogue import INSIGHTFACE_FOLDER
 from castsearch.progress import Progress, silent
 from castsearch.stagefiles import file_sha256
 

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from castsearch.faces.packs import Faces, PackError
+from castsearch.faces.errors import PackError
+from castsearch.faces.search import DEFAULT_SEARCH, SearchSettings
 from castsearch.faces.sessions import options, providers, resolve_gpu
+from castsearch.stagefiles import Faces
 
 BATCH = 64  # chips at once; bounds memory
 
@@ -39,13 +41,14 @@ class InsightFaceDetector:
     Args:
         path: the file.
         gpu: number of the GPU, -1 for the CPU, None for a GPU if there is one.
-        scales: sides of the square that a picture is fitted into, in pixels; None for the library's own.
+        search: its scales are sides of the square that a picture is fitted into, by default the library's own;
+            there is no flip.
     """
 
-    def __init__(self, path: Path, gpu: int | None, scales: Sequence[int] | None) -> None:
+    def __init__(self, path: Path, gpu: int | None, search: SearchSettings = DEFAULT_SEARCH) -> None:
         self._model = _load(path, gpu, "detection")
-        if scales:
-            self._model.prepare(resolve_gpu(gpu), input_size=[(scale, scale) for scale in scales])
+        if search.scales:
+            self._model.prepare(resolve_gpu(gpu), input_size=[(scale, scale) for scale in search.scales])
 
     def detect_many(self, images: Sequence[np.ndarray]) -> list[Faces]:
         """Find the faces of pictures, (h, w, 3) uint8 RGB each."""
@@ -55,10 +58,10 @@ class InsightFaceDetector:
         found, landmarks = self._model.detect(np.ascontiguousarray(image[:, :, ::-1]))
         order = np.argsort(-found[:, 4], kind="stable")
         found, landmarks = found[order].astype(np.float32), landmarks[order].astype(np.float32)
-        return Faces(found[:, :4], _as_probability(found[:, 4]), landmarks)
+        return Faces(found[:, :4], as_probability(found[:, 4]), landmarks)
 
 
-def _as_probability(scores: np.ndarray) -> np.ndarray:
+def as_probability(scores: np.ndarray) -> np.ndarray:
     """SCRFD's scores on the scale that selection works with.
 
     SCRFD reports what passes 0.5 and gives sure faces 0.7 to 0.9, where RetinaFace gives 0.99 and more;

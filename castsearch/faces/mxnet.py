@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from castsearch.faces.packs import PackError
+from castsearch.faces.errors import PackError
 
 LIST_MAGIC = 0x112
 V1_MAGIC, V2_MAGIC, V3_MAGIC = 0xF993FAC8, 0xF993FAC9, 0xF993FACA

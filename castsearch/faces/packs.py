@@ -8,46 +8,13 @@ that its embedder was trained on.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
-from castsearch.errors import CastSearchError
-
-
-class PackError(CastSearchError):
-    """A pack that is not known, or whose weights are missing, damaged or of another kind."""
-
-
-@dataclass(frozen=True)
-class Faces:
-    """The faces of one picture, columnar, best score first.
-
-    Attributes:
-        boxes: (n, 4) float32, x1 y1 x2 y2 in pixels of the picture.
-        scores: (n,) float32; larger is surer, the scale is the detector's own.
-        landmarks: (n, 5, 2) float32, x y in pixels; which points they are is the pack's matter.
-    """
-
-    boxes: np.ndarray
-    scores: np.ndarray
-    landmarks: np.ndarray
-
-    def __post_init__(self) -> None:
-        n = len(self.boxes)
-        for name, expected in (("boxes", (n, 4)), ("scores", (n,)), ("landmarks", (n, 5, 2))):
-            got = np.shape(getattr(self, name))
-            if got != expected:
-                raise ValueError(f"{name} must be {expected}, got {got}")
-
-    def __len__(self) -> int:
-        return len(self.boxes)
-
-    @classmethod
-    def none(cls) -> Faces:
-        """No face."""
-        return cls(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 5, 2), np.float32))
+from castsearch.faces.errors import PackError
+from castsearch.faces.search import SearchSettings
+from castsearch.stagefiles import Faces
 
 
 class FacePack(Protocol):
@@ -58,15 +25,17 @@ class FacePack(Protocol):
         chip_size: side of an aligned face in pixels.
         licence: the terms of the weights, in one line.
         device: where the networks run, in words for the user.
+        search: how ``detect`` searches.
     """
 
     name: str
     chip_size: int
     licence: str
     device: str
+    search: SearchSettings
 
     def detect(self, image: np.ndarray) -> Faces:
-        """Find the faces of a picture, (h, w, 3) uint8 RGB."""
+        """Find the faces of a picture, (h, w, 3) uint8 RGB, best first."""
 
     def detect_many(self, images: Sequence[np.ndarray]) -> list[Faces]:
         """Find the faces of several pictures, which may share runs of the network."""
@@ -86,18 +55,35 @@ class FacePack(Protocol):
     def embed(self, chips: np.ndarray) -> np.ndarray:
         """Embed chips, (n, 3, chip_size, chip_size) uint8 RGB, into (n, d) float32, not normalised."""
 
-    def metadata(self) -> Mapping[str, Any]:
-        """Name, licence, weights' SHA-256 and settings, for the file beside a stage pickle."""
+    def identity(self) -> Mapping[str, Any]:
+        """What makes two packs one, as JSON has it: ``sha256`` of the weights' files, ``versions`` of the libraries."""
+
+
+# Under these names the metadata beside a stage file tell which pack made it, and how it searched.
+IDENTITY, SEARCH = "face_pack", "search"
+
+
+def notes(pack: FacePack) -> dict[str, str]:
+    """What else metadata tell of a pack, and results do not depend on."""
+    return {"model": pack.name, "licence": pack.licence, "device": pack.device}
 
 
 def check_same_pack(recorded: Mapping[str, Any], pack: FacePack, source: object) -> None:
     """Make sure that an earlier step used the same weights; files of the original record nothing.
 
+    Args:
+        recorded: metadata of the earlier step.
+        pack: the one at hand.
+        source: the earlier step's file, for the message.
+
     Raises:
         PackError: they differ.
     """
-    if "sha256" in recorded and recorded["sha256"] != pack.metadata()["sha256"]:
+    if IDENTITY not in recorded:
+        return
+    made_with = recorded[IDENTITY]
+    if not isinstance(made_with, Mapping) or made_with.get("sha256") != pack.identity()["sha256"]:
         raise PackError(
-            f"{source}: made with the face pack {recorded.get('pack')}, not {pack.name}; "
-            "give the same --model, or run its step again"
+            f"{source}: made with the face pack {recorded.get('model')}, which has other weights than {pack.name}; "
+            "choose the same pack, or run that step again"
         )

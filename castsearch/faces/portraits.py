@@ -9,7 +9,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from castsearch.faces.packs import FacePack, Faces
+from castsearch.faces.packs import FacePack
+from castsearch.stagefiles import Faces
 
 ENLARGED = (2, 4)  # sides of the bordered picture over those of the portrait, in the order of trying
 LONG_SIDE = 1200  # pixels of the bordered picture; more costs time and shows no more
@@ -50,5 +51,5 @@ def _detect_bordered(pack: FacePack, image: np.ndarray, times: int) -> Faces:
     centres = corners.mean(axis=1)
     inside = ((centres > 0) & (centres < (width, height))).all(axis=1)
     boxes = corners.clip(0, np.array([width - 1, height - 1], dtype=np.float32)).reshape(-1, 4)
-    landmarks = (found.landmarks - offset) * stretch
-    return Faces(boxes[inside], found.scores[inside], landmarks[inside])
+    landmarks = None if found.landmarks is None else ((found.landmarks - offset) * stretch)[inside]
+    return Faces(boxes[inside], found.scores[inside], landmarks)

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -18,9 +17,10 @@ import cv2
 import numpy as np
 from onnxruntime import InferenceSession
 
-from castsearch.faces.packs import Faces
+from castsearch.faces.search import DEFAULT_SEARCH, SearchSettings
 from castsearch.faces.sessions import open_checkpoint, resolve_gpu
 from castsearch.parallel import core_count
+from castsearch.stagefiles import Faces
 
 STRIDES = (32, 16, 8)
 ANCHOR_SIDES = {32: (512, 256), 16: (128, 64), 8: (32, 16)}  # pixels at the network's scale
@@ -32,39 +32,26 @@ OUTPUTS = tuple(
 
 SCALES = (500, 800)  # short side in pixels
 LONG_SIDE_LIMIT = 1200 / 800  # of the largest scale
-SCORE, NMS_IOU = 0.8, 0.4
+SCORE = 0.8  # lowest score of a face
+NMS_IOU = 0.4  # overlap above which the weaker of two boxes goes
 MIRRORED_POINTS = (1, 0, 2, 4, 3)  # left and right change places in a mirrored face
 CPU_BATCH_PIXELS, GPU_BATCH_PIXELS = 1_000_000, 8_000_000  # more are no faster and take more memory
 MAX_STREAMS = 8  # pictures at the same time, for the same reason
 
 
-@dataclass(frozen=True)
-class DetectionSettings:
-    """How pictures are searched.
+def scale_factors(scales: Sequence[int], height: int, width: int) -> list[float]:
+    """What to multiply a picture's sides by, one factor a scale.
 
-    Attributes:
+    Args:
         scales: short sides in pixels; where the long side would pass 1.5 times the largest, all shrink alike.
-        score: lowest score of a face.
-        nms_iou: overlap above which the weaker of two boxes goes.
-        flip: search the mirrored picture too.
+        height: of the picture in pixels.
+        width: likewise.
     """
-
-    scales: tuple[int, ...] = SCALES
-    score: float = SCORE
-    nms_iou: float = NMS_IOU
-    flip: bool = False
-
-    def __post_init__(self) -> None:
-        if not self.scales or min(self.scales) <= 0:
-            raise ValueError(f"scales must be positive, got {self.scales}")
-
-    def factors(self, height: int, width: int) -> list[float]:
-        """What to multiply a picture's sides by, one factor a scale."""
-        largest = max(self.scales)
-        base = largest / min(height, width)
-        if round(base * max(height, width)) > LONG_SIDE_LIMIT * largest:
-            base = LONG_SIDE_LIMIT * largest / max(height, width)
-        return [base * scale / largest for scale in self.scales]
+    largest = max(scales)
+    base = largest / min(height, width)
+    if round(base * max(height, width)) > LONG_SIDE_LIMIT * largest:
+        base = LONG_SIDE_LIMIT * largest / max(height, width)
+    return [base * scale / largest for scale in scales]
 
 
 class RetinaFace:
@@ -72,19 +59,22 @@ class RetinaFace:
 
     Args:
         open_session: opens the network, whose outputs are those of ``OUTPUTS``, for so many cores a call.
-        settings: how pictures are searched.
+        search: at which scales, by default ``SCALES``, and whether mirrored too.
         cores: of the CPU; 1 where the network runs on a GPU.
         batch_pixels: what goes through the network together, in pixels at its scale.
+        score: lowest score of a face.
     """
 
     def __init__(
         self,
         open_session: Callable[[int], InferenceSession],
-        settings: DetectionSettings = DetectionSettings(),
+        search: SearchSettings = DEFAULT_SEARCH,
         cores: int = 1,
         batch_pixels: int = CPU_BATCH_PIXELS,
+        score: float = SCORE,
     ) -> None:
-        self.settings, self.cores, self.batch_pixels = settings, cores, batch_pixels
+        self.scales, self.flip, self.score = search.scales or SCALES, search.flip, score
+        self.cores, self.batch_pixels = cores, batch_pixels
         self._session = cache(open_session)
         self._outputs = [f"{name}_output" for name in OUTPUTS]
 
@@ -115,7 +105,7 @@ class RetinaFace:
         for index, image in enumerate(images):
             groups[image.shape].append(index)
         for (height, width, _), members in groups.items():
-            for factor in self.settings.factors(height, width):
+            for factor in scale_factors(self.scales, height, width):
                 step = max(1, int(self.batch_pixels / (height * width * factor * factor)))
                 for start in range(0, len(members), step):
                     yield members[start : start + step], factor
@@ -123,7 +113,7 @@ class RetinaFace:
     def _at_scale(self, session: InferenceSession, images: Sequence[np.ndarray], factor: float) -> list[list[Faces]]:
         """For each image, of one size, what is found at a scale: in the picture and, with flip, in its mirror image."""
         resized = np.stack([_resize(image, factor) for image in images])
-        batches = [resized, resized[:, :, ::-1]] if self.settings.flip else [resized]
+        batches = [resized, resized[:, :, ::-1]] if self.flip else [resized]
         name, size = session.get_inputs()[0].name, resized.shape[1:3]
         data = (np.ascontiguousarray(batch.transpose(0, 3, 1, 2), dtype=np.float32) for batch in batches)
         runs = [session.run(self._outputs, {name: batch}) for batch in data]
@@ -142,7 +132,7 @@ class RetinaFace:
             scores, boxes, landmarks = outputs[3 * position : 3 * position + 3]
             count = len(ANCHOR_SIDES[stride])
             # The first half are the anchors' scores for "no face".
-            which, y, x = np.nonzero(scores[count:] >= self.settings.score)
+            which, y, x = np.nonzero(scores[count:] >= self.score)
             # Ties of score are broken by this order: row, column, anchor.
             order = np.lexsort((which, x, y))
             which, y, x = which[order], y[order], x[order]
@@ -170,12 +160,12 @@ class RetinaFace:
         # Best first; of equal scores the later one, as the original's reversed ascending sort has it.
         order = np.argsort(scores, kind="stable")[::-1]
         boxes, scores, landmarks = boxes[order], scores[order], landmarks[order]
-        kept = suppress(boxes, self.settings.nms_iou)
+        kept = suppress(boxes, NMS_IOU)
         return Faces(boxes[kept], scores[kept], landmarks[kept])
 
 
 def open_retinaface(
-    symbol: Path, params: Path, gpu: int | None, settings: DetectionSettings = DetectionSettings()
+    symbol: Path, params: Path, gpu: int | None, search: SearchSettings = DEFAULT_SEARCH, score: float = SCORE
 ) -> RetinaFace:
     """Load an MXNet checkpoint, at first use.
 
@@ -188,8 +178,8 @@ def open_retinaface(
         return open_checkpoint(symbol, params, device, cores)
 
     if device >= 0:
-        return RetinaFace(open_session, settings, cores=1, batch_pixels=GPU_BATCH_PIXELS)
-    return RetinaFace(open_session, settings, cores=core_count())
+        return RetinaFace(open_session, search, cores=1, batch_pixels=GPU_BATCH_PIXELS, score=score)
+    return RetinaFace(open_session, search, cores=core_count(), score=score)
 
 
 def _resize(image: np.ndarray, factor: float) -> np.ndarray:

@@ -8,52 +8,52 @@ from __future__ import annotations
 
 import numpy as np
 
+from castsearch.stagefiles import Faces
+
 PORTRAIT_SCORE = 0.95
 CANDIDATE_SCORE = 0.9
 MIN_AREA = 1 / 50  # of the picture
 MIDDLE = (1 / 6, 5 / 6)  # of the width: its middle two thirds
 
 
-def select_portrait(boxes: np.ndarray, scores: np.ndarray, size: tuple[int, int]) -> int | None:
+def select_portrait(faces: Faces, size: tuple[int, int]) -> int | None:
     """The face of a portrait: its only one, or the best placed of those with a score above 0.95.
 
     Args:
-        boxes: (n, 4) x1 y1 x2 y2 in pixels.
-        scores: (n,).
+        faces: of the picture.
         size: (width, height) of the picture in pixels.
 
     Returns:
-        Index into ``boxes``, or None.
+        Index into ``faces``, or None.
     """
-    if len(boxes) == 1:
+    if len(faces) == 1:
         return 0
-    return _best(boxes, scores > PORTRAIT_SCORE, size)
+    return _best(faces.boxes, faces.scores > PORTRAIT_SCORE, size)
 
 
-def select_candidate(boxes: np.ndarray, scores: np.ndarray, size: tuple[int, int], limits: bool = True) -> int | None:
+def select_candidate(faces: Faces, size: tuple[int, int], limits: bool = True) -> int | None:
     """The face of a candidate's crop: the best placed within the limits.
 
     Args:
-        boxes: (n, 4) x1 y1 x2 y2 in pixels.
-        scores: (n,).
+        faces: of the picture.
         size: (width, height) of the picture in pixels.
         limits: admit only faces with a score above 0.9, an area above 1/50 of the picture and
             a centre in the middle two thirds of its width.
 
     Returns:
-        Index into ``boxes``, or None.
+        Index into ``faces``, or None.
     """
-    admitted = np.ones(len(boxes), dtype=bool)
-    if limits and len(boxes):
+    admitted = np.ones(len(faces), dtype=bool)
+    if limits:
         width, height = size
-        centre = (boxes[:, 0] + boxes[:, 2]) / 2
+        centre = (faces.boxes[:, 0] + faces.boxes[:, 2]) / 2
         admitted = (
-            (scores > CANDIDATE_SCORE)
-            & (_areas(boxes) > MIN_AREA * width * height)
+            (faces.scores > CANDIDATE_SCORE)
+            & (_areas(faces.boxes) > MIN_AREA * width * height)
             & (centre > MIDDLE[0] * width)
             & (centre < MIDDLE[1] * width)
         )
-    return _best(boxes, admitted, size)
+    return _best(faces.boxes, admitted, size)
 
 
 def _areas(boxes: np.ndarray) -> np.ndarray:

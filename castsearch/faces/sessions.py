@@ -14,8 +14,8 @@ from pathlib import Path
 
 import onnxruntime
 
+from castsearch.faces.errors import PackError
 from castsearch.faces.mxnet import read_params, read_symbol
-from castsearch.faces.packs import PackError
 from castsearch.parallel import core_count
 from castsearch.stagefiles import StageFileError, atomic_write, file_sha256
 
@@ -45,7 +45,7 @@ def resolve_gpu(gpu: int | None) -> int:
         return -1
     if CUDA not in onnxruntime.get_available_providers():
         raise DeviceError(
-            f"GPU {gpu}: this ONNX Runtime has no CUDA; install onnxruntime-gpu, or use --gpu -1 for the CPU"
+            f"GPU {gpu}: this ONNX Runtime has no CUDA; install onnxruntime-gpu, or choose -1 for the CPU"
         )
     if gpu is not None and gpu < 0:
         raise DeviceError(f"GPU {gpu}: no such number; use 0 or above, or -1 for the CPU")
@@ -56,7 +56,7 @@ def resolve_gpu(gpu: int | None) -> int:
         return gpu or 0
     if gpu is None:
         return -1
-    raise DeviceError(f"GPU {gpu}: CUDA finds no such device here; use another number, or --gpu -1 for the CPU")
+    raise DeviceError(f"GPU {gpu}: CUDA finds no such device here; choose another number, or -1 for the CPU")
 
 
 def _cuda_works(device: int) -> bool:

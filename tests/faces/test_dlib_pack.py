@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from castsearch.demo_movie import GROUP, SINGLE, package_picture
-from castsearch.faces.packs import PackError
-from castsearch.faces.registry import open_pack
+from castsearch.faces import PackError, open_pack
 
 
 @pytest.fixture(scope="module")

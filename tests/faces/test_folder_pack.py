@@ -11,9 +11,11 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from castsearch.faces import folder_pack, sessions
+from castsearch.faces import catalogue, sessions
+from castsearch.faces.errors import PackError
 from castsearch.faces.folder_pack import open_folder, open_insightface, open_original
-from castsearch.faces.packs import FacePack, PackError
+from castsearch.faces.packs import FacePack
+from castsearch.faces.search import SearchSettings
 from castsearch.images import read_image
 
 
@@ -66,20 +68,19 @@ def test_flat_folder_and_subfolders_are_the_same_pack(
     flat = open_folder(link(tmp_path / "flat", *detector, *embedder), "flat", -1)
     link(tmp_path / "deep/a", *detector)
     deep = open_folder(link(tmp_path / "deep/b", *embedder).parent, "deep", -1)
-    digests = [pack.metadata()["sha256"] for pack in (flat, deep)]
+    digests = [pack.identity()["sha256"] for pack in (flat, deep)]
     assert set(digests[0]) == {"mnet25-0000.params", "mnet25-symbol.json", "model-0000.params", "model-symbol.json"}
     assert sorted(digests[0].values()) == sorted(digests[1].values())
     assert digests[0]["mnet25-0000.params"] == "051313a2e7e62e981aafcf0dd5cb16505eca4295c4d2f6f36749a173eda8413c"
     assert "non-commercial" in flat.licence
-    assert flat.metadata()["licence"] == flat.licence
 
 
 def test_converted_files_are_not_networks_of_their_own(checkpoints: Path) -> None:
     pack = open_folder(checkpoints, "pack", -1)
-    before = pack.metadata()
+    before = pack.identity()
     pack.embed(np.zeros((1, 3, 112, 112), np.uint8))
     assert list(checkpoints.glob("*/*.castsearch.onnx"))
-    assert open_folder(checkpoints, "pack", -1).metadata() == before
+    assert open_folder(checkpoints, "pack", -1).identity() == before
 
 
 def test_networks_load_at_first_use_only(checkpoints: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,7 +93,7 @@ def test_networks_load_at_first_use_only(checkpoints: Path, monkeypatch: pytest.
 
     monkeypatch.setattr(sessions, "open_onnx", noted)
     pack = open_folder(checkpoints, "pack", -1)
-    pack.metadata()
+    pack.identity()
     pack.align(np.zeros((50, 50, 3), np.uint8), None, None)
     assert opened == []
     pack.embed(np.zeros((1, 3, 112, 112), np.uint8))
@@ -102,7 +103,7 @@ def test_networks_load_at_first_use_only(checkpoints: Path, monkeypatch: pytest.
 def test_latest_epoch_counts(tmp_path: Path, detector: list[Path], embedder: list[Path]) -> None:
     folder = link(tmp_path / "p", *detector, *embedder)
     shutil.copyfile(folder / "model-0000.params", folder / "model-0007.params")
-    assert "model-0007.params" in open_folder(folder, "p", -1).metadata()["sha256"]
+    assert "model-0007.params" in open_folder(folder, "p", -1).identity()["sha256"]
 
 
 def test_scrfd_with_an_mxnet_embedder(
@@ -126,19 +127,13 @@ def test_scrfd_with_an_mxnet_embedder(
 def test_scrfd_scales(tmp_path: Path, testdata: Path, scrfd: Path, embedder: list[Path]) -> None:
     folder = link(tmp_path / "p", scrfd, *embedder)
     image = read_image(testdata / "data/jurassic/origin/val/tt0107290/cast/alangrant.jpg")
-    pack = open_folder(folder, "p", -1, scales=[320])
+    pack = open_folder(folder, "p", -1, SearchSettings([320]))
     assert len(pack.detect(image)) == 1
-    assert pack.metadata()["scales"] == [320]
+    assert pack.search.metadata() == {"scales": [320], "flip": False}
     with pytest.raises(PackError, match="multiples of 32"):
-        open_folder(folder, "p", -1, scales=[500])
+        open_folder(folder, "p", -1, SearchSettings([500]))
     with pytest.raises(PackError, match="flip is for RetinaFace"):
-        open_folder(folder, "p", -1, flip=True)
-
-
-@pytest.mark.parametrize("scales", [[], [16], [640, -1]])
-def test_bad_scales(checkpoints: Path, scales: list[int]) -> None:
-    with pytest.raises(PackError, match="scales"):
-        open_folder(checkpoints, "p", -1, scales=scales)
+        open_folder(folder, "p", -1, SearchSettings(flip=True))
 
 
 @pytest.mark.parametrize("batch", ["N", 1, 4])
@@ -157,13 +152,13 @@ def test_onnx_embedder(tmp_path: Path, scrfd: Path, batch: int | str, scaled: bo
 def test_insightface_layout(tmp_path: Path, scrfd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A pack as the insightface library keeps it: other networks lie beside, one level deeper for antelopev2."""
     home = tmp_path / "models"
-    monkeypatch.setattr(folder_pack, "INSIGHTFACE_FOLDER", home)
+    monkeypatch.setattr(catalogue, "INSIGHTFACE_FOLDER", home)
     for name, folder in (("buffalo_sc", home / "buffalo_sc"), ("antelopev2", home / "antelopev2/antelopev2")):
         link(folder, scrfd)
         onnx_embedder(folder / "w600k_mbf.onnx")
         onnx_embedder(folder / "genderage.onnx", size=96)
         pack = open_insightface(name, -1)
-        assert {Path(file).name for file in pack.metadata()["sha256"]} == {"scrfd_500m_kps.onnx", "w600k_mbf.onnx"}
+        assert {Path(file).name for file in pack.identity()["sha256"]} == {"scrfd_500m_kps.onnx", "w600k_mbf.onnx"}
         assert "non-commercial research" in pack.licence
         assert pack.embed(np.zeros((1, 3, 112, 112), np.uint8)).shape == (1, 12)
     with pytest.raises(
@@ -173,7 +168,7 @@ def test_insightface_layout(tmp_path: Path, scrfd: Path, monkeypatch: pytest.Mon
 
 
 def test_original_weights_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, embedder: list[Path]) -> None:
-    monkeypatch.setattr(folder_pack, "ORIGINAL_FOLDER", tmp_path)
+    monkeypatch.setattr(catalogue, "ORIGINAL_FOLDER", tmp_path)
     with pytest.raises(
         PackError, match=r"R50-symbol\.json: weights of the pack r50-r100 are missing; take them from retinaface-R50"
     ):
@@ -190,13 +185,13 @@ def test_original_pack(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, detector: list[Path], embedder: list[Path]
 ) -> None:
     """The layout of r50-r100, with smaller networks under its names."""
-    monkeypatch.setattr(folder_pack, "ORIGINAL_FOLDER", tmp_path)
+    monkeypatch.setattr(catalogue, "ORIGINAL_FOLDER", tmp_path)
     (tmp_path / "model-r100-ii").mkdir()
     sources = [detector[1], detector[0], embedder[1], embedder[0]]
-    for name, source in zip(folder_pack.ORIGINAL_FILES, sources, strict=True):
+    for name, source in zip(catalogue.ORIGINAL_FILES, sources, strict=True):
         shutil.copyfile(source, tmp_path / name)
     pack = open_original(-1)
-    assert set(pack.metadata()["sha256"]) == set(folder_pack.ORIGINAL_FILES)
+    assert set(pack.identity()["sha256"]) == set(catalogue.ORIGINAL_FILES)
     assert pack.embed(np.zeros((2, 3, 112, 112), np.uint8)).shape == (2, 128)
     assert len(pack.detect(np.zeros((64, 64, 3), np.uint8))) == 0
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from castsearch.faces.packs import Faces
+from castsearch.faces import open_pack
 from castsearch.faces.portraits import ENLARGED, detect_portrait
-from castsearch.faces.registry import open_pack
 from castsearch.images import read_image
+from castsearch.stagefiles import Faces
 
 
 class FakePack:

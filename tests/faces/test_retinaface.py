@@ -9,16 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from castsearch.faces.packs import Faces
 from castsearch.faces.retinaface import (
-    DetectionSettings,
     RetinaFace,
     decode_boxes,
     decode_landmarks,
     open_retinaface,
+    scale_factors,
     suppress,
 )
+from castsearch.faces.search import SearchSettings
 from castsearch.images import read_image
+from castsearch.stagefiles import Faces
 
 
 def network(checkpoints: Path, **settings: object) -> RetinaFace:
@@ -27,7 +28,7 @@ def network(checkpoints: Path, **settings: object) -> RetinaFace:
         folder / "mnet25-symbol.json",
         folder / "mnet25-0000.params",
         -1,
-        DetectionSettings(**settings),  # type: ignore[arg-type]
+        SearchSettings(**settings),  # type: ignore[arg-type]
     )
 
 
@@ -49,7 +50,7 @@ def portraits(testdata: Path) -> list[np.ndarray]:
     ],
 )
 def test_scales(size: tuple[int, int], scales: tuple[int, ...], factors: list[float]) -> None:
-    np.testing.assert_allclose(DetectionSettings(scales=scales).factors(*size), factors)
+    np.testing.assert_allclose(scale_factors(scales, *size), factors)
 
 
 def anchor_boxes(stride: int, side: int, y: int, x: int) -> list[float]:
@@ -132,7 +133,7 @@ class FakeSession:
 
 
 def test_score_is_admitted_at_the_threshold_and_ties_go_to_the_later() -> None:
-    detector = RetinaFace(lambda cores: FakeSession(), DetectionSettings(scales=(320,)))  # type: ignore[arg-type, return-value]
+    detector = RetinaFace(lambda cores: FakeSession(), SearchSettings((320,)))  # type: ignore[arg-type, return-value]
     faces = detector.detect(np.zeros((320, 320, 3), np.uint8))
     np.testing.assert_allclose(faces.scores, [0.8, 0.8])
     np.testing.assert_allclose(faces.boxes, [anchor_boxes(8, 16, 8, 9), anchor_boxes(8, 16, 2, 3)])
@@ -158,7 +159,7 @@ def test_cores_are_shared_out() -> None:
         opened.append(cores)
         return FakeSession()
 
-    detector = RetinaFace(open_session, DetectionSettings(scales=(320,)), cores=6)  # type: ignore[arg-type]
+    detector = RetinaFace(open_session, SearchSettings((320,)), cores=6)  # type: ignore[arg-type]
     images = [np.zeros((100 + i, 100, 3), np.uint8) for i in range(12)]
     for n in (1, 2, 12, 1, 12):
         assert len(detector.detect_many(images[:n])) == n

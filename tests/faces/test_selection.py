@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from castsearch.faces.selection import select_candidate, select_portrait
+from castsearch.stagefiles import Faces
 
 SIZE = (300, 300)
 CENTRAL = [100, 50, 200, 150]  # its centre is the point where a face is expected
@@ -14,21 +15,23 @@ LEFT = [0, 50, 90, 150]
 TINY = [145, 95, 155, 105]
 
 
-def boxes(*rows):
-    return np.array(rows, dtype=np.float32).reshape(-1, 4)
+def faces(*boxes, scores=None):
+    rows = np.array(boxes, dtype=np.float32).reshape(-1, 4)
+    scores = np.full(len(rows), 0.99) if scores is None else np.array(scores)
+    return Faces(rows, scores, np.zeros((len(rows), 5, 2)))
 
 
 def test_a_portrait_takes_its_only_face_however_unsure():
-    assert select_portrait(boxes(TINY), np.array([0.1]), SIZE) == 0
+    assert select_portrait(faces(TINY, scores=[0.1]), SIZE) == 0
 
 
 @pytest.mark.parametrize(("scores", "expected"), [((0.96, 0.96), 1), ((0.96, 0.95), 0), ((0.95, 0.95), None)])
 def test_among_several_a_portrait_takes_sure_ones(scores, expected):
-    assert select_portrait(boxes(LOW, CENTRAL), np.array(scores), SIZE) == expected
+    assert select_portrait(faces(LOW, CENTRAL, scores=scores), SIZE) == expected
 
 
 @pytest.mark.parametrize(
-    ("faces", "scores", "limited", "free"),
+    ("found", "scores", "limited", "free"),
     [
         ((CENTRAL, LOW), (0.95, 0.95), 0, 0),
         ((CENTRAL, LOW), (0.90, 0.95), 1, 0),
@@ -39,10 +42,63 @@ def test_among_several_a_portrait_takes_sure_ones(scores, expected):
     ],
     ids=["best placed", "score", "off the middle", "too small", "unsure", "no face"],
 )
-def test_a_candidate_takes_the_best_placed_within_limits(faces, scores, limited, free):
-    assert select_candidate(boxes(*faces), np.array(scores), SIZE) == limited
-    assert select_candidate(boxes(*faces), np.array(scores), SIZE, limits=False) == free
+def test_a_candidate_takes_the_best_placed_within_limits(found, scores, limited, free):
+    assert select_candidate(faces(*found, scores=scores), SIZE) == limited
+    assert select_candidate(faces(*found, scores=scores), SIZE, limits=False) == free
 
 
 def test_equals_go_to_the_first():
-    assert select_candidate(boxes(LOW, LOW), np.array([0.95, 0.99]), SIZE) == 0
+    assert select_candidate(faces(LOW, LOW, scores=[0.95, 0.99]), SIZE) == 0
+
+
+@pytest.mark.parametrize(
+    ("box", "admitted"),
+    [
+        # 600 x 250: a fiftieth is 3000 pixels, the middle two thirds reach from 100 to 500, excluding their ends.
+        ([250, 0, 310, 50], False),
+        ([250, 0, 311, 50], True),
+        ([250, 0, 310, 51], True),
+        ([280, 190, 340, 241], True),  # the size counts, not the place from the top
+        ([60, 0, 140, 100], False),
+        ([61, 0, 141, 100], True),
+        ([460, 0, 540, 100], False),
+        ([459, 0, 539, 100], True),
+        ([20, 0, 182, 100], True),  # its left side lies outside
+    ],
+)
+def test_limits_are_exclusive(box, admitted):
+    assert select_candidate(faces(box), (600, 250)) == (0 if admitted else None)
+
+
+@pytest.mark.parametrize(
+    ("boxes", "expected"),
+    [
+        # A person's face is expected at (300, 100) in 600 x 300. Merit: area over distance.
+        (([290, 40, 390, 140], [210, 110, 310, 210]), 0),  # distance 41.2 against 72.1
+        (([200, 50, 300, 150], [300, 100, 410, 200]), 0),  # 10000 / 50 against 11000 / 74.3
+        (([200, 50, 300, 150], [270, 40, 380, 190]), 1),  # 10000 / 50 against 16500 / 29.2
+        (([300, 50, 400, 150], [200, 60, 310, 140]), 0),  # 10000 / 50 = 200 against 8800 / 45 = 195.6
+        (([300, 50, 400, 150], [200, 59, 310, 141]), 1),  # against 9020 / 45 = 200.4
+        (([250, 120, 350, 220], [250, -10, 350, 90]), 1),  # 70 below against 60 above
+    ],
+)
+def test_best_placed_is_area_over_distance(boxes, expected):
+    assert select_candidate(faces(*boxes), (600, 300)) == expected
+    assert select_portrait(faces(*boxes), (600, 300)) == expected
+
+
+def test_a_face_at_the_very_place_beats_a_larger_one():
+    """Its distance counts as a millionth of a pixel: 100 / 1e-6 beats any area a picture can have."""
+    found = faces([0, 0, 598, 200], [295, 95, 305, 105])
+    assert select_candidate(found, (600, 300), limits=False) == 1
+    assert select_portrait(found, (600, 300)) == 1
+
+
+def test_an_unsure_face_does_not_win_by_its_place():
+    assert select_portrait(faces(CENTRAL, LOW, scores=[0.9, 0.96]), SIZE) == 1
+    assert select_candidate(faces(CENTRAL, LOW, scores=[0.8, 0.96]), SIZE) == 1
+
+
+def test_limits_hold_at_once():
+    """Each candidate fails one of them; none is left."""
+    assert select_candidate(faces(CENTRAL, LEFT, TINY, scores=[0.9, 0.99, 0.99]), SIZE) is None

@@ -1,0 +1,132 @@
+"""Aligned faces ("chips"): cut for every portrait and candidate, written movie by movie, read again."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from castsearch import stagefiles
+from castsearch.faces.packs import IDENTITY, FacePack, notes
+from castsearch.faces.selection import select_candidate, select_portrait
+from castsearch.images import ImageReader
+from castsearch.progress import Progress, silent
+from castsearch.stagefiles import MoviePictures, Picture, Split, StageFileError, last_change
+
+
+def align_split(
+    split: Split,
+    reader: ImageReader,
+    pack: FacePack,
+    folder: Path,
+    limits: bool = True,
+    single: bool = False,
+    progress: Progress = silent,
+) -> Path:
+    """Select and align the faces of a split and write its chips.
+
+    Args:
+        split: with faces.
+        reader: opens the pictures' files.
+        pack: alignment.
+        folder: ``{mode}_img``, which receives a file a movie.
+        limits: see ``select_candidate``.
+        single: write one file for all movies beside the folder.
+        progress: is given the movies.
+
+    Returns:
+        The folder, or the single file.
+    """
+    metadata = {IDENTITY: pack.identity(), "limits": limits, **notes(pack)}
+    whole = {}
+    for name, movie in progress(split.items(), total=len(split), unit="movie"):
+        chips = align_movie(movie, reader, pack, limits)
+        if single:
+            whole[name] = chips
+        else:
+            stagefiles.write(_movie_file(folder, name), {name: chips}, metadata)
+    if not single:
+        return folder
+    stagefiles.write(_single_file(folder), whole, metadata)
+    return _single_file(folder)
+
+
+def align_movie(movie: MoviePictures, reader: ImageReader, pack: FacePack, limits: bool = True) -> np.ndarray:
+    """Select and align the face of every portrait and candidate of a movie.
+
+    Returns:
+        (casts + candidates, 3, chip_size, chip_size) uint8 RGB.
+    """
+    chips = np.empty((len(movie), 3, pack.chip_size, pack.chip_size), dtype=np.uint8)
+    images = reader.read_ahead(picture.file for picture in movie.pictures)
+    for row, (picture, (_, image)) in enumerate(zip(movie.pictures, images, strict=True)):
+        size = image.shape[1], image.shape[0]
+        box, landmarks = _selected(picture, size, row < len(movie.cast), limits)
+        chips[row] = pack.align(image, box, landmarks)
+    return chips
+
+
+def _selected(
+    picture: Picture, size: tuple[int, int], portrait: bool, limits: bool
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Box (4,) and landmarks (5, 2) of the face that counts, or None."""
+    faces = picture.faces
+    if faces is None:
+        return None, None
+    index = select_portrait(faces, size) if portrait else select_candidate(faces, size, limits)
+    if index is None:
+        return None, None
+    return faces.boxes[index], None if faces.landmarks is None else faces.landmarks[index]
+
+
+def _movie_file(folder: Path, movie: str) -> Path:
+    return folder / f"{movie}.pkl"
+
+
+def _single_file(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.pkl")
+
+
+class Chips:
+    """The aligned faces of a split: a folder with a file a movie, or one file for all.
+
+    Args:
+        folder: ``{mode}_img``; the single file has the same name and ends in ``.pkl``. Where both
+            are there, the newer one is read.
+
+    Raises:
+        StageFileError: neither is there.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, single = folder, _single_file(folder)
+        found = [path for path in (folder, single) if path.exists()]
+        if not found:
+            raise StageFileError(f"{folder}: no such folder, nor {single.name}; run face_det.py first")
+        self._single = single if max(found, key=last_change) == single else None
+
+    def file(self, movie: str) -> Path:
+        """The file in which the movie's chips lie."""
+        return self._single or _movie_file(self.folder, movie)
+
+    def read(self, movie: str, rows: int, size: int) -> np.ndarray:
+        """The chips of a movie, (rows, 3, size, size) uint8.
+
+        Raises:
+            StageFileError: they are missing or of another shape.
+        """
+        content = self._whole if self._single else stagefiles.read(self.file(movie))
+        chips: Any = content.get(movie)
+        expected = (rows, 3, size, size)
+        if not isinstance(chips, np.ndarray) or chips.shape != expected or chips.dtype != np.uint8:
+            raise StageFileError(
+                f"{self.file(movie)}: movie {movie}: expected chips {expected} of uint8, got {np.shape(chips)}; "
+                "it belongs to another split or face pack, run face_det.py again"
+            )
+        return chips
+
+    @cached_property
+    def _whole(self) -> dict[str, Any]:
+        return stagefiles.read(self.file(""))

@@ -1,0 +1,191 @@
+"""Networks on disk: what each file is, and how it is loaded.
+
+What a file is, is read from the file: an MXNet graph whose outputs are RetinaFace's, or an ONNX
+network with SCRFD's outputs, detects; a network with one output from a 112 x 112 picture embeds.
+MXNet checkpoints run on this project's own code, ONNX files on the insightface library's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal, Protocol
+
+import numpy as np
+
+from castsearch.faces.alignment import ARCFACE_SIZE
+from castsearch.faces.errors import PackError
+from castsearch.faces.mxnet import read_symbol
+from castsearch.faces.retinaface import OUTPUTS, SCALES, open_retinaface
+from castsearch.faces.search import SearchSettings
+from castsearch.faces.sessions import CACHE_SUFFIX, onnx_signature
+from castsearch.stagefiles import Faces
+
+Task = Literal["detector", "embedder"]
+SCRFD_OUTPUTS = (9, 15)  # score, box and landmarks at three strides, or at five
+SCRFD_STEP = 32  # pixels, its largest stride
+
+
+class Detector(Protocol):
+    """Finds faces."""
+
+    def detect_many(self, images: Sequence[np.ndarray]) -> list[Faces]:
+        """Find the faces of pictures, (h, w, 3) uint8 RGB each."""
+
+
+class Embedder(Protocol):
+    """Embeds aligned faces."""
+
+    def embed(self, chips: np.ndarray) -> np.ndarray:
+        """Embed (n, 3, 112, 112) uint8 RGB into (n, d) float32."""
+
+
+class NetworkFile(Protocol):
+    """A network on disk, of either kind.
+
+    Attributes:
+        task: what it does.
+        path: the file that a message names.
+        files: all of its files.
+        libraries: whose versions results may depend on.
+    """
+
+    libraries: ClassVar[tuple[str, ...]]
+
+    @property
+    def task(self) -> Task: ...
+
+    @property
+    def path(self) -> Path: ...
+
+    @property
+    def files(self) -> tuple[Path, ...]: ...
+
+    def resolve(self, search: SearchSettings) -> SearchSettings:
+        """The search as this detector carries it out, its own scales filled in.
+
+        Raises:
+            PackError: the detector cannot do what is asked.
+        """
+
+    def open_detector(self, search: SearchSettings, gpu: int | None) -> Detector:
+        """Load the detector; its search is one that ``resolve`` gave."""
+
+    def open_embedder(self, gpu: int | None) -> Embedder:
+        """Load the embedder."""
+
+
+@dataclass(frozen=True)
+class MxnetCheckpoint:
+    """RetinaFace or ArcFace as the authors released them; see ``NetworkFile``."""
+
+    task: Task
+    path: Path  # the graph
+    params: Path
+    libraries: ClassVar[tuple[str, ...]] = ("onnxruntime",)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return self.path, self.params
+
+    def resolve(self, search: SearchSettings) -> SearchSettings:
+        return search if search.scales else SearchSettings(SCALES, search.flip)
+
+    def open_detector(self, search: SearchSettings, gpu: int | None) -> Detector:
+        return open_retinaface(self.path, self.params, gpu, search)
+
+    def open_embedder(self, gpu: int | None) -> Embedder:
+        from castsearch.faces.arcface import open_arcface
+
+        return open_arcface(self.path, self.params, gpu)
+
+
+@dataclass(frozen=True)
+class OnnxFile:
+    """SCRFD or ArcFace as the insightface library has them; see ``NetworkFile``."""
+
+    task: Task
+    path: Path
+    libraries: ClassVar[tuple[str, ...]] = ("onnxruntime", "insightface")
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return (self.path,)
+
+    def resolve(self, search: SearchSettings) -> SearchSettings:
+        if search.flip:
+            raise PackError(f"{self.path}: flip is for RetinaFace checkpoints only; leave it out")
+        if any(scale % SCRFD_STEP for scale in search.scales or ()):
+            raise PackError(f"{self.path}: scales {search.scales}: SCRFD takes multiples of {SCRFD_STEP} only")
+        return search
+
+    def open_detector(self, search: SearchSettings, gpu: int | None) -> Detector:
+        from castsearch.faces.insightface_networks import InsightFaceDetector
+
+        return InsightFaceDetector(self.path, gpu, search)
+
+    def open_embedder(self, gpu: int | None) -> Embedder:
+        from castsearch.faces.insightface_networks import InsightFaceEmbedder
+
+        return InsightFaceEmbedder(self.path, gpu)
+
+
+def find_networks(folder: Path) -> dict[Task, NetworkFile]:
+    """The detector and the embedder in a folder or one level below it.
+
+    Raises:
+        PackError: there is not exactly one of each, or a file is damaged.
+    """
+    files = sorted(path for pattern in ("*", "*/*") for path in folder.glob(pattern) if path.is_file())
+    networks = [network for path in files if (network := inspect(path)) is not None]
+    tasks: tuple[Task, ...] = ("detector", "embedder")
+    for task in tasks:
+        found = [str(network.path.relative_to(folder)) for network in networks if network.task == task]
+        if len(found) != 1:
+            raise PackError(
+                f"{folder}: expected one {task}, found {', '.join(found) or 'none'}; "
+                "a pack is a folder with one face detector and one embedder (MXNet checkpoints or ONNX files)"
+            )
+    return {network.task: network for network in networks}
+
+
+def inspect(path: Path) -> NetworkFile | None:
+    """The network that a file is the first one of, if it is one that detects or embeds.
+
+    Raises:
+        PackError: it is damaged, or a checkpoint of another kind.
+    """
+    if path.name.endswith("-symbol.json"):
+        return _inspect_checkpoint(path)
+    if path.name.endswith(".onnx") and not path.name.endswith(CACHE_SUFFIX):
+        return _inspect_onnx(path)
+    return None
+
+
+def _inspect_checkpoint(symbol: Path) -> MxnetCheckpoint:
+    graph = read_symbol(symbol)
+    prefix = symbol.name.removesuffix("-symbol.json")
+    epochs = sorted(p for p in symbol.parent.iterdir() if re.fullmatch(re.escape(prefix) + r"-\d{4}\.params", p.name))
+    if not epochs:
+        raise PackError(f"{symbol}: its parameters {prefix}-0000.params are missing; put them beside it")
+    outputs = [graph.nodes[source].name for source, _ in graph.heads]
+    if set(outputs) == set(OUTPUTS):
+        return MxnetCheckpoint("detector", symbol, epochs[-1])
+    if len(outputs) == 1:
+        return MxnetCheckpoint("embedder", symbol, epochs[-1])
+    raise PackError(
+        f"{symbol}: neither an embedder (one output) nor a RetinaFace with landmarks ({len(OUTPUTS)} outputs), "
+        f"it has {len(outputs)}: {', '.join(outputs)[:120]}"
+    )
+
+
+def _inspect_onnx(path: Path) -> OnnxFile | None:
+    """None for a network that does neither (InsightFace packs bring age and 106 landmarks too)."""
+    inputs, outputs = onnx_signature(path)
+    if len(outputs) in SCRFD_OUTPUTS:
+        return OnnxFile("detector", path)
+    if len(outputs) == 1 and len(inputs) == 1 and list(inputs[0][2:]) == [ARCFACE_SIZE, ARCFACE_SIZE]:
+        return OnnxFile("embedder", path)
+    return None
