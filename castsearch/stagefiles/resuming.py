@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from castsearch.stagefiles.admitted import Refused
 from castsearch.stagefiles.errors import StageFileError
-from castsearch.stagefiles.reading import SafeUnpickler, read
+from castsearch.stagefiles.machine import Machine
+from castsearch.stagefiles.reading import load, read
 from castsearch.stagefiles.writing import PortablePickler, atomic_write, read_metadata, write
 
 
@@ -82,13 +84,14 @@ class Resumable:
         entries: dict[str, Any] = {}
         try:
             with self._log_path.open("rb") as log:
-                if SafeUnpickler(log).load() != self.depends:
+                machine = Machine(log)
+                if load(machine) != self.depends:
                     return entries
                 while True:
-                    key, stamp, value = SafeUnpickler(log).load()
+                    key, stamp, value = load(machine)
                     if self._unchanged(key, stamp):
                         entries[key] = value
-        except Exception:  # the end, or a last entry cut short by the kill
+        except (OSError, Refused, TypeError, ValueError):  # the end, a last entry cut short by the kill, another's file
             return entries
 
     def add(self, key: str, value: Any, bad: str | None = None) -> None:
