@@ -1,15 +1,31 @@
-"""Ranking for search by portrait: numpy and a compiled kernel, nothing else.
+"""Ranking for search by portrait: numpy, scipy and a compiled kernel, nothing else.
 
-from castsearch.ranking import MovieFeatures, Settings, ecn, fuse, k_reciprocal, neighbours
+>>> import numpy as np
+>>> from castsearch.ranking import MovieFeatures, Settings, fuse
+>>> rng = np.random.default_rng(0)
+>>> people = rng.normal(size=(2, 16))                                    # what two people look like
+>>> who = [0, 1, 0, 1, 1]                                                # who is in five boxes
+>>> movie = MovieFeatures(
+...     name="tt0107290",
+...     cast=["grant", "sattler"],
+...     candidates=["box0", "box1", "box2", "box3", "box4"],
+...     frames=["shot1", "shot1", "shot2", "shot3", "shot4"],            # boxes 0 and 1 share a frame
+...     faces=np.float32([*people, *(people[who] + 0.3 * rng.normal(size=(5, 16)))]),
+...     has_face=np.array([True] * 7),
+...     bodies=[rng.normal(size=(5, 8)).astype(np.float32)],
+... )
+>>> {cast: ids[:3] for cast, ids in fuse(movie, Settings(thresholds=(0.6, 0.5))).items()}
+{'grant': ['box0', 'box2', 'box4'], 'sattler': ['box1', 'box4', 'box3']}
 """
 
 from castsearch.ranking.completion import complete
+from castsearch.ranking.errors import RankingError, RankingWarning
 from castsearch.ranking.fusion import MovieFeatures, Settings, fuse
 from castsearch.ranking.inputs import across, read_movies
 from castsearch.ranking.nearest import Neighbours, neighbours
 from castsearch.ranking.propagation import Propagation, propagate
-from castsearch.ranking.reranking import RankingWarning, ecn, k_reciprocal
-from castsearch.ranking.unit import RankingError, unit_rows
+from castsearch.ranking.reranking import ecn, k_reciprocal
+from castsearch.ranking.unit import unit_rows
 
 __all__ = [
     "MovieFeatures",

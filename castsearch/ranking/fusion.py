@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from castsearch.ranking.completion import Prepare, complete
+from castsearch.ranking.completion import complete
+from castsearch.ranking.errors import RankingError, RankingWarning
 from castsearch.ranking.memory import spare_memory
-from castsearch.ranking.points import FeaturePoints, Ids, Points
+from castsearch.ranking.points import FeaturePoints
 from castsearch.ranking.propagation import THRESHOLDS, best_first, propagate
-from castsearch.ranking.reranking import ExpandedCross, KReciprocal, RankingWarning, Reranker
-from castsearch.ranking.unit import RankingError, as_features, bad_row, cosines, unit_rows
+from castsearch.ranking.reranking import LIST_LENGTH, RERANKERS, Rerank, warn_if_short
+from castsearch.ranking.threads import THREAD_MEMORY, Resources, slices, tile_rows
+from castsearch.ranking.unit import F32, UnitRows, as_features, bad_row, cosines, unit_rows, write_unit_rows
 
-Rerank = Literal["k_reciprocal", "ecn"]
 Ranked = Iterable[tuple[str, npt.NDArray[np.int64]]]
 Progress = Callable[[Ranked], Ranked]
-K1, T, Q = 20, 10, 8
 # Bytes a point takes for its neighbour lists, and for the sparse encodings made of them.
 PLAIN_POINT, RERANKED_POINT = 1500, 9000
-N_LISTS = {"k_reciprocal": K1 + 1, "ecn": max(T, Q) + 1}
 
 
 @dataclass(frozen=True)
@@ -64,8 +63,9 @@ class MovieFeatures:
             if features.ndim != 2 or len(features) not in lengths:
                 wanted = " or ".join(f"({length}, d)" for length in lengths)
                 raise RankingError(f"movie {self.name}: {what} features must be {wanted}, got {features.shape}")
-        if self.has_face.shape != (q + n,):
-            raise RankingError(f"movie {self.name}: has_face must be ({q + n},), got {self.has_face.shape}")
+        if self.has_face.shape != (q + n,) or self.has_face.dtype != bool:
+            got = f"{self.has_face.shape} {self.has_face.dtype}"
+            raise RankingError(f"movie {self.name}: has_face must be ({q + n},) bool, got {got}")
         for what, features, _ in checked:
             if (bad := bad_row(as_features(features))) is not None:
                 item = [*self.cast, *self.candidates][bad[0] + q + n - len(features)]
@@ -82,7 +82,14 @@ class Settings:
         thresholds: similarities for the first hits and each propagation after them.
         face_rerank: re-ranking of casts against candidates by face.
         body_rerank: re-ranking of bodies.
-        memory: bytes that the ranking of one movie may take; by default a quarter of what is free.
+        memory: bytes that the ranking of one movie may take, beyond its features; by default a quarter of what is
+            free.
+
+    Raises:
+        RankingError: no thresholds, or none that are numbers; a re-ranker that does not exist.
+
+    Warns:
+        RankingWarning: a threshold that no similarity can pass, or every one passes.
     """
 
     thresholds: Sequence[float] = field(default=THRESHOLDS)
@@ -93,6 +100,15 @@ class Settings:
     def __post_init__(self) -> None:
         if not self.thresholds or not np.isfinite(self.thresholds).all():
             raise RankingError(f"thresholds {list(self.thresholds)}: expected at least one number, all finite")
+        for name in ("face_rerank", "body_rerank"):
+            if (kind := getattr(self, name)) not in (None, *get_args(Rerank)):
+                raise RankingError(f"{name} {kind!r}: expected None, {' or '.join(map(repr, get_args(Rerank)))}")
+        if any(abs(threshold) > 1 for threshold in self.thresholds):
+            warnings.warn(
+                f"thresholds {list(self.thresholds)}: similarities lie within -1 to 1; is one of them a percentage?",
+                RankingWarning,
+                stacklevel=3,
+            )
 
 
 def fuse(
@@ -128,66 +144,74 @@ def fuse(
                 RankingWarning,
                 stacklevel=2,
             )
+    _warn_of_short_lists(movie, settings)
     spare = spare_memory(needed_memory(movie, settings), settings.memory, f"movie {movie.name}")
     rank = _rank_by_bodies if movie.faces is None else _rank_by_both
     ids = np.array(movie.candidates, dtype=object)
-    ranked = zip(movie.cast, rank(movie, settings, spare), strict=True)
+    ranked = zip(movie.cast, rank(movie, settings, _resources(spare, settings)), strict=True)
     return {cast: ids[order].tolist() for cast, order in (progress(ranked) if progress else ranked)}
+
+
+def _warn_of_short_lists(movie: MovieFeatures, settings: Settings) -> None:
+    n = len(movie.candidates)
+    everyone = len(movie.cast) + n
+    kinds = [(settings.face_rerank, everyone), (settings.body_rerank, everyone if movie.faces is None else n)]
+    for kind, n_points in kinds:
+        if kind is not None:
+            warn_if_short(n_points, LIST_LENGTH[kind], f"movie {movie.name}", stacklevel=3)
 
 
 def needed_memory(movie: MovieFeatures, settings: Settings) -> int:
     """Bytes that ranking the movie takes at least, beyond its features; an estimate from the sizes of the arrays."""
     q, n = len(movie.cast), len(movie.candidates)
     faces = 0 if movie.faces is None else 4 * movie.faces.shape[1]
-    width = sum(some.shape[1] for some in movie.bodies)
-    # Unit rows, smoothed ones, and both of the unknown; or just the unit rows. Several models are joined from theirs.
-    bodies = (16 if movie.faces is not None else 4 if len(movie.bodies) == 1 else 8) * width
+    # Unit rows, and smoothed ones where faces decide first.
+    bodies = (8 if movie.faces is not None else 4) * sum(some.shape[1] for some in movie.bodies)
     lists = RERANKED_POINT if settings.face_rerank or settings.body_rerank else PLAIN_POINT
-    return (q + n) * (faces + bodies + lists) + 12 * q * n
+    threads = Resources.within(settings.memory).threads
+    return (q + n) * (faces + bodies + lists) + 16 * q * n + THREAD_MEMORY * threads
 
 
-def _rank_by_both(movie: MovieFeatures, settings: Settings, spare: int) -> Iterator[npt.NDArray[np.int64]]:
+def _resources(spare: int, settings: Settings) -> Resources:
+    return replace(Resources.within(settings.memory), memory=spare)
+
+
+def _rank_by_both(movie: MovieFeatures, settings: Settings, resources: Resources) -> Iterator[npt.NDArray[np.int64]]:
     q, n = len(movie.cast), len(movie.candidates)
-    assert movie.faces is not None
-    faces = unit_rows(movie.faces)
-    cast_sim = _cast_sim(faces, q, settings.face_rerank, spare)
+    faces = UnitRows(unit_rows(movie.faces))
+    cast_sim = _cast_sim(faces, q, settings.face_rerank, resources)
     matches = propagate(cast_sim, faces[q:], movie.has_face[q:], settings.thresholds).matches
     bodies = _joined_bodies([some[len(some) - n :] for some in movie.bodies])
     frames = np.unique(np.asarray(movie.frames), return_inverse=True)[1]
-    kind = settings.body_rerank
-    prepare: Prepare | None = (
-        (lambda points, gallery: _prepare(kind, points, gallery, all_pairs=True)) if kind else None
-    )
-    return complete(matches, bodies, frames, prepare, N_LISTS[kind] if kind else 0, spare)
+    return complete(matches, bodies, frames, settings.body_rerank, resources)
 
 
-def _rank_by_bodies(movie: MovieFeatures, settings: Settings, spare: int) -> Iterator[npt.NDArray[np.int64]]:
+def _rank_by_bodies(movie: MovieFeatures, settings: Settings, resources: Resources) -> Iterator[npt.NDArray[np.int64]]:
     q, n = len(movie.cast), len(movie.candidates)
     bodies = _joined_bodies(movie.bodies)
-    cast_sim = _cast_sim(bodies, q, settings.body_rerank, spare)
+    cast_sim = _cast_sim(bodies, q, settings.body_rerank, resources)
     matches, last_sim = propagate(cast_sim, bodies[q:], np.ones(n, dtype=bool), settings.thresholds)
     for own, row in zip(matches, last_sim, strict=True):
         rest = np.setdiff1d(np.arange(n), own)
         yield np.concatenate([own, best_first(row, rest)])
 
 
-def _cast_sim(
-    unit: npt.NDArray[np.float32], n_casts: int, kind: Rerank | None, memory: int | None
-) -> npt.NDArray[np.float32]:
+def _cast_sim(unit: UnitRows, n_casts: int, kind: Rerank | None, resources: Resources) -> F32:
     """(q, n) similarities of the first rows, the casts, and the others."""
-    if kind is not None:
-        points = FeaturePoints(unit, memory=memory)
-        return 1 - _prepare(kind, points, np.arange(n_casts, len(unit))).dist(np.arange(n_casts))
-    return cosines(unit[:n_casts], unit[n_casts:])
+    if kind is None:
+        return cosines(unit[:n_casts], unit[n_casts:], resources)
+    gallery = np.arange(n_casts, len(unit))
+    return 1 - RERANKERS[kind](FeaturePoints(unit, resources), gallery, resources).dist(np.arange(n_casts))
 
 
-def _prepare(kind: Rerank, points: Points, gallery: Ids, all_pairs: bool = False) -> Reranker:
-    if kind == "k_reciprocal":
-        return KReciprocal(points, gallery, K1)
-    return ExpandedCross(points, gallery, T, Q, all_pairs)
-
-
-def _joined_bodies(models: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
+def _joined_bodies(models: Sequence[F32]) -> UnitRows:
     """Unit rows of several models side by side, as unit rows."""
-    unit = [unit_rows(features) for features in models]
-    return unit[0] if len(unit) == 1 else unit_rows(np.concatenate(unit, axis=1))
+    if len(models) == 1:
+        return UnitRows(unit_rows(models[0]))
+    edges = np.cumsum([0, *(features.shape[1] for features in models)])
+    joined = np.empty((len(models[0]), edges[-1]), np.float32)
+    for rows in slices(len(joined), tile_rows(joined.shape[1])):
+        for features, first, last in zip(models, edges, edges[1:], strict=False):
+            joined[rows, first:last] = unit_rows(features[rows])
+        write_unit_rows(joined[rows], joined[rows], "joined bodies")
+    return UnitRows(joined)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+import warnings
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import numpy as np
 
 from castsearch import stagefiles
+from castsearch.ranking.errors import RankingError, RankingWarning
 from castsearch.ranking.fusion import MovieFeatures
-from castsearch.ranking.unit import RankingError
+from castsearch.stagefiles import Features, MoviePictures, Split
+
+_BOX = re.compile(r"(_-?\d+){4}$")
 
 
 def read_movies(data: Path, mode: str, reid: Sequence[str], body_only: bool = False) -> list[MovieFeatures]:
@@ -24,48 +28,62 @@ def read_movies(data: Path, mode: str, reid: Sequence[str], body_only: bool = Fa
 
     Raises:
         CastSearchError: a file is missing, damaged or of another split.
+
+    Warns:
+        RankingWarning: names of pictures do not tell which share a frame.
     """
     if body_only:
-        groups = stagefiles.read_body(data / stagefiles.body_name(mode))
+        split = stagefiles.read_body(data / stagefiles.body_name(mode))
     else:
-        groups = stagefiles.read_retina(data / stagefiles.retina_name(mode))
-    counts = {movie: len(group["cast"]) + len(group["candidates"]) for movie, group in groups.items()}
-    faces = {} if body_only else stagefiles.read_features(data / stagefiles.face_name(mode), counts)
-    bodies = [_read_bodies(data / f"{name}_{mode}.pkl", groups, body_only) for name in reid]
-    movies = []
-    for movie, group in groups.items():
-        items = [*group["cast"], *group["candidates"]]
-        movies.append(
-            MovieFeatures(
-                name=movie,
-                cast=[item["id"] for item in group["cast"]],
-                candidates=[item["id"] for item in group["candidates"]],
-                frames=[frame(item["file"]) for item in group["candidates"]],
-                faces=faces.get(movie),
-                has_face=np.array([body_only or item["faces"] is not None for item in items], dtype=bool),
-                bodies=[features[movie] for features in bodies],
-            )
-        )
-    return movies
+        split = stagefiles.read_retina(data / stagefiles.retina_name(mode))
+    _warn_of_frames(split)
+    bodies = [_read_bodies(data / f"{name}_{mode}.pkl", split, body_only) for name in reid]
+    faces = {} if body_only else stagefiles.read_features(data / stagefiles.face_name(mode), split, "always")
+    return [_movie(movie, faces.get(name), [model[name] for model in bodies]) for name, movie in split.items()]
 
 
-def _read_bodies(path: Path, groups: Mapping[str, Any], body_only: bool) -> dict[str, np.ndarray]:
-    """Features of the candidates, or of casts and candidates: the number of rows tells."""
-    n_casts, n = ({movie: len(group[what]) for movie, group in groups.items()} for what in ("cast", "candidates"))
-    features = stagefiles.read_features(path, n, n_casts)
-    for movie, rows in features.items():
-        if body_only and len(rows) == n[movie] and n_casts[movie]:
-            raise RankingError(f"{path}: movie {movie}: no features of its casts; extract them again with --with_cast")
+def _movie(movie: MoviePictures, faces: Features | None, bodies: Sequence[Features]) -> MovieFeatures:
+    return MovieFeatures(
+        name=movie.name,
+        cast=[picture.id for picture in movie.cast],
+        candidates=[picture.id for picture in movie.candidates],
+        frames=[frame(picture.file) or picture.file for picture in movie.candidates],
+        faces=None if faces is None else faces.rows,
+        has_face=np.array([faces is None or picture.faces is not None for picture in movie.pictures], dtype=bool),
+        bodies=[model.candidates if faces is not None else model.rows for model in bodies],
+    )
+
+
+def _read_bodies(path: Path, split: Split, body_only: bool) -> dict[str, Features]:
+    features = stagefiles.read_features(path, split, "maybe")
+    for name, rows in features.items():
+        if body_only and rows.cast is None:
+            raise RankingError(f"{path}: movie {name}: no features of its casts; extract them again, with the casts")
     return features
 
 
-def frame(file: str) -> str:
-    """The frame that a crop is from: its base name up to the first ``_``.
+def frame(file: str) -> str | None:
+    """The frame that a crop is from: its path without the box at the end; None where there is no box.
 
     >>> frame("tt0107290/candidates/shot0001img0_1_2_30_40.jpg")
-    'shot0001img0'
+    'tt0107290/candidates/shot0001img0'
+    >>> frame("tt0107290/candidates/frame_0001_a.jpg")
     """
-    return PurePosixPath(file).name.partition("_")[0]
+    path = PurePosixPath(file)
+    box = _BOX.search(path.stem)
+    return None if box is None else str(path.with_name(path.stem[: box.start()] or "_"))
+
+
+def _warn_of_frames(split: Split) -> None:
+    files = [picture.file for movie in split.values() for picture in movie.candidates]
+    boxless = [file for file in files if frame(file) is None]
+    if boxless:
+        warnings.warn(
+            f"{boxless[0]} and {len(boxless) - 1} more of {len(files)} pictures: no _x_y_w_h at the end of the name, by "
+            "which pictures of one frame are known; each counts as a frame of its own",
+            RankingWarning,
+            stacklevel=3,
+        )
 
 
 def across(movies: Sequence[MovieFeatures], name: str) -> MovieFeatures:

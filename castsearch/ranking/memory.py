@@ -1,50 +1,75 @@
-"""How much memory the ranking may take, and blocks that keep to it."""
+"""How much memory there is for the ranking: what the machine has free, and what a container may take."""
 
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
-from castsearch.ranking.unit import RankingError
+from castsearch.ranking.errors import RankingError
 
 SHARE = 4  # of the free memory, one part in four by default
-MOST_ROWS = 1024  # larger blocks gain nothing and fall out of the caches
-LEAST_SPARE = 128 << 20  # tiles and the columns of one block
 UNKNOWN = 2 << 30  # where the system does not tell what is free
+PROC, CGROUP = Path("/proc"), Path("/sys/fs/cgroup")
+# Of version 2 and 1: the folder below the mount, then the files of limit and use.
+_CONTROLLERS = (("", "memory.max", "memory.current"), ("memory", "memory.limit_in_bytes", "memory.usage_in_bytes"))
 
 
-def available() -> int:
-    """Bytes of memory that are free or can be freed."""
+def available(proc: Path = PROC, cgroup: Path = CGROUP) -> int:
+    """Bytes that are free or can be freed, on the machine and within every control group around this process."""
+    free = _fields(proc / "meminfo").get("MemAvailable:", UNKNOWN >> 10) << 10
+    for line in _lines(proc / "self/cgroup"):
+        _, controllers, path = line.split(":", 2)
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        folder, limit, usage = _CONTROLLERS[bool(controllers)]
+        mount = cgroup / folder
+        group = mount / path.lstrip("/")
+        for place in (group, *group.parents):
+            free = min(free, _room(place, limit, usage))
+            if place == mount:
+                break
+    return free
+
+
+def _room(group: Path, limit: str, usage: str) -> int | float:
+    """Bytes a control group has left; files in the cache count as free, for they make room when it is needed."""
+    texts = [next(iter(_lines(group / name)), "") for name in (limit, usage)]
+    if not all(text.isdigit() for text in texts):
+        return math.inf  # "max", or no such group
+    cached = _fields(group / "memory.stat")
+    most, used = map(int, texts)
+    return max(0, most - used + cached.get("inactive_file", cached.get("total_inactive_file", 0)))
+
+
+def _lines(path: Path) -> list[str]:
     try:
-        with open("/proc/meminfo") as file:  # noqa: PTH123 - a path object would only be opened once
-            for line in file:
-                if line.startswith("MemAvailable:"):
-                    return int(line.split()[1]) << 10
+        return path.read_text().splitlines()
     except OSError:
-        pass
-    return UNKNOWN
+        return []
+
+
+def _fields(path: Path) -> dict[str, int]:
+    """The numbers of a file of names and numbers."""
+    words = (line.split() for line in _lines(path))
+    return {word[0]: int(word[1]) for word in words if len(word) > 1 and word[1].isdigit()}
 
 
 def budget(memory: int | None) -> int:
     """``memory``, or by default a quarter of what is free: bytes."""
-    return available() // SHARE if memory is None else memory
-
-
-def block_rows(n_rows: int, row_bytes: int, memory: int | None) -> int:
-    """How many rows a block may have, at least 1."""
-    return max(1, min(n_rows, MOST_ROWS, budget(memory) // max(1, row_bytes)))
+    return int(available()) // SHARE if memory is None else memory
 
 
 def spare_memory(needed: int, memory: int | None, what: str) -> int:
-    """Bytes that remain for blocks and tables when work takes ``needed`` bytes anyway.
+    """Bytes that remain for tables when work takes ``needed`` bytes anyway.
 
     Raises:
         RankingError: too few; told before the work starts.
     """
     allowed = budget(memory)
-    if needed + LEAST_SPARE > allowed:
-        wanted = (needed + LEAST_SPARE) / 2**30
+    if needed > allowed:
+        wanted = math.ceil(10 * needed / 2**30) / 10
         raise RankingError(
             f"{what} needs about {wanted:.1f} GB of memory to rank and may take {allowed / 2**30:.1f} GB; "
-            f"allow more with --memory {math.ceil(10 * wanted) / 10:.1f}"
+            f"allow {wanted:.1f} GB"
         )
     return allowed - needed

@@ -1,24 +1,25 @@
 """Nearest neighbours: exact, blocked, ties to the lower index.
 
 A float32 product of everything with everything only sifts: it is cheap, and its error is bounded. The few pairs that
-may be among the k nearest are then computed exactly (see ``unit.py``) and sorted.
+may be among the k nearest are then computed exactly (see ``unit.py``) and sorted. ``benchmarks/ranking.py`` holds the
+sieve against the ten lines of numpy that do without it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from threading import Lock
 
 import numpy as np
 import numpy.typing as npt
 
-from castsearch.ranking import _kernel
-from castsearch.ranking.memory import block_rows, budget
-from castsearch.ranking.unit import cosines, squared_dists, squares, unit_rows
+from castsearch.ranking.errors import RankingError
+from castsearch.ranking.threads import TILE, Resources, slices, tile_rows
+from castsearch.ranking.unit import F32, F64, Ids, UnitRows, _kernel, cosine_tile, squared_dist_tile, unit_rows
 
-# Products are sifted while they are in the cache.
-TILE_ROWS = 1536
-TILE_COLUMNS = 4096
+SPARSE = 8  # lists shorter than one point in so many are worth a sieve
+EXACT_BLOCK = 1 << 21  # numbers of a block that is computed without a sieve
 
 
 @dataclass(frozen=True)
@@ -28,12 +29,10 @@ class Neighbours:
     Attributes:
         index: (N, k) int32, nearest first; equal distances in ascending order of index.
         squared_dist: (N, k) float32 squared Euclidean distances of the unit rows, in [0, 4].
-        largest: (N,) float32 squared distance of the point farthest from each.
     """
 
     index: npt.NDArray[np.int32]
-    squared_dist: npt.NDArray[np.float32]
-    largest: npt.NDArray[np.float32]
+    squared_dist: F32
 
 
 def neighbours(features: npt.ArrayLike, k: int, memory: int | None = None) -> Neighbours:
@@ -42,122 +41,222 @@ def neighbours(features: npt.ArrayLike, k: int, memory: int | None = None) -> Ne
     Args:
         features: (N, d); rows are L2-normalised here.
         k: neighbours wanted, cut to N.
-        memory: bytes that blocks may take; by default a quarter of what is free.
+        memory: bytes that may be taken; by default a quarter of what is free.
 
     Raises:
-        RankingError: a row is all zero or not finite.
+        RankingError: a row is all zero or not finite, or k is below 1.
+
+    >>> neighbours([[1, 0], [0, 1], [3, 1]], k=2).index.tolist()
+    [[0, 2], [1, 2], [2, 0]]
     """
-    return unit_neighbours(unit_rows(features), k, memory)
-
-
-def unit_neighbours(
-    unit: npt.NDArray[np.float32], k: int, memory: int | None = None, table: npt.NDArray[np.float32] | None = None
-) -> Neighbours:
-    """``neighbours`` of (N, d) unit rows; ``table`` is their ``product_table``, if there is one."""
-    n = len(unit)
-    k = min(k, n)
-    square = squares(unit)
-    found = Neighbours(np.empty((n, k), np.int32), np.empty((n, k), np.float32), np.empty(n, np.float32))
-    if n <= 8 * k:  # the sieve would let most pass
-        rest = np.arange(n)
-    else:
-        shortlist = _kernel.Shortlist(n, k, margin(unit.shape[1]), True)
-        if table is None:
-            _sift_tiles(shortlist, unit)
-        else:
-            shortlist.scan_rows(table, 0, 0)
-        shortlist.nearest(unit, unit, square, square, -2.0, found.index, found.squared_dist)
-        shortlist.farthest(unit, square, found.largest)
-        rest = np.flatnonzero(shortlist.crowded)
-    block = block_rows(len(rest), 16 * n, memory)
-    for first in range(0, len(rest), block):
-        some = rest[first : first + block]
-        dist = squared_dists(unit[some], unit, square[some], square)
-        found.largest[some] = dist.max(axis=1)
-        found.index[some] = smallest(dist, k)
-        found.squared_dist[some] = np.take_along_axis(dist, found.index[some], axis=1)
-    return found
-
-
-def _sift_tiles(shortlist: _kernel.Shortlist, unit: npt.NDArray[np.float32]) -> None:
-    n = len(unit)
-    buffer = np.empty(min(n, TILE_ROWS) * min(n, TILE_COLUMNS), dtype=np.float32)
-    for first in range(0, n, TILE_ROWS):
-        rows = unit[first : first + TILE_ROWS]
-        # Products are symmetric: those with earlier rows have been seen as columns of earlier tiles.
-        for other in range(first, n, TILE_COLUMNS):
-            columns = unit[other : other + TILE_COLUMNS]
-            sifted = buffer[: len(rows) * len(columns)].reshape(len(rows), len(columns))
-            _kernel.multiply(rows, columns, sifted)
-            shortlist.scan_rows(sifted, first, other)
-            shortlist.scan_columns(sifted, first, other, max(0, first + len(rows) - other))
-
-
-def sieve_products(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """(A, B) float32 products of rows, good for sifting."""
-    products = np.empty((len(a), len(b)), dtype=np.float32)
-    _kernel.multiply(a, b, products)
-    return products
-
-
-def product_table(unit: npt.NDArray[np.float32], memory: int | None = None) -> npt.NDArray[np.float32] | None:
-    """(N, N) float32 products of unit rows, good for sifting; None where they take over a quarter of the memory."""
-    return unit @ unit.T if 4 * len(unit) ** 2 <= budget(memory) // 4 else None
-
-
-def most_similar(
-    queries: npt.NDArray[np.float32],
-    points: npt.NDArray[np.float32],
-    k: int,
-    memory: int | None = None,
-    sift: Callable[[_kernel.Shortlist], None] | None = None,
-) -> npt.NDArray[np.float32]:
-    """The k largest products of each of (Q, d) queries with (N, d) points: (Q, min(k, N)) float32, largest first.
-
-    Rows are unit rows, or two of them side by side. ``sift`` shows a shortlist their float32 products, where the caller
-    has them already.
-    """
-    n_queries, n = len(queries), len(points)
-    k = min(k, n)
-    sim = np.empty((n_queries, k), np.float32)
-    rest = np.arange(n_queries)
-    if n > k:
-        shortlist = _kernel.Shortlist(n_queries, k, 2 * margin(queries.shape[1]), False)
-        if sift is not None:
-            sift(shortlist)
-        else:
-            for first in range(0, n_queries, TILE_ROWS):
-                rows = queries[first : first + TILE_ROWS]
-                for other in range(0, n, TILE_COLUMNS):
-                    shortlist.scan_rows(sieve_products(rows, points[other : other + TILE_COLUMNS]), first, other)
-        index = np.empty((n_queries, k), np.int32)
-        shortlist.nearest(queries, points, np.zeros(n_queries), np.zeros(n), -1.0, index, sim)
-        np.negative(sim, out=sim)
-        rest = np.flatnonzero(shortlist.crowded)
-    block = block_rows(len(rest), 16 * n, memory)
-    for first in range(0, len(rest), block):
-        some = rest[first : first + block]
-        exact = -cosines(queries[some], points)
-        sim[some] = -np.sort(np.partition(exact, k - 1, axis=1)[:, :k], axis=1)
-    return sim
+    if k < 1:
+        raise RankingError(f"k = {k}: expected at least 1 neighbour")
+    return NearPairs(UnitRows(unit_rows(features)), k, Resources.within(memory)).nearest(k)
 
 
 def margin(width: int) -> float:
     """How far apart two float32 products of unit rows may be found though they are equal, with room to spare.
 
     The error of one is at most ``width`` * 2^-24 in any order of summation (Higham, "Accuracy and Stability of
-    Numerical Algorithms", section 3.1); rounded lengths and the rounding of the result add less than the rest.
+    Numerical Algorithms", section 3.1); rounded lengths and the roundings of the result add less than the rest.
     """
-    return (2 * width + 4 * np.sqrt(width) + 8) * 2.0**-24
+    return (2 * width + 4 * np.sqrt(width) + 16) * 2.0**-24
+
+
+class NearPairs:
+    """All pairs of unit rows, sifted: for each row, the rows that may be among its k nearest, and its farthest.
+
+    Args:
+        unit: N rows.
+        k: of the longest list that will be asked for.
+        resources: what it may take.
+        farthest: whether the largest distances will be asked for.
+        table: (N, N) float32, receives the products of all pairs.
+    """
+
+    def __init__(
+        self, unit: UnitRows, k: int, resources: Resources, farthest: bool = False, table: F32 | None = None
+    ) -> None:
+        self._unit, self._resources = unit, resources
+        n, within = len(unit), margin(unit.width)
+        sparse = n > SPARSE * k
+        self._near = _kernel.Shortlist(n, k, within) if sparse else None
+        self._far = _kernel.Shortlist(n, 1, within) if sparse and farthest else None
+        if sparse or table is not None:
+            self._sift(table)
+
+    def _sift(self, table: F32 | None) -> None:
+        unit = self._unit.rows
+        blocks = slices(len(unit), TILE)
+        locks = [Lock() for _ in blocks]
+
+        def visit(pair: tuple[int, int]) -> None:
+            i, j = pair
+            rows, columns = blocks[i], blocks[j]
+            tile = unit[rows] @ unit[columns].T
+            if table is not None:
+                table[rows, columns] = tile
+                table[columns, rows] = tile.T
+            for shortlist in (self._near, self._far):
+                if shortlist is not None:
+                    with locks[i]:
+                        shortlist.scan(tile, rows.start, columns.start)
+                    if i != j:
+                        with locks[j]:
+                            shortlist.scan_transposed(tile, columns.start, rows.start)
+                np.negative(tile, out=tile)  # the farthest have the largest negative products
+
+        self._resources.each(visit, symmetric_pairs(len(blocks)))
+
+    def nearest(self, k: int) -> Neighbours:
+        """The k nearest of each row by their squared distance, rounded to float32."""
+        return Neighbours(*self.lists(k, lambda squared, rows: squared))
+
+    def lists(self, k: int, key: Callable[[F64, slice], npt.NDArray[np.floating]]) -> tuple[npt.NDArray[np.int32], F32]:
+        """(N, min(k, N)) int32 rows of the smallest keys, equal ones ascending, and these keys, float32.
+
+        Args:
+            k: at most that of the sieve.
+            key: of (R, C) squared distances of the rows of a slice; must not fall as they grow.
+        """
+        n = len(self._unit)
+        k = min(k, n)
+        index, value = np.empty((n, k), np.int32), np.empty((n, k), np.float32)
+
+        def fill(rows: slice) -> None:
+            crowded = np.ones(rows.stop - rows.start, dtype=bool)
+            if self._near is not None:
+                columns, crowded = self._near.columns(rows.start, rows.stop)
+                keys = key(self._squared(rows, columns), rows).astype(np.float32)
+                order = np.argsort(keys, axis=1, kind="stable")[:, :k]
+                if order.shape[1] == k:
+                    index[rows] = np.take_along_axis(columns, order, axis=1)
+                    value[rows] = np.take_along_axis(keys, order, axis=1)
+            for some in self._exact_blocks(rows.start + np.flatnonzero(crowded)):
+                keys = key(self._exact(some), some).astype(np.float32)
+                index[some] = smallest(keys, k)
+                value[some] = np.take_along_axis(keys, index[some], axis=1)
+
+        self._resources.each(fill, slices(n, TILE))
+        return index, value
+
+    def farthest(self) -> F64:
+        """(N,) squared distance of the row farthest from each."""
+        largest = np.empty(len(self._unit))
+
+        def fill(rows: slice) -> None:
+            crowded = np.ones(rows.stop - rows.start, dtype=bool)
+            if self._far is not None:
+                columns, crowded = self._far.columns(rows.start, rows.stop)
+                largest[rows] = self._squared(rows, columns, -np.inf).max(axis=1, initial=-np.inf)
+            for some in self._exact_blocks(rows.start + np.flatnonzero(crowded)):
+                largest[some] = self._exact(some).max(axis=1)
+
+        self._resources.each(fill, slices(len(self._unit), TILE))
+        return largest
+
+    def _squared(self, rows: slice, columns: npt.NDArray[np.int32], absent: float = np.inf) -> F64:
+        """Squared distances of the rows of a slice and their listed columns; ``absent`` behind the list's end."""
+        squared = np.full(columns.shape, absent)
+        listed = columns >= 0
+        squared[listed] = self._unit.pair_squared_dists(rows.start + np.nonzero(listed)[0], columns[listed])
+        return squared
+
+    def _exact_blocks(self, rows: Ids) -> list[Ids]:
+        step = max(1, EXACT_BLOCK // max(1, len(self._unit)))
+        return [rows[some] for some in slices(len(rows), step)]
+
+    def _exact(self, rows: Ids) -> F64:
+        """(R, N) squared distances of chosen rows and all."""
+        some = self._unit[rows]
+        parts = [squared_dist_tile(some, self._unit[other]) for other in slices(len(self._unit), tile_rows(some.width))]
+        return np.concatenate(parts, axis=1)
+
+
+def symmetric_pairs(n: int, n_rows: int | None = None) -> list[tuple[int, int]]:
+    """Pairs of blocks i <= j, of the first ``n_rows`` as i, such that neighbours in the list share none.
+
+    >>> symmetric_pairs(3)
+    [(0, 0), (1, 1), (2, 2), (0, 1), (1, 2), (0, 2)]
+    """
+    return [(i, i + apart) for apart in range(n) for i in range(min(n - apart, n if n_rows is None else n_rows))]
 
 
 def smallest(dist: npt.NDArray[np.floating], k: int) -> npt.NDArray[np.int32]:
     """Columns of the k smallest entries of each row, ascending, equal ones by column: (R, k) int32."""
-    if k == 0 or not len(dist):
-        return np.empty((len(dist), k), np.int32)
     order = np.empty((len(dist), k), np.int32)
+    if k == 0 or not len(dist):
+        return order
     limits = np.partition(dist, k - 1, axis=1)[:, k - 1]
     for row, (values, limit) in enumerate(zip(dist, limits, strict=True)):
         among = np.flatnonzero(values <= limit)
         order[row] = among[np.argsort(values[among], kind="stable")[:k]]
     return order
+
+
+# ---------------------------------------------------------------------------- similarity to chosen rows
+
+
+@dataclass(frozen=True)
+class View:
+    """One kind of feature of the same N boxes: unit rows, and their float32 products where they are known already.
+
+    Attributes:
+        unit: N rows.
+        table: (N, N) float32 products, or None.
+    """
+
+    unit: UnitRows
+    table: F32 | None = None
+
+    def sifting_products(self, rows: Ids, columns: Ids) -> F32:
+        """(R, C) float32 products."""
+        if self.table is not None:
+            return self.table[np.ix_(rows, columns)]
+        return self.unit.rows[rows] @ self.unit.rows[columns].T
+
+
+def most_similar(views: Sequence[View], rows: Ids, columns: Ids, k: int, resources: Resources) -> F32:
+    """The k largest similarities of each of R boxes to C others: (R, min(k, C)) float32, largest first.
+
+    The similarity of two boxes is the mean of their cosines over the ``views``.
+    """
+    k = min(k, len(columns))
+    best = np.empty((len(rows), k), np.float32)
+    width = max(view.unit.width for view in views)
+    within = sum(margin(view.unit.width) for view in views)
+
+    def fill(some: slice) -> None:
+        shortlist = _kernel.Shortlist(some.stop - some.start, k, within)
+        for others in slices(len(columns), TILE):
+            shortlist.scan(sum(view.sifting_products(rows[some], columns[others]) for view in views), 0, others.start)
+        listed, crowded = shortlist.columns(0, some.stop - some.start)
+        row, place = np.nonzero(listed >= 0)
+        sim = np.full(listed.shape, -np.inf, np.float32)
+        pairs = rows[some][row], columns[listed[row, place]]
+        sim[row, place] = sum(view.unit.pair_cosines(*pairs) for view in views) / len(views)
+        if listed.shape[1] >= k:
+            best[some] = largest(sim, k)
+        for at in some.start + np.flatnonzero(crowded):
+            best[at] = largest(_exact_similarity(views, rows[at : at + 1], columns), k)
+
+    if k:
+        resources.each(fill, slices(len(rows), tile_rows(width)))
+    return best
+
+
+def _exact_similarity(views: Sequence[View], rows: Ids, columns: Ids) -> F32:
+    """(R, C) similarities, all computed exactly."""
+    parts = [
+        sum(cosine_tile(view.unit[rows], view.unit[columns[others]]) for view in views) / len(views)
+        for others in slices(len(columns), tile_rows(max(view.unit.width for view in views)))
+    ]
+    return np.concatenate(parts, axis=1).astype(np.float32)
+
+
+def largest(sim: F32, k: int) -> F32:
+    """The k largest entries of each row, or all there are, largest first: (R, min(k, C))."""
+    k = min(k, sim.shape[1])
+    if k == 0:
+        return sim[:, :0]
+    return -np.sort(np.partition(-sim, k - 1, axis=1)[:, :k], axis=1)

@@ -2,166 +2,187 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from castsearch.ranking import _kernel
-from castsearch.ranking.memory import budget
-from castsearch.ranking.nearest import Neighbours, smallest, unit_neighbours
-from castsearch.ranking.unit import TILE, RankingError, product_tiles, squared_dists, squares, unit_rows
+from castsearch.ranking.errors import RankingError
+from castsearch.ranking.nearest import NearPairs, smallest
+from castsearch.ranking.threads import TILE, Resources, slices, tile_rows
+from castsearch.ranking.unit import F32, F64, Ids, UnitRows, _kernel, products, squared_dist_tile, tiled, unit_rows
 
-Ids = npt.NDArray[np.integer]
+I32 = npt.NDArray[np.int32]
+ROUNDING = 1e-4  # relative: how far two measurements of one distance may lie apart
+
+
+class ScaledLists(NamedTuple):
+    """Neighbour lists by distances that are divided by the largest of their point.
+
+    Attributes:
+        index: (N, k) int32, nearest first, equal distances by index.
+        scale: (N,) float32, the largest distance of each point.
+    """
+
+    index: I32
+    scale: F32
 
 
 class Points(Protocol):
-    """N points, numbered from 0; ``distinct`` of them at most are different, each point standing for row ``origin``."""
+    """N points, numbered from 0, each standing for the row ``origin`` of R different ones."""
 
-    origin: npt.NDArray[np.int32]
-    offset: float  # what k-reciprocal re-ranking adds to squared distances
+    origin: I32
+    n_rows: int
+    unit: float  # a length that half of no distance exceeds
+    tile: int  # rows whose distances to as many others can be asked for at once
 
-    def nearest(self, k: int) -> Neighbours:
-        """The k nearest points of each point, itself first or its twin, squared distances ascending."""
+    def nearest(self, k: int) -> I32:
+        """(N, k) the nearest points of each, by distance: itself first, or its twin."""
 
-    def squared_dist(self, rows: Ids, columns: Ids) -> npt.NDArray[np.float32]:
-        """(R, C) squared distances between chosen points."""
+    def nearest_scaled(self, k: int) -> ScaledLists:
+        """The nearest by the scaled squared distance of k-reciprocal re-ranking."""
 
-    def paired_dist(self, start: npt.NDArray[np.int64], other: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
-        """Squared distances of each point i and the points ``other[start[i]:start[i + 1]]``."""
+    def squared_dist(self, some: Ids, others: Ids) -> F32:
+        """(A, B) squared distances of k-reciprocal re-ranking between chosen points."""
 
-    def fixed_dist(self, rows: Ids, columns: Ids, bits: int) -> npt.NDArray[np.int32]:
-        """(R, C) distances of rows (numbered as in ``origin``), in units of ``unit * 2**-bits``, rounded."""
+    def pair_squared_dist(self, some: Ids, others: Ids) -> F32:
+        """(P,) the same of points ``some[i]`` and ``others[i]``."""
 
-    def fixed_table(self, bits: int) -> npt.NDArray[np.int32] | None:
-        """``fixed_dist`` of all rows where that is worth its memory."""
-
-    @property
-    def unit(self) -> float:
-        """A length that half of no distance exceeds."""
+    def fixed_dist(self, rows: Ids, columns: Ids, bits: int) -> I32:
+        """(A, B) distances of chosen rows, a tile at most, in units of ``unit * 2**-bits``, rounded."""
 
 
 class FeaturePoints:
     """Points given by unit rows, some perhaps twice.
 
     Args:
-        unit_features: (P, d) rows of ``unit_rows``.
+        unit_rows: R rows.
+        resources: what may be taken.
         twins: rows that follow once more as further points, after all of the rows.
-        lists: neighbours of the rows, at least as many as will be asked for, where they are known already.
-        memory: bytes that blocks may take.
+        pairs: the rows' sifted pairs, where they are known already.
     """
 
-    offset = 1e-4  # published code takes sqrt(2 - 2cos + 1e-4) for the distance
     unit = 1.0
+    offset = 1e-4  # published code of k-reciprocal re-ranking takes sqrt(2 - 2cos + 1e-4) for the distance
 
     def __init__(
-        self,
-        unit_features: npt.NDArray[np.float32],
-        twins: Ids = (),  # type: ignore[assignment]
-        lists: Neighbours | None = None,
-        memory: int | None = None,
+        self, rows: UnitRows, resources: Resources, twins: Ids | None = None, pairs: NearPairs | None = None
     ) -> None:
-        self.features = unit_features
-        self.origin = np.concatenate([np.arange(len(unit_features)), twins]).astype(np.int32)
-        self.square = squares(unit_features)
-        self._lists = lists
-        self._memory = memory
+        self._rows, self._resources, self._pairs = rows, resources, pairs
+        self.n_rows, self.tile = len(rows), tile_rows(rows.width)
+        self.origin = np.concatenate([np.arange(len(rows)), [] if twins is None else twins]).astype(np.int32)
 
-    def nearest(self, k: int) -> Neighbours:
+    def _sifted(self, k: int, farthest: bool) -> NearPairs:
+        return self._pairs or NearPairs(self._rows, k, self._resources, farthest)
+
+    def nearest(self, k: int) -> I32:
         """See ``Points``."""
-        n, distinct = len(self.origin), len(self.features)
-        found = self._lists or unit_neighbours(self.features, k, self._memory)
-        index, dist = found.index[:, :k], found.squared_dist[:, :k]
-        if n == distinct:
-            return Neighbours(np.ascontiguousarray(index), dist, found.largest)
-        twin = np.full(distinct, -1, dtype=np.int32)
-        twin[self.origin[distinct:]] = np.arange(distinct, n)
+        found = self._sifted(k, False).nearest(k)
+        return self._with_twins(found.index, found.squared_dist, k)
+
+    def nearest_scaled(self, k: int) -> ScaledLists:
+        """See ``Points``."""
+        pairs = self._sifted(k, True)
+        scale = (pairs.farthest() + self.offset).astype(np.float32)
+        index, dist = pairs.lists(k, lambda squared, rows: _offset(squared, self.offset) / scale[rows, None])
+        return ScaledLists(self._with_twins(index, dist, k), scale[self.origin])
+
+    def _with_twins(self, index: I32, dist: F32, k: int) -> I32:
+        n = len(self.origin)
+        if n == self.n_rows:
+            return index
+        twin = np.full(self.n_rows, -1, dtype=np.int32)
+        twin[self.origin[self.n_rows :]] = np.arange(self.n_rows, n)
         both = np.concatenate([index, twin[index]], axis=1)
-        both_dist = np.where(both < 0, np.inf, np.concatenate([dist, dist], axis=1))
+        both_dist = np.where(both < 0, np.float32(np.inf), np.concatenate([dist, dist], axis=1))
         order = np.lexsort((both, both_dist), axis=1)[:, : min(k, n)]
-        return Neighbours(
-            np.take_along_axis(both, order, axis=1)[self.origin],
-            np.take_along_axis(both_dist, order, axis=1).astype(np.float32)[self.origin],
-            found.largest[self.origin],
-        )
+        return np.take_along_axis(both, order, axis=1)[self.origin]
 
-    def squared_dist(self, rows: Ids, columns: Ids) -> npt.NDArray[np.float32]:
+    def squared_dist(self, some: Ids, others: Ids) -> F32:
         """See ``Points``."""
-        rows, columns = self.origin[rows], self.origin[columns]
-        return squared_dists(self.features[rows], self.features[columns], self.square[rows], self.square[columns])
 
-    def paired_dist(self, start: npt.NDArray[np.int64], other: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
+        def tile(a: UnitRows, b: UnitRows) -> F64:
+            dist = squared_dist_tile(a, b)
+            dist += self.offset
+            return dist
+
+        return tiled(self._rows[self.origin[some]], self._rows[self.origin[others]], tile, self._resources)
+
+    def pair_squared_dist(self, some: Ids, others: Ids) -> F32:
         """See ``Points``."""
-        other = self.origin[other]
-        dist = _kernel.row_dots(self.features, self.origin, start, other, self.features)
-        dist *= -2
-        dist += np.repeat(self.square[self.origin], np.diff(start))
-        dist += self.square[other]
-        return dist.astype(np.float32)
+        return _offset(self._rows.pair_squared_dists(self.origin[some], self.origin[others]), self.offset)
 
-    def fixed_dist(self, rows: Ids, columns: Ids, bits: int) -> npt.NDArray[np.int32]:
+    def fixed_dist(self, rows: Ids, columns: Ids, bits: int) -> I32:
         """See ``Points``."""
-        dist = np.empty((len(rows), len(columns)), dtype=np.int32)
-        row_square, column_square = self.square[rows], self.square[columns]
-        for some, others, tile in product_tiles(self.features[rows], self.features[columns]):
-            _kernel.fixed_dist(tile, row_square[some], column_square[others], 2.0**bits, dist, some.start, others.start)
-        return dist
+        a, b = self._rows[rows], self._rows[columns]
+        return _kernel.fixed_dist(products(a, b), a.square, b.square, 2.0**bits)
 
-    def fixed_table(self, bits: int) -> npt.NDArray[np.int32] | None:
-        """(P, P) ``fixed_dist`` of all rows, each pair computed once; None where the memory does not suffice."""
-        n = len(self.features)
-        if 4 * n * n > budget(self._memory) // 4:
-            return None
-        table = np.empty((n, n), dtype=np.int32)
-        for first in range(0, n, TILE):
-            block = slice(first, first + TILE)
-            table[block, first:] = self.fixed_dist(np.arange(n)[block], np.arange(first, n), bits)
-            table[first:, block] = table[block, first:].T
-        return table
+
+def _offset(squared: F64, offset: float) -> F32:
+    return (squared + offset).astype(np.float32)
 
 
 class DistancePoints:
-    """Points given by their (N, N) distances, symmetric and not negative."""
+    """Points given by their (N, N) distances: symmetric, not negative, of a length whose square float32 can hold.
 
-    offset = 0.0
+    Raises:
+        RankingError: they are not; the row is named.
+    """
 
     def __init__(self, dist: npt.ArrayLike) -> None:
         self.dist = np.asarray(dist, dtype=np.float32)
         if self.dist.ndim != 2 or self.dist.shape[0] != self.dist.shape[1]:
             raise RankingError(f"distances: expected an (N, N) array, got shape {self.dist.shape}")
-        bad = ~np.isfinite(self.dist).all(axis=1) | (self.dist < 0).any(axis=1)
-        if bad.any():
-            raise RankingError(f"distances: row {int(bad.argmax())} is negative or not finite; compute it again")
-        self.origin = np.arange(len(self.dist), dtype=np.int32)
+        for rows in slices(len(self.dist), TILE):
+            _check_distances(self.dist[rows], self.dist[:, rows].T, rows.start)
+        self.n_rows, self.tile = len(self.dist), TILE
+        self.origin = np.arange(self.n_rows, dtype=np.int32)
+        self.unit = float(self.dist.max(initial=0)) / 2 or 1.0
 
-    @property
-    def unit(self) -> float:
+    def nearest(self, k: int) -> I32:
         """See ``Points``."""
-        return float(self.dist.max(initial=0)) / 2 or 1.0
+        return smallest(self.dist, min(k, self.n_rows))
 
-    def nearest(self, k: int) -> Neighbours:
+    def nearest_scaled(self, k: int) -> ScaledLists:
         """See ``Points``."""
-        k = min(k, len(self.dist))
-        index = smallest(self.dist, k)
-        return Neighbours(index, np.take_along_axis(self.dist, index, axis=1) ** 2, self.dist.max(axis=1) ** 2)
+        scale = self.dist.max(axis=1, initial=0) ** 2
+        scale[scale == 0] = 1  # all points are one
+        index = np.empty((self.n_rows, min(k, self.n_rows)), np.int32)
+        for rows in slices(self.n_rows, TILE):
+            index[rows] = smallest(self.dist[rows] ** 2 / scale[rows, None], index.shape[1])
+        return ScaledLists(index, scale)
 
-    def squared_dist(self, rows: Ids, columns: Ids) -> npt.NDArray[np.float32]:
+    def squared_dist(self, some: Ids, others: Ids) -> F32:
         """See ``Points``."""
-        return self.dist[np.ix_(rows, columns)] ** 2
+        return self.dist[np.ix_(some, others)] ** 2
 
-    def paired_dist(self, start: npt.NDArray[np.int64], other: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
+    def pair_squared_dist(self, some: Ids, others: Ids) -> F32:
         """See ``Points``."""
-        return self.dist[np.repeat(self.origin, np.diff(start)), other] ** 2
+        return self.dist[some, others] ** 2
 
-    def fixed_dist(self, rows: Ids, columns: Ids, bits: int) -> npt.NDArray[np.int32]:
+    def fixed_dist(self, rows: Ids, columns: Ids, bits: int) -> I32:
         """See ``Points``."""
         return np.rint(self.dist[np.ix_(rows, columns)] * (2.0**bits / self.unit)).astype(np.int32)
 
-    def fixed_table(self, bits: int) -> npt.NDArray[np.int32] | None:
-        """See ``Points``."""
-        return None  # the distances are a table already
+
+def _check_distances(dist: F32, transposed: F32, first: int) -> None:
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        squared = dist * dist
+        faults = {
+            "is negative or not finite": ~(np.isfinite(dist) & (dist >= 0)),
+            "is too short or too long to be squared in float32; scale distances to lie near 1": (
+                (dist > 0) & ~((squared >= np.finfo(np.float32).tiny) & np.isfinite(squared))
+            ),
+            "differs from its column; give symmetric distances": (
+                np.abs(dist - transposed) > ROUNDING * np.maximum(dist, transposed)
+            ),
+        }
+    for fault, where in faults.items():
+        if where.any():
+            row, column = np.argwhere(where)[0]
+            raise RankingError(f"distances: row {first + row}, column {column}: {dist[row, column]:g} {fault}")
 
 
-def as_points(features: npt.ArrayLike, distances: bool, memory: int | None) -> FeaturePoints | DistancePoints:
+def as_points(features: npt.ArrayLike, distances: bool, resources: Resources) -> Points:
     """Points from (N, d) features of any length, or from (N, N) distances."""
-    return DistancePoints(features) if distances else FeaturePoints(unit_rows(features), memory=memory)
+    return DistancePoints(features) if distances else FeaturePoints(UnitRows(unit_rows(features)), resources)

@@ -1,4 +1,4 @@
-"""Faces: sure hits first, then whoever looks like them."""
+"""Faces: sure hits first, then whoever looks like them (steps 2 and 3 of the ranking)."""
 
 from __future__ import annotations
 
@@ -8,11 +8,16 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from castsearch.ranking.unit import TILE, sum_products
+from castsearch.ranking.threads import slices, tile_rows
+from castsearch.ranking.unit import F32, F64, UnitRows
 
 THRESHOLDS = (0.5, 0.4, 0.3, 0.25)
 MIN_MATCHES = 5
 NO_FACE_SIM = -2.0  # below every cosine
+# Sums of up to 2^20 unit rows are cut into parts on ever finer grids, so that the products of each are exact.
+SUM_GRIDS = (2.0**6, 2.0**26, 2.0**46)
+
+Matches = list[npt.NDArray[np.int64]]
 
 
 class Propagation(NamedTuple):
@@ -23,15 +28,12 @@ class Propagation(NamedTuple):
         last_sim: (q, n) float32 similarities of the last step.
     """
 
-    matches: list[npt.NDArray[np.int64]]
-    last_sim: npt.NDArray[np.float32]
+    matches: Matches
+    last_sim: F32
 
 
 def propagate(
-    cast_sim: npt.NDArray[np.float32],
-    unit: npt.NDArray[np.float32],
-    has_face: npt.NDArray[np.bool_],
-    thresholds: Sequence[float] = THRESHOLDS,
+    cast_sim: F32, faces: UnitRows, has_face: npt.NDArray[np.bool_], thresholds: Sequence[float] = THRESHOLDS
 ) -> Propagation:
     """Spread each cast's sure hits to look-alikes, threshold by threshold.
 
@@ -40,7 +42,7 @@ def propagate(
 
     Args:
         cast_sim: (q, n) similarities of casts and candidates.
-        unit: (n, d) unit rows of the candidates' faces.
+        faces: n unit rows, of the candidates.
         has_face: (n,); those without are at -2 from everyone.
         thresholds: descending similarities.
     """
@@ -50,7 +52,7 @@ def propagate(
         sure = best_first(row, np.flatnonzero(row > thresholds[0]))
         matches.append(sure if len(sure) >= MIN_MATCHES else best_first(row)[:MIN_MATCHES])
     for threshold in thresholds[1:]:
-        sim = mean_sim(matches, unit, has_face)
+        sim = mean_sim(matches, faces, has_face)
         for cast, (row, known) in enumerate(zip(sim, matches, strict=True)):
             joining = row > threshold
             joining[known] = False
@@ -58,24 +60,42 @@ def propagate(
     return Propagation(matches, sim)
 
 
-def mean_sim(
-    matches: Sequence[npt.NDArray[np.int64]], unit: npt.NDArray[np.float32], has_face: npt.NDArray[np.bool_]
-) -> npt.NDArray[np.float32]:
+def mean_sim(matches: Matches, faces: UnitRows, has_face: npt.NDArray[np.bool_]) -> F32:
     """(q, n) mean similarity of each candidate to the matches of each cast.
 
     The mean of cosines is the product with the mean of the matches, so no candidate x candidate matrix is needed.
     """
-    sim = np.full((len(matches), len(unit)), NO_FACE_SIM, dtype=np.float32)
+    sim = np.full((len(matches), len(faces)), NO_FACE_SIM, dtype=np.float32)
     count = np.array([len(some) for some in matches])
     if not count.any():
         return sim
     seen = [some[has_face[some]] for some in matches]
-    sums = np.array([unit[some].sum(axis=0, dtype=np.float64) for some in seen])
+    sums = np.stack([_sum_of_directions(faces[some]) for some in seen])
     blind = NO_FACE_SIM * (count - [len(some) for some in seen])
-    for first in range(0, len(unit), TILE):
-        columns = first + np.flatnonzero(has_face[first : first + TILE])
-        sim[:, columns] = (sum_products(sums, unit[columns]) + blind[:, None]) / count[:, None]
+    for rows in slices(len(faces), tile_rows(faces.width)):
+        columns = rows.start + np.flatnonzero(has_face[rows])
+        sim[:, columns] = (_products_with_sums(sums, faces[columns]) + blind[:, None]) / count[:, None]
     return sim
+
+
+def _sum_of_directions(unit: UnitRows) -> F64:
+    """(d,) sum of rows, each divided by its length, for rounded rows are not exactly 1 long."""
+    total = np.zeros(unit.width)
+    for rows in slices(len(unit), tile_rows(unit.width)):
+        total += (unit.rows[rows] / np.sqrt(unit.square[rows])[:, None]).sum(axis=0)
+    return total
+
+
+def _products_with_sums(sums: F64, unit: UnitRows) -> F64:
+    """(S, N) cosines of N unit rows with the rows that were summed, added up: equal for equal rows."""
+    parts, rest = [], sums
+    for grid in SUM_GRIDS:
+        part = np.rint(rest * grid) / grid
+        parts.append(part)
+        rest = rest - part
+    products = np.concatenate(parts) @ unit.rows.T.astype(np.float64)
+    total = products.reshape(len(parts), len(sums), len(unit))[::-1].sum(axis=0)
+    return total / np.sqrt(unit.square)
 
 
 def best_first(score: npt.NDArray[np.floating], among: npt.NDArray[np.int64] | None = None) -> npt.NDArray[np.int64]:

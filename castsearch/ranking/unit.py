@@ -1,56 +1,58 @@
 """Unit rows on a grid, and products of them that are exact.
 
-Rows are L2-normalised and rounded to multiples of 2^-24, which float32 holds exactly (every entry is at most 1). The
-product of two entries is then a multiple of 2^-48, and every partial sum of a row's products is below 2 (Cauchy and
-Schwarz), so that float64 holds it exactly. A cosine computed in float64 is therefore the same number whatever the
-BLAS, its threads, the block it was computed in or the place of the rows in it: equal rows tie exactly, rankings do not
-depend on the machine, and a permutation of the points permutes the result. The rounding moves a cosine by some 1e-8,
-less than float32 arithmetic does.
+Rows are L2-normalised and rounded to multiples of 2^-26, which float32 holds (it rounds entries above 1/4 once more, to
+a coarser multiple). The product of two entries is then a multiple of 2^-52, and every partial sum of a row's products
+is below 2 (Cauchy and Schwarz), so that float64 holds it exactly. A product computed in float64 is therefore the same
+number whatever the BLAS, its threads, the block it was computed in or the place of the rows in it: equal rows tie
+exactly, rankings do not depend on the machine, and a permutation of the points permutes the result. Rounded rows are
+no longer exactly 1 long; cosines divide by the lengths, so that the cosine of equal rows is 1. The rounding moves a
+cosine by some 1e-9, less than float32 arithmetic does.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 
-from castsearch.errors import CastSearchError
+from castsearch.ranking.errors import RankingError
+from castsearch.ranking.threads import Resources, slices, tile_rows
 
-# OpenMP's threads would spin while they wait, on the cores that BLAS needs in between.
-_policy = os.environ.get("OMP_WAIT_POLICY")
-os.environ["OMP_WAIT_POLICY"] = _policy or "passive"
 try:
     from castsearch.ranking import _kernel
 except ImportError as error:
     raise ImportError(
         f"the compiled ranking kernel cannot be loaded ({error}); run `pip install -e .` in the project's root"
     ) from None
-finally:
-    if _policy is None:
-        del os.environ["OMP_WAIT_POLICY"]
 
-# Sums of up to 2^20 unit rows are split here, so that the products of either part are exact again.
-SPLIT_BITS = 8
-TILE = 1536  # rows and columns of float64 at a time: tasks for some threads
+GRID = 2.0**26
 
-
-class RankingError(CastSearchError):
-    """Features, distances or settings that cannot be ranked with."""
+Ids = npt.NDArray[np.integer]
+F32 = npt.NDArray[np.float32]
+F64 = npt.NDArray[np.float64]
 
 
-def as_features(features: npt.ArrayLike, name: str = "features") -> npt.NDArray[np.float32]:
+def as_features(features: npt.ArrayLike, name: str = "features") -> F32:
     """The same as a C-contiguous (N, d) float32 array."""
-    array = np.ascontiguousarray(features, dtype=np.float32)
+    with np.errstate(over="ignore"):  # what float32 cannot hold is found as not finite
+        array = np.ascontiguousarray(features, dtype=np.float32)
     if array.ndim != 2:
         raise RankingError(f"{name}: expected an (N, d) array, got shape {array.shape}")
     return array
 
 
-def bad_row(features: npt.NDArray[np.float32]) -> tuple[int, str] | None:
+def norms(features: F32) -> F64:
+    """(N,) Euclidean lengths, each computed alike wherever its row stands."""
+    out = np.empty(len(features))
+    for rows in slices(len(features), tile_rows(features.shape[1])):
+        out[rows] = np.sqrt(np.square(features[rows], dtype=np.float64).sum(axis=1))
+    return out
+
+
+def bad_row(features: F32) -> tuple[int, str] | None:
     """The first row of (N, d) features that has no direction, and why; None where all have."""
-    length = _kernel.norms(features)
+    length = norms(features)
     bad = np.flatnonzero(~np.isfinite(length) | (length == 0))
     if not len(bad):
         return None
@@ -58,78 +60,106 @@ def bad_row(features: npt.NDArray[np.float32]) -> tuple[int, str] | None:
     return row, "all zero" if length[row] == 0 else "not finite"
 
 
-def unit_rows(
-    features: npt.ArrayLike, name: str = "features", out: npt.NDArray[np.float32] | None = None
-) -> npt.NDArray[np.float32]:
+def unit_rows(features: npt.ArrayLike, name: str = "features") -> F32:
     """L2-normalised rows on the grid of this module.
 
     Args:
         features: (N, d), any finite length but 0.
         name: what messages call them.
-        out: where the result goes; may be ``features``.
 
     Returns:
-        (N, d) float32 multiples of 2^-24.
+        (N, d) float32 multiples of 2^-26.
 
     Raises:
         RankingError: a row is all zero or not finite.
     """
     array = as_features(features, name)
-    if (bad := bad_row(array)) is not None:
-        raise RankingError(f"{name}: row {bad[0]} is {bad[1]}; compute it again or leave it out")
-    out = np.empty_like(array) if out is None else out
-    _kernel.unit_rows(array, _kernel.norms(array), out)
+    out = np.empty_like(array)
+    write_unit_rows(array, out, name)
     return out
 
 
-def product_tiles(
-    a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]
-) -> Iterator[tuple[slice, slice, npt.NDArray[np.float64]]]:
-    """Exact cosines of unit rows (A, d) and (B, d), tile by tile: where it belongs in (A, B), and the float64 tile."""
-    for first in range(0, len(a), TILE):
-        rows = slice(first, first + TILE)
-        for other in range(0, len(b), TILE):
-            columns = slice(other, other + TILE)
-            tile = np.empty((len(a[rows]), len(b[columns])))
-            _kernel.multiply(a[rows], b[columns], tile)
-            yield rows, columns, tile
+def write_unit_rows(features: F32, out: F32, name: str) -> None:
+    """``unit_rows`` of ``features``, written to ``out``, which may be ``features``."""
+    if (bad := bad_row(features)) is not None:
+        raise RankingError(f"{name}: row {bad[0]} is {bad[1]}; compute it again or leave it out")
+    for rows in slices(len(features), tile_rows(features.shape[1])):
+        unit = features[rows] / norms(features[rows])[:, None]
+        unit *= GRID
+        np.rint(unit, out=unit)
+        unit /= GRID
+        out[rows] = unit
 
 
-def cosines(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """(A, B) float32 cosines of unit rows (A, d) and (B, d), correctly rounded."""
-    sim = np.empty((len(a), len(b)), dtype=np.float32)
-    for rows, columns, tile in product_tiles(a, b):
-        sim[rows, columns] = tile
-    return sim
+class UnitRows:
+    """Rows of ``unit_rows`` and their squared lengths.
+
+    Attributes:
+        rows: (N, d) float32.
+        square: (N,) float64, exact; 1 but for the rounding.
+    """
+
+    def __init__(self, rows: F32, square: F64 | None = None) -> None:
+        every = np.arange(len(rows), dtype=np.int32)
+        self.rows = rows
+        self.square = _kernel.pair_dots(rows, every, rows, every) if square is None else square
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, some: slice | Ids) -> UnitRows:
+        return UnitRows(self.rows[some], self.square[some])
+
+    @property
+    def width(self) -> int:
+        """Numbers in a row."""
+        return self.rows.shape[1]
+
+    def pair_cosines(self, some: Ids, others: Ids) -> F64:
+        """(P,) cosines of rows ``some[i]`` and ``others[i]``; 1 for equal rows."""
+        return self._pair_dots(some, others) / np.sqrt(self.square[some] * self.square[others])
+
+    def pair_squared_dists(self, some: Ids, others: Ids) -> F64:
+        """(P,) squared Euclidean distances of rows ``some[i]`` and ``others[i]``; 0 for equal rows."""
+        dots = self._pair_dots(some, others)
+        return (self.square[some] - dots) + (self.square[others] - dots)
+
+    def _pair_dots(self, some: Ids, others: Ids) -> F64:
+        return _kernel.pair_dots(self.rows, some.astype(np.int32), self.rows, others.astype(np.int32))
 
 
-def squared_dists(
-    a: npt.NDArray[np.float32],
-    b: npt.NDArray[np.float32],
-    a_square: npt.NDArray[np.float64],
-    b_square: npt.NDArray[np.float64],
-) -> npt.NDArray[np.float32]:
-    """(A, B) float32 squared Euclidean distances of unit rows, correctly rounded; 0 for equal rows only."""
-    dist = np.empty((len(a), len(b)), dtype=np.float32)
-    for rows, columns, tile in product_tiles(a, b):
-        tile *= -2
-        tile += a_square[rows, None]
-        tile += b_square[columns]
-        dist[rows, columns] = tile
+def products(a: UnitRows, b: UnitRows) -> F64:
+    """(A, B) exact products; a tile's worth of rows at a time, for they are widened to float64."""
+    return a.rows.astype(np.float64) @ b.rows.astype(np.float64).T
+
+
+def cosine_tile(a: UnitRows, b: UnitRows) -> F64:
+    """(A, B) cosines of a tile."""
+    tile = products(a, b)
+    tile /= np.sqrt(np.multiply.outer(a.square, b.square))
+    return tile
+
+
+def squared_dist_tile(a: UnitRows, b: UnitRows) -> F64:
+    """(A, B) squared Euclidean distances of a tile; 0 for equal rows."""
+    tile = products(a, b)
+    dist = a.square[:, None] - tile
+    dist += np.subtract(b.square, tile, out=tile)
     return dist
 
 
-def squares(unit: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """(N,) float64 exact squared lengths of unit rows; 1 but for the rounding."""
-    rows = np.arange(len(unit), dtype=np.int32)
-    return _kernel.row_dots(unit, rows, np.arange(len(unit) + 1), rows, unit)
+def tiled(a: UnitRows, b: UnitRows, tile: Callable[[UnitRows, UnitRows], F64], resources: Resources) -> F32:
+    """(A, B) float32: what ``tile`` computes, tile by tile, side by side."""
+    out = np.empty((len(a), len(b)), dtype=np.float32)
+    step = tile_rows(a.width)
+
+    def fill(place: tuple[slice, slice]) -> None:
+        out[place] = tile(a[place[0]], b[place[1]])
+
+    resources.each(fill, [(rows, columns) for rows in slices(len(a), step) for columns in slices(len(b), step)])
+    return out
 
 
-def sum_products(sums: npt.NDArray[np.float64], unit: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """(S, N) float64 products of sums of unit rows (S, d) with unit rows (N, d), exact but for one rounding.
-
-    A product with a sum is the sum of the products, so the mean similarity to many rows costs one.
-    """
-    coarse = np.rint(sums * 2.0**SPLIT_BITS) / 2.0**SPLIT_BITS
-    both = np.concatenate([coarse, sums - coarse]) @ unit.astype(np.float64).T
-    return both[: len(sums)] + both[len(sums) :]
+def cosines(a: UnitRows, b: UnitRows, resources: Resources) -> F32:
+    """(A, B) float32 cosines, correctly rounded; 1 for equal rows."""
+    return tiled(a, b, cosine_tile, resources)

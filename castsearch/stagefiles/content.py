@@ -147,30 +147,31 @@ class Features:
     """Features of the pictures of one movie.
 
     Attributes:
-        cast: (q, d) float32, a row a portrait; None where they were extracted without casts.
-        candidates: (n, d) float32, a row a crop.
+        rows: (q + n, d) float32, a row a picture, casts first; or (n, d) of the candidates alone.
+        n_casts: q; None where the features were extracted without casts.
 
     Raises:
-        StageFileError: not two matrices of float32 of one width.
+        StageFileError: not a matrix of float32, or fewer rows than casts.
     """
 
-    cast: np.ndarray | None
-    candidates: np.ndarray
+    rows: np.ndarray
+    n_casts: int | None
 
     def __post_init__(self) -> None:
-        for name in ("cast", "candidates"):
-            array = getattr(self, name)
-            if name == "cast" and array is None:
-                continue
-            if not isinstance(array, np.ndarray) or array.ndim != 2 or array.dtype != np.float32:
-                raise StageFileError(f"{name} features must be (rows, d) float32, got {_kind(array)}")
-        if self.cast is not None and self.cast.shape[1] != self.candidates.shape[1]:
-            raise StageFileError(f"features of casts are {self.cast.shape[1]} wide, others {self.candidates.shape[1]}")
+        if not isinstance(self.rows, np.ndarray) or self.rows.ndim != 2 or self.rows.dtype != np.float32:
+            raise StageFileError(f"features must be (rows, d) float32, got {_kind(self.rows)}")
+        if len(self.rows) < (self.n_casts or 0):
+            raise StageFileError(f"features must have a row for each of {self.n_casts} casts, got {len(self.rows)}")
 
-    @classmethod
-    def of_rows(cls, rows: np.ndarray, n_casts: int | None) -> Features:
-        """From one matrix, the rows of ``n_casts`` casts first, which it shares; None: candidates only."""
-        return cls(None, rows) if n_casts is None else cls(rows[:n_casts], rows[n_casts:])
+    @property
+    def cast(self) -> np.ndarray | None:
+        """(q, d), a row a portrait; None where there are none."""
+        return None if self.n_casts is None else self.rows[: self.n_casts]
+
+    @property
+    def candidates(self) -> np.ndarray:
+        """(n, d), a row a crop."""
+        return self.rows[self.n_casts or 0 :]
 
 
 def _kind(array: object) -> str:

@@ -148,5 +148,5 @@ def read_features(
                 "the file belongs to another split or run, run its stage again"
             )
         with_casts = len(rows) == n_casts + n
-        features[name] = Features.of_rows(np.asarray(rows, dtype=np.float32), n_casts if with_casts else None)
+        features[name] = Features(np.asarray(rows, dtype=np.float32), n_casts if with_casts else None)
     return features
