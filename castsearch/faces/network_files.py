@@ -108,6 +108,7 @@ class OnnxFile:
 
     task: Task
     path: Path
+    side: int | None  # of the square picture, in pixels, where the file fixes it
     libraries: ClassVar[tuple[str, ...]] = ("onnxruntime", "insightface")
 
     @property
@@ -119,7 +120,15 @@ class OnnxFile:
             raise PackError(f"{self.path}: flip is for RetinaFace checkpoints only; leave it out")
         if any(scale % SCRFD_STEP for scale in search.scales or ()):
             raise PackError(f"{self.path}: scales {search.scales}: SCRFD takes multiples of {SCRFD_STEP} only")
-        return search
+        if self.side is None:
+            return search
+        # The library would go by the file and say nothing.
+        if search.scales not in (None, (self.side,)):
+            raise PackError(
+                f"{self.path}: scales {search.scales}: this file takes {self.side} only; leave them out, or get a "
+                "SCRFD whose input has no fixed size"
+            )
+        return SearchSettings((self.side,))
 
     def open_detector(self, search: SearchSettings, gpu: int | None) -> Detector:
         from castsearch.faces.insightface_networks import InsightFaceDetector
@@ -184,8 +193,10 @@ def _inspect_checkpoint(symbol: Path) -> MxnetCheckpoint:
 def _inspect_onnx(path: Path) -> OnnxFile | None:
     """None for a network that does neither (InsightFace packs bring age and 106 landmarks too)."""
     inputs, outputs = onnx_signature(path)
+    height, width = inputs[0][2:] if len(inputs) == 1 and len(inputs[0]) == 4 else (None, None)
+    side = height if height == width and isinstance(height, int) else None
     if len(outputs) in SCRFD_OUTPUTS:
-        return OnnxFile("detector", path)
-    if len(outputs) == 1 and len(inputs) == 1 and list(inputs[0][2:]) == [ARCFACE_SIZE, ARCFACE_SIZE]:
-        return OnnxFile("embedder", path)
+        return OnnxFile("detector", path, side)
+    if len(outputs) == 1 and side == ARCFACE_SIZE:
+        return OnnxFile("embedder", path, side)
     return None

@@ -1,8 +1,9 @@
-"""Checkpoints to test on: real ones, copied, and a small synthetic one."""
+"""Checkpoints to test on: real ones, copied, and a small synthetic one; a pack of paper; networks on one thread."""
 
 from __future__ import annotations
 
 import json
+import os
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -10,6 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
+
+from castsearch.faces.search import DEFAULT_SEARCH, SearchSettings
+from castsearch.stagefiles import Faces
 
 MAGIC = {1: 0xF993FAC8, 2: 0xF993FAC9, 3: 0xF993FACA}
 KINDS = {"float32": 0, "float64": 1, "float16": 2, "uint8": 3, "int32": 4, "int8": 5, "int64": 6}
@@ -24,6 +29,22 @@ def checkpoints(testdata: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
         for file in (testdata / "models" / name).iterdir():
             (folder / name / file.name).write_bytes(file.read_bytes())
     return folder
+
+
+@pytest.fixture(scope="session")
+def scrfd_of_free_size(testdata: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The real SCRFD without the size that its file fixes."""
+    import onnx
+
+    model = onnx.load(testdata / "models/scrfd/scrfd_500m_kps.onnx")
+    for axis in (2, 3):
+        model.graph.input[0].type.tensor_type.shape.dim[axis].dim_param = "?"
+    for output in model.graph.output:
+        output.type.tensor_type.shape.dim[0].dim_param = f"{output.name}_rows"
+    del model.graph.value_info[:]
+    path = tmp_path_factory.mktemp("scrfd") / "free.onnx"
+    onnx.save(model, path)
+    return path
 
 
 @pytest.fixture(scope="session")
@@ -136,3 +157,79 @@ def small() -> tuple[str, dict[str, np.ndarray]]:
         "aux:bn_moving_var": (4,),
     }
     return graph.dumps(), {name: random.uniform(0.5, 1.5, shape).astype(np.float32) for name, shape in shapes.items()}
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Networks run on one thread: many, on a machine that is busy, wait for each other."""
+    from castsearch.faces import arcface, retinaface, sessions
+
+    for module in (arcface, retinaface, sessions):
+        monkeypatch.setattr(module, "core_count", lambda: 1)
+
+
+class FakePack:
+    """A pack that a test can predict: a face fills each picture that has red in its corner, as sure as it is red.
+
+    Args:
+        weights: what tells one pack from another.
+        name: as a user might write it.
+        search: how it pretends to search.
+        border: it sees a face in pictures of at least so many rows only, as one does that needs something around it.
+    """
+
+    chip_size = 4
+    licence, device = "none", "paper"
+
+    def __init__(
+        self, weights: str = "a", name: str = "fake", search: SearchSettings = DEFAULT_SEARCH, border: int = 0
+    ) -> None:
+        self.weights, self.name, self.search, self.border = weights, name, search, border
+        self.seen: list[tuple[int, ...]] = []  # the middle pixel of each picture that was searched
+        self.embedded = 0
+
+    def detect(self, image: np.ndarray) -> Faces:
+        height, width = image.shape[:2]
+        middle = tuple(image[height // 2, width // 2].tolist())
+        self.seen.append(middle)
+        if not middle[0] or height < self.border:
+            return Faces.none()
+        box = np.array([[0, 0, width, height]], np.float32)
+        score = np.array([middle[0] / 255], np.float32)
+        return Faces(box, score, np.arange(10, dtype=np.float32).reshape(1, 5, 2))
+
+    def detect_many(self, images: Sequence[np.ndarray]) -> list[Faces]:
+        return [self.detect(image) for image in images]
+
+    def align(self, image: np.ndarray, box: np.ndarray | None, landmarks: np.ndarray | None) -> np.ndarray:
+        """The picture's middle pixel, with 1 in the place of blue where there is a face."""
+        chip = np.empty((3, self.chip_size, self.chip_size), np.uint8)
+        chip[:] = image[image.shape[0] // 2, image.shape[1] // 2, :, None, None]
+        chip[2] = box is not None
+        return chip
+
+    def embed(self, chips: np.ndarray) -> np.ndarray:
+        self.embedded += len(chips)
+        return chips.mean(axis=(2, 3), dtype=np.float32)
+
+    def identity(self) -> Mapping[str, Any]:
+        return {"sha256": {"net.onnx": self.weights}, "versions": {"library": "1"}}
+
+
+@pytest.fixture
+def fake_pack() -> type[FakePack]:
+    """Makes packs that a test can predict."""
+    return FakePack
+
+
+@pytest.fixture
+def paint() -> Callable[..., Path]:
+    """Writes a picture of one colour, always of the same number of bytes, with a time of change."""
+
+    def write(path: Path, red: int = 0, green: int = 0, time: int = 1_000_000_000) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (12, 10), (red, green, 0)).save(path, format="BMP")
+        os.utime(path, (time, time))
+        return path
+
+    return write

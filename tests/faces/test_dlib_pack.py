@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dlib
 import numpy as np
 import pytest
 
 from castsearch.demo_movie import GROUP, SINGLE, package_picture
-from castsearch.faces import PackError, open_pack
+from castsearch.faces import PackError, SearchSettings, open_pack
+from castsearch.faces.dlib_pack import DETECTOR, EMBEDDER, PREDICTOR, _weights
+from castsearch.faces.population import DLIB_MEAN
 
 
 @pytest.fixture(scope="module")
@@ -70,11 +73,42 @@ def test_a_batch_embeds_as_its_chips_do_alone(pack):
     np.testing.assert_allclose(pack.embed(chips), np.concatenate([pack.embed(chip[None]) for chip in chips]), atol=1e-5)
 
 
-def test_a_gpu_is_refused():
-    with pytest.raises(PackError, match="runs on the CPU"):
-        open_pack("dlib", gpu=0)
+def test_chips_and_embeddings_are_what_dlib_makes_of_the_picture(pack):
+    """From the picture in one call of dlib's, in its order of colours; ours goes by way of stage files."""
+    image = package_picture(*SINGLE)
+    faces, (chip,) = chips_of(pack, image)
+    points = dlib.points([dlib.point(int(x), int(y)) for x, y in faces.landmarks[0]])
+    shape = dlib.full_object_detection(dlib.rectangle(*(round(float(v)) for v in faces.boxes[0])), points)
+    np.testing.assert_array_equal(chip, dlib.get_face_chip(image, shape, 150, 0.25).transpose(2, 0, 1))
+    embedder = dlib.face_recognition_model_v1(str(_weights(EMBEDDER)))
+    expected = np.array(embedder.compute_face_descriptor(image, shape)) - DLIB_MEAN
+    np.testing.assert_allclose(pack.embed(chip[None])[0], expected, atol=1e-5)
+    swapped = np.array(embedder.compute_face_descriptor(np.ascontiguousarray(image[:, :, ::-1]), shape)) - DLIB_MEAN
+    assert np.abs(swapped - expected).max() > 0.02  # colours matter: the agreement above says that theirs are in order
 
 
-def test_metadata_names_the_weights(pack):
-    assert len(pack.metadata()["sha256"]) == 3
-    assert "CC0" in pack.metadata()["licence"]
+def test_without_landmarks_the_box_is_cut(pack):
+    image = np.zeros((200, 300, 3), np.uint8)
+    image[28:172, 78:222] = [200, 100, 50]
+    for box in (np.array([100.0, 50, 200, 150]), None):
+        chip = pack.align(image, box, None)
+        assert chip.shape == (3, 150, 150)
+        assert (chip[:, 75, 75] == [200, 100, 50]).all()
+    assert (pack.align(image, np.array([100.0, 50, 200, 150]), None) == np.array([[[200]], [[100]], [[50]]])).all()
+
+
+@pytest.mark.parametrize("how", [{"gpu": 0}, {"search": SearchSettings([480])}, {"search": SearchSettings(flip=True)}])
+def test_a_gpu_or_a_search_is_refused(how):
+    with pytest.raises(PackError, match="runs on the CPU at its own scales"):
+        open_pack("dlib", **how)
+
+
+def test_no_chip_has_no_embedding(pack):
+    assert pack.embed(np.zeros((0, 3, 150, 150), np.uint8)).shape == (0, 128)
+
+
+def test_identity_names_the_weights(pack):
+    assert list(pack.identity()["sha256"]) == [DETECTOR, PREDICTOR, EMBEDDER]
+    assert pack.identity()["sha256"][DETECTOR].startswith("4cb19393e2fbaf2b")
+    assert pack.identity()["versions"] == {"dlib": dlib.__version__}
+    assert "CC0" in pack.licence

@@ -11,6 +11,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from castsearch.demo_movie import GROUP, package_picture
 from castsearch.faces import catalogue, sessions
 from castsearch.faces.errors import PackError
 from castsearch.faces.folder_pack import open_folder, open_insightface, open_original
@@ -124,16 +125,31 @@ def test_scrfd_with_an_mxnet_embedder(
         assert a @ b / np.linalg.norm(a) / np.linalg.norm(b) > 0.85
 
 
-def test_scrfd_scales(tmp_path: Path, testdata: Path, scrfd: Path, embedder: list[Path]) -> None:
+def test_scrfd_scales(tmp_path: Path, scrfd: Path, embedder: list[Path]) -> None:
     folder = link(tmp_path / "p", scrfd, *embedder)
-    image = read_image(testdata / "data/jurassic/origin/val/tt0107290/cast/alangrant.jpg")
-    pack = open_folder(folder, "p", -1, SearchSettings([320]))
-    assert len(pack.detect(image)) == 1
-    assert pack.search.metadata() == {"scales": [320], "flip": False}
+    for search in (SearchSettings(), SearchSettings([640])):
+        assert open_folder(folder, "p", -1, search).search.metadata() == {"scales": [640], "flip": False}
+    with pytest.raises(PackError, match=r"scrfd_500m_kps\.onnx: scales \(320,\): this file takes 640 only"):
+        open_folder(folder, "p", -1, SearchSettings([320]))
     with pytest.raises(PackError, match="multiples of 32"):
         open_folder(folder, "p", -1, SearchSettings([500]))
     with pytest.raises(PackError, match="flip is for RetinaFace"):
         open_folder(folder, "p", -1, SearchSettings(flip=True))
+
+
+def test_scrfd_of_free_size_searches_at_the_scales_asked_for(
+    tmp_path: Path, scrfd_of_free_size: Path, embedder: list[Path]
+) -> None:
+    folder = link(tmp_path / "p", scrfd_of_free_size, *embedder)
+    image = package_picture(*GROUP)
+    found = {}
+    for scales in (None, (64,), (640,), (64, 640)):
+        pack = open_folder(folder, "p", -1, SearchSettings(scales))
+        assert pack.search == SearchSettings(scales)
+        found[scales] = pack.detect(image)
+    assert len(found[None]) == len(found[(640,)]) == 6
+    assert len(found[(64,)]) < 6  # faces of 6 pixels
+    np.testing.assert_allclose(found[(64, 640)].boxes[-1], found[(640,)].boxes[-1], atol=1)
 
 
 @pytest.mark.parametrize("batch", ["N", 1, 4])

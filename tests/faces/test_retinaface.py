@@ -139,6 +139,53 @@ def test_score_is_admitted_at_the_threshold_and_ties_go_to_the_later() -> None:
     np.testing.assert_allclose(faces.boxes, [anchor_boxes(8, 16, 8, 9), anchor_boxes(8, 16, 2, 3)])
 
 
+class LopsidedSession(FakeSession):
+    """One face in the left half of whatever it is given, its five points and corners all different."""
+
+    def run(self, names: list[str], feed: dict[str, np.ndarray]) -> list[np.ndarray]:
+        outputs = super().run(names, feed)
+        scores, boxes, landmarks = outputs[6:]  # stride 8, which has the faces
+        scores[:] = 0
+        scores[:, 3, 2, 3] = 0.9
+        boxes[:, 4:, 2, 3] = [0.25, -0.5, np.log(2), np.log(3)]
+        landmarks[:, 10:, 2, 3] = np.arange(10) / 16
+        return outputs
+
+
+def test_what_the_mirrored_picture_shows_is_mirrored_back() -> None:
+    """In a picture of 320 x 240 that goes through the network at twice its size.
+
+    The anchor's centre is at (31.5, 23.5), its side 16: the box has its centre at (35.5, 15.5) and 32 x 48 pixels.
+    """
+    detector = RetinaFace(lambda cores: LopsidedSession(), SearchSettings((480,), flip=True))  # type: ignore[arg-type, return-value]
+    faces = detector.detect(np.zeros((240, 320, 3), np.uint8))
+    assert len(faces) == 2
+    # Of equal scores the later one comes first: the one in the mirror image.
+    box = np.array([35.5 - 15.5, 0, 35.5 + 15.5, 15.5 + 23.5])  # cut at the upper edge
+    mirrored = np.array([639 - box[2], box[1], 639 - box[0], box[3]])
+    np.testing.assert_allclose(faces.boxes, np.array([mirrored, box]) / 2, atol=1e-5)
+    points = np.array([[31.5 + 2 * i, 24.5 + 2 * i] for i in range(5)])
+    # The left eye of the mirror image is the right one, likewise the mouth's corners; the nose stays.
+    back = np.column_stack([639 - points[:, 0], points[:, 1]])[[1, 0, 2, 4, 3]]
+    np.testing.assert_allclose(faces.landmarks, np.array([back, points]) / 2, atol=1e-5)
+
+
+def test_the_mirrored_picture_is_what_the_network_gets() -> None:
+    seen = []
+
+    class Noted(FakeSession):
+        def run(self, names: list[str], feed: dict[str, np.ndarray]) -> list[np.ndarray]:
+            seen.append(feed["data"])
+            return super().run(names, feed)
+
+    image = np.random.default_rng(0).integers(0, 256, (192, 192, 3), dtype=np.uint8)
+    RetinaFace(lambda cores: Noted(), SearchSettings((192,), flip=True)).detect(image)  # type: ignore[arg-type, return-value]
+    plain, mirrored = seen
+    np.testing.assert_array_equal(plain[0], image.transpose(2, 0, 1))
+    np.testing.assert_array_equal(mirrored[0], image[:, ::-1].transpose(2, 0, 1))
+    assert plain.dtype == mirrored.dtype == np.float32
+
+
 def test_batch_gives_what_single_pictures_give(checkpoints: Path, portraits: list[np.ndarray]) -> None:
     detector = network(checkpoints)
     same_size = [portraits[0], np.ascontiguousarray(portraits[0][:, ::-1]), portraits[1]]

@@ -102,3 +102,7 @@ def test_an_unsure_face_does_not_win_by_its_place():
 def test_limits_hold_at_once():
     """Each candidate fails one of them; none is left."""
     assert select_candidate(faces(CENTRAL, LEFT, TINY, scores=[0.9, 0.99, 0.99]), SIZE) is None
+
+
+def test_of_two_faces_at_the_very_place_the_larger_wins():
+    assert select_candidate(faces([290, 90, 310, 110], [250, 50, 350, 150]), (600, 300), limits=False) == 1

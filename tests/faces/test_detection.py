@@ -1,0 +1,141 @@
+"""Detecting a list's pictures: what is written, and what a later run keeps."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import numpy as np
+import pytest
+
+from castsearch.faces import SearchSettings, detection
+from castsearch.faces.detection import detect_files
+from castsearch.images import ImageError, ImageReader
+from castsearch.stagefiles import read, read_detections, read_metadata
+
+FILES = ["val/a.bmp", "val/b.bmp", "val/c.bmp"]
+RED = {"val/a.bmp": 255, "val/b.bmp": 0, "val/c.bmp": 128}
+
+
+@pytest.fixture
+def body(tmp_path, paint):
+    for file, red in RED.items():
+        paint(tmp_path / "body" / file, red)
+    return tmp_path / "body"
+
+
+@pytest.fixture
+def detect(tmp_path, body, fake_pack):
+    """Detects and tells which reds were looked at."""
+
+    def run(pack=None, root=body, files=FILES, **kw):
+        pack = pack or fake_pack()
+        detect_files(files, ImageReader(root, kw.pop("skip_bad", False)), pack, tmp_path / "val_0.pkl", **kw)
+        return [red for red, *_ in pack.seen]
+
+    return run
+
+
+def test_what_is_written(tmp_path, body, fake_pack):
+    target = tmp_path / "val_0.pkl"
+    found = detect_files(FILES, ImageReader(body), fake_pack(search=SearchSettings([64])), target)
+    assert list(found) == FILES
+    assert [len(faces) for faces in found.values()] == [1, 0, 1]
+    np.testing.assert_array_equal(found["val/a.bmp"].boxes, [[0, 0, 12, 10]])
+    np.testing.assert_allclose(found["val/c.bmp"].scores, [128 / 255])
+    np.testing.assert_array_equal(found["val/a.bmp"].landmarks, np.arange(10).reshape(1, 5, 2))
+    written = read(target)["val/a.bmp"]
+    assert written["file"] == "val/a.bmp"
+    np.testing.assert_array_equal(written["faces"], [[0, 0, 12, 10, 1]])
+    metadata = read_metadata(target)
+    assert metadata["face_pack"] == {"sha256": {"net.onnx": "a"}, "versions": {"library": "1"}}
+    assert metadata["search"] == {"scales": [64], "flip": False}
+    assert (metadata["model"], metadata["licence"], metadata["device"]) == ("fake", "none", "paper")
+    assert metadata["root"] == str(body)
+
+
+def test_what_is_done_is_not_done_again(detect):
+    assert detect() == [255, 0, 128]
+    assert detect() == []
+
+
+def test_the_packs_name_and_the_roots_spelling_do_not_matter(detect, fake_pack, body, tmp_path, monkeypatch):
+    detect(fake_pack(name="packs/mnet"))
+    monkeypatch.chdir(tmp_path)
+    assert detect(fake_pack(name="../packs/mnet"), root=body.relative_to(tmp_path)) == []
+    assert read_metadata(tmp_path / "val_0.pkl")["model"] == "../packs/mnet"
+
+
+@pytest.mark.parametrize("change", [{"weights": "b"}, {"search": SearchSettings([64])}])
+def test_another_pack_or_search_does_all_again(detect, fake_pack, change):
+    detect()
+    assert detect(fake_pack(**change)) == [255, 0, 128]
+
+
+def test_portraits_are_searched_harder(detect, fake_pack, tmp_path):
+    """The pack sees nothing in a picture of 10 rows, and a face with a border that makes it 20."""
+    detect(fake_pack(border=20))
+    assert not any(map(len, read_detections(tmp_path / "val_0.pkl").values()))
+    seen = detect(fake_pack(border=20), portraits=True)
+    assert seen == [255, 255, 0, 0, 0, 128, 128]  # what is red is found at the second look, what is not never
+    assert [len(faces) for faces in read_detections(tmp_path / "val_0.pkl").values()] == [1, 0, 1]
+    assert detect(fake_pack(border=20), portraits=True) == []
+
+
+@pytest.mark.parametrize("time", [999_999_999, 1_000_000_001], ids=["older", "newer"])
+def test_a_picture_replaced_by_another_is_done_again(detect, body, paint, time):
+    detect()
+    paint(body / FILES[1], red=77, time=time)
+    assert detect() == [77]
+
+
+def test_pictures_below_another_root_are_done_anew(detect, body, paint, tmp_path):
+    """Even those of the same name, size and time."""
+    detect()
+    other = tmp_path / "other"
+    shutil.copytree(body, other)
+    paint(other / FILES[1], red=77)
+    assert detect(root=other) == [255, 77, 128]
+
+
+def test_a_picture_replaced_in_mid_run_is_done_again_by_the_next(detect, body, paint, fake_pack):
+    """The first run read the old picture and wrote its result after the new one was there."""
+
+    class Slow(fake_pack):
+        def detect(self, image):
+            paint(body / FILES[1], red=77, time=1_000_000_500)
+            return super().detect(image)
+
+    assert detect(Slow()) == [255, 0, 128]
+    assert detect() == [77]
+
+
+def test_a_killed_run_goes_on(detect, body, fake_pack, monkeypatch, tmp_path):
+    monkeypatch.setattr(detection, "TOGETHER", 1)
+
+    class Killed(fake_pack):
+        def detect(self, image):
+            if len(self.seen) == 2:
+                raise KeyboardInterrupt
+            return super().detect(image)
+
+    with pytest.raises(KeyboardInterrupt):
+        detect(Killed())
+    assert not (tmp_path / "val_0.pkl").exists()
+    assert detect() == [128]
+    assert list(read_detections(tmp_path / "val_0.pkl")) == FILES
+
+
+def test_bad_pictures_are_faceless_and_tried_again(detect, body, paint, tmp_path):
+    whole = (body / FILES[0]).read_bytes()
+    (body / FILES[0]).write_bytes(whole[:60])
+    stamp = (body / FILES[0]).stat()
+    with pytest.raises(ImageError):
+        detect()
+    assert detect(skip_bad=True) == [0, 128]
+    assert [len(faces) for faces in read_detections(tmp_path / "val_0.pkl").values()] == [0, 0, 1]
+    assert list(read_metadata(tmp_path / "val_0.pkl")["bad"]) == [FILES[0]]
+    (body / FILES[0]).write_bytes(whole)
+    os.utime(body / FILES[0], ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    assert detect() == [255]
+    assert "bad" not in read_metadata(tmp_path / "val_0.pkl")

@@ -1,0 +1,135 @@
+"""Embedding a split's chips: what is written, and what a later run keeps."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+
+from castsearch.faces import PackError
+from castsearch.faces.chips import Chips
+from castsearch.faces.embedding import embed_split
+from castsearch.stagefiles import MoviePictures, Picture, Split, StageFileError, read, read_metadata, write
+
+METADATA = {"face_pack": {"sha256": {"net.onnx": "a"}}, "model": "fake"}
+SIZES = {"tt1": 5, "tt2": 0, "tt3": 3}
+
+
+@pytest.fixture
+def split():
+    return Split(
+        MoviePictures(name, (), tuple(Picture(f"{name}_{i}", f"{name}/{i}.jpg") for i in range(n)))
+        for name, n in SIZES.items()
+    )
+
+
+@pytest.fixture
+def put(tmp_path):
+    """Writes the chips of a movie, as many as it has pictures, each with its number plus ``more``."""
+
+    def write_chips(movie, more=0, time=1_000_000_000, metadata=METADATA):
+        numbers = np.arange(SIZES[movie], dtype=np.uint8) + np.uint8(more)
+        chips = np.broadcast_to(numbers[:, None, None, None], (len(numbers), 3, 4, 4)).copy()
+        path = tmp_path / "val_img" / f"{movie}.pkl"
+        write(path, {movie: chips}, metadata)
+        os.utime(path, (time, time))
+
+    return write_chips
+
+
+@pytest.fixture
+def embed(tmp_path, split, put, fake_pack):
+    """Embeds and tells how many chips it took; the features lie in ``face_val.pkl``."""
+    for movie in SIZES:
+        put(movie)
+
+    def run(pack=None, split=split, batch=2, **kw):
+        pack = pack or fake_pack()
+        embed_split(split, Chips(tmp_path / "val_img"), pack, tmp_path / "face_val.pkl", batch, **kw)
+        return pack.embedded
+
+    return run
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3, 5, 64])
+def test_what_is_written(tmp_path, embed, batch):
+    shown = []
+
+    def progress(batches, *, total, unit):
+        shown.append((total, unit))
+        for done in batches:
+            shown.append(len(done[1]))
+            yield done
+
+    assert embed(batch=batch, progress=progress) == 8
+    features = read(tmp_path / "face_val.pkl")
+    assert list(features) == ["tt1", "tt2", "tt3"]
+    for movie, rows in features.items():
+        assert rows.dtype == np.float32
+        np.testing.assert_array_equal(rows, np.repeat(np.arange(SIZES[movie])[:, None], 3, axis=1))
+    assert features["tt2"].shape == (0, 3)
+    assert shown[0] == (len(shown) - 1, "batch")
+    assert max(shown[1:]) <= batch
+    metadata = read_metadata(tmp_path / "face_val.pkl")
+    assert metadata["face_pack"] == {"sha256": {"net.onnx": "a"}, "versions": {"library": "1"}}
+    assert (metadata["model"], metadata["licence"], metadata["device"]) == ("fake", "none", "paper")
+
+
+def test_what_is_done_is_not_done_again_under_another_name_either(embed, fake_pack):
+    assert embed() == 8
+    assert embed() == 0
+    assert embed(fake_pack(name="../fake")) == 0
+
+
+@pytest.mark.parametrize("time", [999_999_999, 1_000_000_001], ids=["older", "newer"])
+def test_changed_chips_are_embedded_again_and_no_others(tmp_path, embed, put, time):
+    embed()
+    put("tt3", more=10, time=time)
+    assert embed() == 3
+    np.testing.assert_array_equal(read(tmp_path / "face_val.pkl")["tt3"][:, 0], [10, 11, 12])
+
+
+def test_chips_replaced_in_mid_run_are_embedded_again_by_the_next(tmp_path, embed, put, fake_pack):
+    class Slow(fake_pack):
+        def embed(self, chips):
+            put("tt1", more=10, time=1_000_000_500)
+            return super().embed(chips)
+
+    assert embed(Slow()) == 8
+    assert embed() == 5
+    np.testing.assert_array_equal(read(tmp_path / "face_val.pkl")["tt1"][:, 0], [10, 11, 12, 13, 14])
+
+
+def test_a_killed_run_goes_on_with_the_movie_where_it_was(tmp_path, embed, fake_pack):
+    class Killed(fake_pack):
+        def embed(self, chips):
+            if self.embedded == 7:
+                raise KeyboardInterrupt
+            return super().embed(chips)
+
+    with pytest.raises(KeyboardInterrupt):
+        embed(Killed(), batch=2)
+    assert not (tmp_path / "face_val.pkl").exists()
+    assert embed() == 3
+    assert list(read(tmp_path / "face_val.pkl")) == ["tt1", "tt2", "tt3"]
+
+
+def test_chips_of_other_weights_are_refused(embed, put, fake_pack):
+    message = r"tt1\.pkl: made with the face pack fake, which has other weights than second; choose the same pack"
+    with pytest.raises(PackError, match=message):
+        embed(fake_pack(weights="b", name="second"))
+    put("tt3", metadata={"face_pack": "nonsense"})
+    with pytest.raises(PackError, match=r"tt3\.pkl: made with the face pack None"):
+        embed()
+    put("tt3", metadata=None)  # the original's record nothing
+    assert embed() == 8
+
+
+def test_features_kept_of_another_split_are_refused(embed, split):
+    """The movie lost a picture; the chips, which nobody made again, still fit what was embedded from them."""
+    embed()
+    first = split["tt1"]
+    fewer = Split([MoviePictures("tt1", (), first.candidates[1:]), split["tt2"], split["tt3"]])
+    with pytest.raises(StageFileError, match=r"face_val\.pkl: movie tt1: 5 features for 4 pictures; .* face_det\.py"):
+        embed(split=fewer)

@@ -1,0 +1,99 @@
+"""Merging the results of a split's lists."""
+
+from __future__ import annotations
+
+import os
+import re
+
+import numpy as np
+import pytest
+
+from castsearch.faces.merging import merge_results
+from castsearch.stagefiles import Faces, MoviePictures, Picture, Split, StageFileError, detection_entry, write
+
+PACK = {"face_pack": {"sha256": {"net": "a"}}, "search": {"scales": [500]}, "model": "packs/mnet", "licence": "none"}
+SPLIT = Split(
+    [
+        MoviePictures("tt1", (Picture("p", "tt1/cast/p.jpg", "p"),), (Picture("c0", "tt1/c0.jpg", "p"),)),
+        MoviePictures("tt2", (), (Picture("c1", "tt2/c1.jpg"),)),
+    ]
+)
+CASTS, CANDIDATES = ["val/tt1/cast/p.jpg"], ["val/tt1/c0.jpg", "val/tt2/c1.jpg"]
+
+
+def faces(score, n=1):
+    return Faces(np.full((n, 4), 7, np.float32), np.full(n, score, np.float32), np.ones((n, 5, 2), np.float32))
+
+
+@pytest.fixture
+def put(tmp_path):
+    """Writes a result file: each of its pictures with one face of that score."""
+
+    def write_results(name, files, score, time=1000, metadata=PACK, n=1):
+        path = tmp_path / name
+        write(path, {file: detection_entry(file, faces(score, n)) for file in files}, metadata)
+        os.utime(path, (time, time))
+
+    return write_results
+
+
+def scores(split):
+    return [None if p.faces is None else float(p.faces.scores[0]) for m in split.values() for p in m.pictures]
+
+
+def test_pictures_get_their_faces(tmp_path, put):
+    put("val_cast.pkl", CASTS, 0.5)
+    put("val_candidates_0.pkl", CANDIDATES[:1], 0.25, n=2)
+    put("val_candidates_1.pkl", CANDIDATES[1:], 0.75, n=0)
+    put("train_cast.pkl", [*CASTS, *CANDIDATES], 1.0, time=9000)
+    merged, metadata = merge_results(SPLIT, "val", [tmp_path])
+    assert scores(merged) == [0.5, 0.25, None]
+    assert len(merged["tt1"].candidates[0].faces) == 2
+    portrait = merged["tt1"].cast[0]
+    assert (portrait.id, portrait.file, portrait.label) == ("p", "tt1/cast/p.jpg", "p")
+    np.testing.assert_array_equal(portrait.faces.boxes, [[7, 7, 7, 7]])
+    assert portrait.faces.landmarks.shape == (1, 5, 2)
+    assert metadata == PACK
+
+
+@pytest.mark.parametrize(("first", "second", "expected"), [(1000, 2000, 0.75), (2000, 1000, 0.5)])
+def test_the_newest_result_counts(tmp_path, put, first, second, expected):
+    put("a/val_all.pkl", [*CASTS, *CANDIDATES], 0.5, time=first)
+    put("b/val_some.pkl", CANDIDATES, 0.75, time=second)
+    merged, _ = merge_results(SPLIT, "val", [tmp_path / "a", tmp_path / "b"])
+    assert scores(merged) == [0.5, expected, expected]
+
+
+def test_results_of_two_packs_are_refused(tmp_path, put):
+    put("val_a.pkl", CASTS, 0.5)
+    for other in (PACK | {"face_pack": {"sha256": {"net": "b"}}}, PACK | {"search": {"scales": [320]}}, None):
+        put("val_b.pkl", CANDIDATES, 0.5, metadata=other)
+        with pytest.raises(StageFileError, match=r"val_b\.pkl: made with another face pack .* than \S*val_a\.pkl"):
+            merge_results(SPLIT, "val", [tmp_path])
+
+
+def test_one_pack_by_two_names_is_one(tmp_path, put):
+    put("val_a.pkl", CASTS, 0.5)
+    put("val_b.pkl", CANDIDATES, 0.5, metadata=PACK | {"model": "../packs/mnet", "device": "GPU", "root": "/b"})
+    _, metadata = merge_results(SPLIT, "val", [tmp_path])
+    assert metadata == PACK
+
+
+def test_superseded_results_of_another_pack_do_not_matter(tmp_path, put):
+    put("val_old.pkl", [*CASTS, *CANDIDATES], 0.5, time=1000, metadata=PACK | {"face_pack": {}})
+    put("val_new.pkl", [*CASTS, *CANDIDATES], 0.75, time=2000)
+    merged, metadata = merge_results(SPLIT, "val", [tmp_path])
+    assert scores(merged) == [0.75] * 3
+    assert metadata == PACK
+
+
+def test_results_of_the_original_record_nothing(tmp_path, put):
+    put("val_all.pkl", [*CASTS, *CANDIDATES], 0.5, metadata=None)
+    assert merge_results(SPLIT, "val", [tmp_path])[1] == {}
+
+
+def test_a_missing_result_is_named(tmp_path, put):
+    put("val_a.pkl", [*CASTS, CANDIDATES[0]], 0.5)
+    message = f"{tmp_path}: movie tt2: no detection of val/tt2/c1.jpg in 1 files val_*.pkl; run datalist.py"
+    with pytest.raises(StageFileError, match=re.escape(message)):
+        merge_results(SPLIT, "val", [tmp_path])
