@@ -29,14 +29,15 @@ def main() -> None:
     args = parser.parse_args()
 
     movies = read_annotations((args.annotations or args.data) / f"{args.mode}.json")
-    content, bad = crop_split(movies, args.origin / args.mode, args.body / args.mode, args.quality, cli.progress)
+    split, bad = crop_split(movies, args.origin / args.mode, args.body / args.mode, args.quality, cli.progress)
     if bad and not args.skip_bad:
         more = f" ({len(bad) - 1} more are bad; --skip_bad lists them all)" if len(bad) > 1 else ""
         raise ImageError(next(iter(bad.values())) + more)
     target = args.data / stagefiles.body_name(args.mode)
-    stagefiles.write(target, content, {"body": str(args.body.resolve()), "quality": args.quality})
-    n_cast, n_candidates = (sum(len(movie[group]) for movie in content.values()) for group in ("cast", "candidates"))
-    print(f"{len(content)} movies, {n_cast} portraits, {n_candidates} crops -> {target}")
+    stagefiles.write_body(target, split, {"body": str(args.body.resolve()), "quality": args.quality})
+    n_casts = sum(len(movie.cast) for movie in split.values())
+    n_candidates = sum(len(movie.candidates) for movie in split.values())
+    print(f"{len(split)} movies, {n_casts} portraits, {n_candidates} crops -> {target}")
     cli.report_bad(bad)
 
 

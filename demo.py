@@ -26,14 +26,14 @@ def main() -> None:
     args = parser.parse_args()
 
     source = args.data / stagefiles.body_name(args.mode)
-    movies = stagefiles.read_body(source)
+    split = stagefiles.read_body(source)
     root = args.image_root or stagefiles.read_metadata(source).get("body")
-    if root is None:
+    if not isinstance(root, str | Path):
         raise stagefiles.StageFileError(f"{source}: does not tell where its crops are; give --image_root")
     ranking = read_ranking(args.submission or cli.ROOT / f"{args.mode}_result.txt")
     gt = args.gt or args.data / f"{args.mode}_label.json"
     hits = read_labels(gt).get(args.movcast, []) if args.gt or gt.exists() else None
-    write_jpeg(args.out, cast_strip(movies, ranking, args.movcast, hits, Path(root) / args.mode), QUALITY)
+    write_jpeg(args.out, cast_strip(split, ranking, args.movcast, hits, Path(root) / args.mode), QUALITY)
     print(args.out)
 
 

@@ -1,19 +1,21 @@
 """The challenge's files: annotations, labels and rankings, read into typed records and checked.
 
-Everything that later becomes a path or a word in a result file is checked here, once: images
-stay below their folder, ids hold neither commas nor spaces and occur once in a split.
+Whatever later becomes a path or a word in a result file is checked by the rules of ``identifiers``, and ids occur once
+in a split.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+import reprlib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from castsearch.errors import CastSearchError
+from castsearch.identifiers import id_fault, movie_fault, path_fault, shown
 from castsearch.stagefiles import atomic_write
 
 OTHERS = "others"  # label of a candidate who is none of the cast
@@ -86,9 +88,9 @@ def read_annotations(path: str | os.PathLike[str]) -> dict[str, Movie]:
     movies = {}
     seen: dict[str, str] = {}
     for name, entry in _read_object(path).items():
+        if (fault := movie_fault(name)) is not None:
+            raise AnnotationError(f"{path}: movie {shown(name)} {fault}; rename it")
         where = f"{path}: movie {name}"
-        if name in ("", ".", "..") or "/" in name:
-            raise AnnotationError(f"{where}: a movie's name serves as a file name; rename it")
         groups = {group: _list(entry, group, where) for group in ("cast", "candidates")}
         movies[name] = Movie(
             name,
@@ -99,13 +101,24 @@ def read_annotations(path: str | os.PathLike[str]) -> dict[str, Movie]:
 
 
 def read_labels(path: str | os.PathLike[str]) -> dict[str, list[str]]:
-    """Read ``{mode}_label.json``: ``{cast id: [candidate id, ...]}``."""
+    """Read ``{mode}_label.json``: ``{cast id: [candidate id, ...]}``.
+
+    Raises:
+        AnnotationError: the file is missing, not JSON, of the wrong shape, or has a word in it that is no id.
+    """
     path = Path(path)
     labels = _read_object(path)
     for cast, hits in labels.items():
-        if not isinstance(hits, list) or not all(isinstance(hit, str) for hit in hits):
-            raise AnnotationError(f"{path}: cast {cast}: expected a list of candidate ids")
+        if not isinstance(hits, list):
+            raise AnnotationError(f"{path}: cast {shown(cast)}: expected a list of candidate ids")
+        _check_ids([cast, *hits], f"{path}: cast {shown(cast)}")
     return labels
+
+
+def _check_ids(words: Iterable[object], where: str) -> None:
+    for word in words:
+        if (fault := id_fault(word)) is not None:
+            raise AnnotationError(f"{where}: id {shown(word)} {fault}")
 
 
 def _read_object(path: Path) -> dict[str, Any]:
@@ -143,14 +156,13 @@ def _candidate(raw: Any, where: str, seen: dict[str, str]) -> Candidate:
 def _text(raw: Any, field: str, where: str) -> str:
     value = raw.get(field) if isinstance(raw, dict) else None
     if not isinstance(value, str) or not value:
-        raise AnnotationError(f"{where}: expected a non-empty string under {field!r}, found {value!r}")
+        raise AnnotationError(f"{where}: expected a non-empty string under {field!r}, found {reprlib.repr(value)}")
     return value
 
 
 def _id(raw: Any, where: str, seen: dict[str, str]) -> str:
     identity = _text(raw, "id", where)
-    if "," in identity or identity.split() != [identity]:
-        raise AnnotationError(f"{where}: id {identity!r} holds a comma or a space, which result files cannot carry")
+    _check_ids([identity], where)
     if identity in seen:
         raise AnnotationError(
             f"{where}: id {identity} stands already at {seen[identity]}; ids must be unique in a split"
@@ -161,8 +173,8 @@ def _id(raw: Any, where: str, seen: dict[str, str]) -> str:
 
 def _path(raw: Any, where: str) -> str:
     img = _text(raw, "img", where)
-    if PurePosixPath(img).is_absolute() or ".." in PurePosixPath(img).parts or "\n" in img:
-        raise AnnotationError(f"{where}: img {img!r} must stay below the split's folder")
+    if (fault := path_fault(img)) is not None:
+        raise AnnotationError(f"{where}: img {shown(img)} {fault}")
     return img
 
 
@@ -171,7 +183,7 @@ def _bbox(bbox: Any, where: str) -> tuple[int, int, int, int]:
         isinstance(v, (int, float)) and not isinstance(v, bool) and v == v // 1 for v in bbox
     )
     if not whole or len(bbox) != 4:
-        raise AnnotationError(f"{where}: bbox must be four whole numbers x, y, w, h, found {bbox!r}")
+        raise AnnotationError(f"{where}: bbox must be four whole numbers x, y, w, h, found {reprlib.repr(bbox)}")
     x, y, w, h = (int(v) for v in bbox)
     for side, length in (("width", w), ("height", h)):
         if length <= 0:
@@ -183,7 +195,11 @@ def _bbox(bbox: Any, where: str) -> tuple[int, int, int, int]:
 
 
 def read_ranking(path: str | os.PathLike[str]) -> dict[str, list[str]]:
-    """Read a result file: a line a cast, ``castid id,id,...``, best first."""
+    """Read a result file: a line a cast, ``castid id,id,...``, best first.
+
+    Raises:
+        AnnotationError: the file is missing, no text, or a line is of another shape.
+    """
     path = Path(path)
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -192,15 +208,19 @@ def read_ranking(path: str | os.PathLike[str]) -> dict[str, list[str]]:
     except (OSError, ValueError) as error:
         raise AnnotationError(f"{path}: cannot be read as text ({error})") from None
     ranking: dict[str, list[str]] = {}
+    checked: set[str] = set()  # the casts of a movie rank the same candidates
     for number, line in enumerate(lines, start=1):
-        words = line.split()
+        where, words = f"{path}: line {number}", line.split()
         if not words:
             continue
         if len(words) != 2:
-            raise AnnotationError(f"{path}: line {number}: expected 'castid id,id,...', found {len(words)} words")
-        if words[0] in ranking:
-            raise AnnotationError(f"{path}: line {number}: cast {words[0]} has a line already; keep one of them")
-        ranking[words[0]] = words[1].split(",")
+            raise AnnotationError(f"{where}: expected 'castid id,id,...', found {len(words)} words")
+        cast, ids = words[0], words[1].split(",")
+        if cast in ranking:
+            raise AnnotationError(f"{where}: cast {shown(cast)} has a line already; keep one of them")
+        _check_ids((word for word in (cast, *ids) if word not in checked), where)
+        checked.update(ids)
+        ranking[cast] = ids
     return ranking
 
 

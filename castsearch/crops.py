@@ -11,7 +11,7 @@ from castsearch.annotations import AnnotationError, Candidate, Cast, Movie
 from castsearch.images import JPEG_QUALITY, ImageError, crop_box, read_image, write_jpeg
 from castsearch.parallel import core_count
 from castsearch.progress import Progress, silent
-from castsearch.stagefiles import Item, atomic_write
+from castsearch.stagefiles import MoviePictures, Picture, Split, atomic_write
 
 Bad = dict[str, str]  # id of a cast or candidate -> what is wrong with its picture
 
@@ -22,7 +22,7 @@ def crop_split(
     body: str | os.PathLike[str],
     quality: int = JPEG_QUALITY,
     progress: Progress = silent,
-) -> tuple[dict[str, dict[str, list[Item]]], Bad]:
+) -> tuple[Split, Bad]:
     """Crop every candidate and copy every portrait of a split.
 
     Frames are worked on side by side, each opened once.
@@ -35,11 +35,14 @@ def crop_split(
         progress: is given the movies' frames.
 
     Returns:
-        What ``body_{mode}.pkl`` holds, the bad left out, and the bad: id -> message.
+        The split's pictures, the bad left out, and the bad: id -> message.
+
+    Raises:
+        AnnotationError: two frames would meet in one crop.
+        StageFileError: there is no writing in ``body``, or no room.
     """
     origin, body = Path(origin), Path(body)
     _check_files(movies.values())
-    content: dict[str, dict[str, list[Item]]] = {}
     bad: Bad = {}
     frames = [(movie, *frame) for movie in movies.values() for frame in _frames(movie)]
 
@@ -52,17 +55,15 @@ def crop_split(
                 bad.update(_copy_portrait(origin, body, movie, cast))
         for found in progress(pool.map(work, frames), total=len(frames), unit="frame"):
             bad.update(found)
-    for movie in movies.values():
-        content[movie.name] = {
-            "cast": [{"id": c.id, "file": c.file, "label": c.label} for c in movie.cast if c.id not in bad],
-            "candidates": [_item(c) for c in movie.candidates if c.id not in bad],
-        }
-    return content, bad
+    return Split(_without(bad, movie) for movie in movies.values()), bad
 
 
-def _item(candidate: Candidate) -> Item:
-    item = {"id": candidate.id, "file": candidate.file}
-    return item if candidate.label is None else item | {"label": candidate.label}
+def _without(bad: Bad, movie: Movie) -> MoviePictures:
+    cast, candidates = (
+        tuple(Picture(item.id, item.file, item.label) for item in items if item.id not in bad)
+        for items in (movie.cast, movie.candidates)
+    )
+    return MoviePictures(movie.name, cast, candidates)
 
 
 def _check_files(movies: Iterable[Movie]) -> None:

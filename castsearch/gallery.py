@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from castsearch.errors import CastSearchError
 from castsearch.images import read_image
-from castsearch.stagefiles import Item
+from castsearch.stagefiles import Split
 
 N_SHOWN = 6
 
@@ -44,7 +44,7 @@ class Shown:
 
 
 def cast_strip(
-    movies: Mapping[str, Mapping[str, Sequence[Item]]],
+    split: Split,
     ranking: Mapping[str, Sequence[str]],
     cast_id: str,
     hits: Collection[str] | None,
@@ -53,7 +53,7 @@ def cast_strip(
     """The strip of one cast member and its six best candidates.
 
     Args:
-        movies: of ``body_{mode}.pkl``.
+        split: of ``body_{mode}.pkl``.
         ranking: candidates of each cast member, best first.
         cast_id: who is shown.
         hits: true candidates, or None where there are no labels.
@@ -65,8 +65,8 @@ def cast_strip(
     Raises:
         GalleryError: the cast member is unknown or not ranked, or a candidate is unknown.
     """
-    portraits = {item["id"]: item["file"] for movie in movies.values() for item in movie["cast"]}
-    crops = {item["id"]: item["file"] for movie in movies.values() for item in movie["candidates"]}
+    portraits = {picture.id: picture.file for movie in split.values() for picture in movie.cast}
+    crops = {picture.id: picture.file for movie in split.values() for picture in movie.candidates}
     if cast_id not in portraits:
         raise GalleryError(f"no cast member {cast_id}; there are {', '.join(list(portraits)[:5])} and so on")
     if cast_id not in ranking:

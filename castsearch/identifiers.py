@@ -8,16 +8,10 @@ wrong, as the end of a sentence about the word, or None.
 from __future__ import annotations
 
 from pathlib import PurePosixPath
+from unicodedata import category
 
-
-def _not_text(word: object) -> str | None:
-    if not isinstance(word, str) or not word:
-        return "is not a word"
-    if not word.isprintable() and any(ord(c) < 32 or ord(c) == 127 or c in "\x85\u2028\u2029" for c in word):
-        return "holds a line break or another control character"
-    if any("\ud800" <= c <= "\udfff" for c in word):
-        return "holds half a character (a lone surrogate), which no file can carry"
-    return None
+_LONGEST_SHOWN = 60  # characters
+_LONGEST_NAME = 200  # bytes: file systems take 255, less what stages put round it
 
 
 def id_fault(word: object) -> str | None:
@@ -26,39 +20,66 @@ def id_fault(word: object) -> str | None:
     >>> id_fault("tt0107290_0"), id_fault("a,b")
     (None, 'holds a comma or a blank, which result files cannot carry')
     """
-    if (fault := _not_text(word)) is not None:
-        return fault
-    assert isinstance(word, str)
+    if not isinstance(word, str) or not word:
+        return _NO_WORD
     if "," in word or word.split() != [word]:
         return "holds a comma or a blank, which result files cannot carry"
-    return None
+    return _character_fault(word)
 
 
 def movie_fault(word: object) -> str | None:
     """What keeps ``word`` from being a movie's name, which serves as a file name.
 
     >>> movie_fault("tt0107290"), movie_fault("../x")
-    (None, 'holds a path, and serves as a file name')
+    (None, 'holds a path, but serves as a file name')
     """
-    if (fault := _not_text(word)) is not None:
-        return fault
-    assert isinstance(word, str)
+    if not isinstance(word, str) or not word:
+        return _NO_WORD
     if "/" in word or word in (".", ".."):
-        return "holds a path, and serves as a file name"
+        return "holds a path, but serves as a file name"
     if word != word.strip():
         return "begins or ends with a blank"
-    return None
+    if len(word.encode(errors="replace")) > _LONGEST_NAME:
+        return f"is longer than the {_LONGEST_NAME} bytes that a file name has room for"
+    return _character_fault(word)
 
 
 def path_fault(word: object) -> str | None:
-    """What keeps ``word`` from being a path below a folder.
+    """What keeps ``word`` from being a file's path below a folder.
 
     >>> path_fault("tt0107290/cast/nm1.jpg"), path_fault("../nm1.jpg")
-    (None, 'leads out of its folder')
+    (None, 'must stay below its folder')
     """
-    if (fault := _not_text(word)) is not None:
-        return fault
-    assert isinstance(word, str)
-    if PurePosixPath(word).is_absolute() or ".." in PurePosixPath(word).parts:
-        return "leads out of its folder"
+    if not isinstance(word, str) or not word:
+        return _NO_WORD
+    path = PurePosixPath(word)
+    if path.is_absolute() or ".." in path.parts:
+        return "must stay below its folder"
+    if not path.name:
+        return "names no file"
+    return _character_fault(word)
+
+
+_NO_WORD = "is not a non-empty string"
+
+
+def _character_fault(word: str) -> str | None:
+    if word.isprintable():  # by far most are, and this is fast
+        return None
+    kinds = set(map(category, word))
+    if kinds & {"Cc", "Zl", "Zp"}:
+        return "holds a line break or another control character"
+    if "Cs" in kinds:
+        return "holds half a character (a lone surrogate), which no file can carry"
     return None
+
+
+def shown(word: object) -> str:
+    """``word`` as an error message shows it: on one line, however long it is; what is no string, by its type.
+
+    >>> shown("tt1"), shown(["a"]), len(shown("a" * 10**6))
+    ("'tt1'", 'a list', 63)
+    """
+    if not isinstance(word, str):
+        return f"a {type(word).__name__}"
+    return repr(word if len(word) <= _LONGEST_SHOWN else f"{word[:_LONGEST_SHOWN]}…")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from castsearch.identifiers import id_fault, movie_fault, path_fault
+from castsearch.identifiers import id_fault, movie_fault, path_fault, shown
 from castsearch.stagefiles.errors import StageFileError
 
 
@@ -39,7 +39,7 @@ class Faces:
             if name == "landmarks" and array is None:
                 continue
             if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu" or array.shape != expected:
-                raise StageFileError(f"{name} must be {expected} numbers, got {_kind(array)}")
+                raise StageFileError(f"{name} must be {expected} numbers, got {described(array)}")
 
     def __len__(self) -> int:
         return len(self.boxes) if np.ndim(self.boxes) else 0
@@ -71,13 +71,13 @@ class Picture:
 
     def __post_init__(self) -> None:
         if (fault := id_fault(self.id)) is not None:
-            raise StageFileError(f"id {self.id!r} {fault}")
+            raise StageFileError(f"id {shown(self.id)} {fault}")
         if (fault := path_fault(self.file)) is not None:
-            raise StageFileError(f"{self.id}: file {self.file!r} {fault}")
+            raise StageFileError(f"{shown(self.id)}: file {shown(self.file)} {fault}")
         if self.label is not None and not isinstance(self.label, str):
-            raise StageFileError(f"{self.id}: label {self.label!r} is not a word")
+            raise StageFileError(f"{shown(self.id)}: expected a string or nothing as label, found {shown(self.label)}")
         if self.faces is not None and not len(self.faces):
-            raise StageFileError(f"{self.id}: expected at least one face, or None")
+            raise StageFileError(f"{shown(self.id)}: expected at least one face, or None")
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class MoviePictures:
 
     def __post_init__(self) -> None:
         if (fault := movie_fault(self.name)) is not None:
-            raise StageFileError(f"movie {self.name!r} {fault}; rename it")
+            raise StageFileError(f"movie {shown(self.name)} {fault}; rename it")
 
     @property
     def pictures(self) -> tuple[Picture, ...]:
@@ -127,7 +127,7 @@ class Split(Mapping[str, MoviePictures]):
             for picture in movie.pictures:
                 if picture.id in place:
                     raise StageFileError(
-                        f"movie {movie.name}: id {picture.id} stands already in movie {place[picture.id]}; "
+                        f"movie {movie.name}: id {shown(picture.id)} stands already in movie {place[picture.id]}; "
                         "ids must be unique in a split"
                     )
                 place[picture.id] = movie.name
@@ -159,7 +159,7 @@ class Features:
 
     def __post_init__(self) -> None:
         if not isinstance(self.rows, np.ndarray) or self.rows.ndim != 2 or self.rows.dtype != np.float32:
-            raise StageFileError(f"features must be (rows, d) float32, got {_kind(self.rows)}")
+            raise StageFileError(f"features must be (rows, d) float32, got {described(self.rows)}")
         if len(self.rows) < (self.n_casts or 0):
             raise StageFileError(f"features must have a row for each of {self.n_casts} casts, got {len(self.rows)}")
 
@@ -174,5 +174,6 @@ class Features:
         return self.rows[self.n_casts or 0 :]
 
 
-def _kind(array: object) -> str:
-    return f"{array.shape} {array.dtype}" if isinstance(array, np.ndarray) else type(array).__name__
+def described(value: object) -> str:
+    """What a value is, for an error message: shape and dtype of an array, else its type."""
+    return f"{value.shape} {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from castsearch.identifiers import path_fault
-from castsearch.stagefiles.content import Faces
-from castsearch.stagefiles.errors import StageFileError
+from castsearch.identifiers import path_fault, shown
+from castsearch.stagefiles.content import Faces, described
+from castsearch.stagefiles.errors import StageFileError, located
 from castsearch.stagefiles.reading import read
 
 
@@ -31,14 +31,14 @@ def read_detections(path: str | os.PathLike[str]) -> dict[str, Faces]:
     Raises:
         StageFileError: missing, damaged, hostile or of another schema; the picture is named.
     """
+    content = read(path)
     found = {}
-    for file, entry in read(path).items():
-        try:
-            if (fault := path_fault(file)) is not None:
-                raise StageFileError(f"the path {fault}")
-            found[file] = _faces(entry)
-        except StageFileError as error:
-            raise StageFileError(f"{path}: picture {file!r}: {error}; run RetinaFace/deploy.py again") from None
+    with located(path, "; run RetinaFace/deploy.py again"):
+        for file, entry in content.items():
+            with located(f"picture {shown(file)}"):
+                if (fault := path_fault(file)) is not None:
+                    raise StageFileError(f"its path {fault}")
+                found[file] = _faces(entry)
     return found
 
 
@@ -49,5 +49,5 @@ def _faces(entry: object) -> Faces:
     if rows is None or (isinstance(rows, np.ndarray) and rows.shape[:1] == (0,)):
         return Faces.none()
     if not isinstance(rows, np.ndarray) or rows.ndim != 2 or rows.shape[1] != 5:
-        raise StageFileError("faces must be (n, 5) numbers")
+        raise StageFileError(f"faces must be (n, 5) numbers, got {described(rows)}")
     return Faces(rows[:, :4], rows[:, 4], landmarks)

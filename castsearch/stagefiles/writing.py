@@ -125,7 +125,7 @@ def write(
 
     Args:
         path: the pickle's path.
-        content: the stage's dict, of the schema in ``schema``.
+        content: the stage's dict, of plain data: dicts, lists, numpy arrays, words, numbers.
         metadata: what describes how it was made; None for none.
 
     Raises:

@@ -1,0 +1,46 @@
+"""face_{mode}.pkl, triplet_{cnn}_{mode}.pkl, mgn_{cnn}_{mode}.pkl: {movie: (rows, d) float32}, a row a picture."""
+
+from __future__ import annotations
+
+import os
+from typing import Literal
+
+import numpy as np
+
+from castsearch.stagefiles.content import Features, MoviePictures, Split, described
+from castsearch.stagefiles.errors import StageFileError, located
+from castsearch.stagefiles.reading import read
+
+
+def read_features(
+    path: str | os.PathLike[str], split: Split, casts: Literal["always", "maybe"] = "maybe"
+) -> dict[str, Features]:
+    """Read a feature file.
+
+    Args:
+        path: of the file.
+        split: whose pictures the rows belong to; other movies in the file are passed over.
+        casts: whether rows of casts must stand before those of the candidates, or the number of rows tells.
+
+    Raises:
+        StageFileError: a movie is missing or has another number of rows, that is, the file belongs to another split
+            or another run.
+    """
+    content = read(path)
+    features = {}
+    for name, movie in split.items():
+        with located(f"{path}: movie {name}", "; the file belongs to another split or run, run its stage again"):
+            if name not in content:
+                raise StageFileError("it is missing")
+            features[name] = _of_movie(content[name], movie, casts)
+    return features
+
+
+def _of_movie(rows: object, movie: MoviePictures, casts: Literal["always", "maybe"]) -> Features:
+    with_casts, without = len(movie), len(movie.candidates)
+    allowed = (with_casts,) if casts == "always" else (with_casts, without)
+    numbers = isinstance(rows, np.ndarray) and rows.ndim == 2 and rows.dtype.kind in "fiu"
+    if not isinstance(rows, np.ndarray) or not numbers or len(rows) not in allowed:
+        least = f"({without}, d) features, or " if casts == "maybe" else ""
+        raise StageFileError(f"expected {least}({with_casts}, d) with casts, got {described(rows)}")
+    return Features(rows.astype(np.float32, copy=False), len(movie.cast) if len(rows) == with_casts else None)
