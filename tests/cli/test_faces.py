@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from castsearch import stagefiles
-from castsearch.demo_movie import PEOPLE, package_picture
+from castsearch.demo_movie import PEOPLE, SINGLE, package_picture
+from castsearch.stagefiles import MoviePictures, Picture, Split
 
 DLIB = ("--model", "dlib")
 
@@ -25,8 +27,8 @@ def split(tmp_path):
         path = tmp_path / "body/val" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         picture.save(path)
-    items = [{"id": f"i{n}", "file": name, "label": "x"} for n, name in enumerate(names)]
-    stagefiles.write(tmp_path / "body_val.pkl", {"tt1": {"cast": items[:1], "candidates": items[1:]}})
+    items = tuple(Picture(f"i{n}", name, "x") for n, name in enumerate(names))
+    stagefiles.write_body(tmp_path / "body_val.pkl", Split([MoviePictures("tt1", items[:1], items[1:])]))
     return tmp_path
 
 
@@ -108,15 +110,17 @@ def test_from_crops_to_embeddings(stages, split):
     assert first["landmarks"].shape == (1, 5, 2)
 
     retina = stagefiles.read_retina(split / "retina_val.pkl")["tt1"]
-    faceless = retina["candidates"][2]
-    assert [faceless[key] for key in ("faces", "landmarks", "scores")] == [None, None, None]
-    np.testing.assert_array_equal(retina["candidates"][0]["landmarks"][0, :5], first["landmarks"][0, :, 0])
-    np.testing.assert_array_equal(retina["candidates"][0]["scores"], first["faces"][:, 4])
+    assert retina.candidates[2].faces is None
+    np.testing.assert_array_equal(retina.candidates[0].faces.landmarks, first["landmarks"])
+    np.testing.assert_array_equal(retina.candidates[0].faces.scores, first["faces"][:, 4])
 
     assert stagefiles.read(split / "val_img/tt1.pkl")["tt1"].shape == (4, 3, 150, 150)
     features = stagefiles.read(split / "face_val.pkl")["tt1"]
     assert features.shape == (4, 128)
     assert features.dtype == np.float32
+    for name in ("results/val_cast.pkl", "retina_val.pkl", "val_img/tt1.pkl", "face_val.pkl"):
+        metadata = stagefiles.read_metadata(split / name)
+        assert (metadata["model"], len(metadata["face_pack"]["sha256"])) == ("dlib", 3), name
 
     # All faces in one file, and any batch size, come to the same.
     stages.face_det("--single")
@@ -126,20 +130,28 @@ def test_from_crops_to_embeddings(stages, split):
 
 
 def test_a_list_that_is_done_is_not_done_again_until_a_picture_changes(stages, split):
+    """A picture of the same size and time stands for the same; any other time, an earlier one too, does not."""
+    portrait = split / "body/val/tt1/cast/nm1.jpg"
+    Image.open(portrait).save(portrait, format="BMP")
     stages.datalist()
     stages.deploy("val_cast")
-    before = stagefiles.read(split / "results/val_cast.pkl")
-    portrait = split / "body/val/tt1/cast/nm1.jpg"
-    old = portrait.stat()
-    Image.new("RGB", (99, 99)).save(portrait)
-    os.utime(portrait, (old.st_atime, old.st_mtime))
-    stages.deploy("val_cast")
-    assert len(stagefiles.read(split / "results/val_cast.pkl")["val/tt1/cast/nm1.jpg"]["faces"]) == 1
-    portrait.touch()
-    os.utime(portrait, (old.st_atime, old.st_mtime + 1000))
-    done = stages.deploy("val_cast")
-    assert "no face in val/tt1/cast/nm1.jpg" in done.stderr
-    assert len(before["val/tt1/cast/nm1.jpg"]["faces"]) == 1
+    before = portrait.stat()
+    Image.new("RGB", Image.open(portrait).size).save(portrait, format="BMP")
+    for seconds, found in ((0, 1), (-1000, 0)):
+        os.utime(portrait, ns=(before.st_atime_ns, before.st_mtime_ns + seconds * 10**9))
+        done = stages.deploy("val_cast")
+        assert len(stagefiles.read_detections(split / "results/val_cast.pkl")["val/tt1/cast/nm1.jpg"]) == found
+        assert ("no face in val/tt1/cast/nm1.jpg" in done.stderr) == (found == 0)
+
+
+def test_portraits_are_searched_harder_than_candidates(stages, split):
+    """A face that fills its picture: found in the list of casts, which looks again with a border, and in no other."""
+    close = Image.fromarray(package_picture(*SINGLE)).crop((199, 96, 255, 152))
+    for name in ("cast/nm1.jpg", "candidates/shot0001img0_0_0_9_9.jpg"):
+        close.save(split / "body/val/tt1" / name, format="PNG")
+    stages.datalist()
+    assert "1 pictures, 1 with a face" in stages.deploy("val_cast").stdout
+    assert "3 pictures, 1 with a face" in stages.deploy("val_candidates_0").stdout
 
 
 def test_bad_pictures_stop_or_count_as_faceless(stages, split):
@@ -153,8 +165,8 @@ def test_bad_pictures_stop_or_count_as_faceless(stages, split):
     stages.merge()
     assert "went on without 1 bad picture" in stages.face_det("--skip_bad").stderr
     stages.face_feat()
-    retina = stagefiles.read_retina(split / "retina_val.pkl")["tt1"]["candidates"]
-    assert [item["faces"] is None for item in retina] == [True, False, True]
+    retina = stagefiles.read_retina(split / "retina_val.pkl")["tt1"].candidates
+    assert [picture.faces is None for picture in retina] == [True, False, True]
 
 
 def test_what_is_missing_is_named(stages, split):
@@ -168,9 +180,10 @@ def test_what_is_missing_is_named(stages, split):
 
 def test_files_of_another_split_are_refused(stages, split):
     stages.all()
-    body = stagefiles.read_body(split / "body_val.pkl")
-    body["tt1"]["candidates"].pop()
-    stagefiles.write(split / "body_val.pkl", body)
+    movie = stagefiles.read_body(split / "body_val.pkl")["tt1"]
+    fewer = Split([replace(movie, candidates=movie.candidates[:-1])])
+    stagefiles.write_body(split / "body_val.pkl", fewer)
+    assert "4 features for 3 pictures; the chips belong to another split" in stages.face_feat(code=2).stderr
     (split / "face_val.pkl").unlink()
     assert "expected chips (3, 3, 150, 150) of uint8, got (4, 3, 150, 150)" in stages.face_feat(code=2).stderr
 
@@ -178,9 +191,19 @@ def test_files_of_another_split_are_refused(stages, split):
 def test_another_pack_than_the_recorded_one_is_refused(stages, split):
     stages.all()
     metadata = stagefiles.read_metadata(split / "retina_val.pkl")
-    metadata["sha256"] = {"other": "0"}
+    metadata["face_pack"]["sha256"] = {"other": "0"}
+    metadata["model"] = "other"
     stagefiles.write(split / "retina_val.pkl", stagefiles.read(split / "retina_val.pkl"), metadata)
-    assert "give the same --model" in stages.face_det(code=2).stderr
+    assert "made with the face pack other, which has other weights than dlib" in stages.face_det(code=2).stderr
+
+
+def test_chips_never_leave_their_folder(stages, split):
+    """A movie's name serves as a file name; one that is a path is refused before anything is written."""
+    stages.all()
+    retina = stagefiles.read(split / "retina_val.pkl")
+    stagefiles.write(split / "retina_val.pkl", {"../../escaped": retina["tt1"]})
+    assert "holds a path" in stages.face_det(code=2).stderr
+    assert not list(split.rglob("escaped*")) + list(split.parent.glob("escaped*"))
 
 
 def test_results_of_the_original_are_merged(stages, split, testdata):
@@ -190,12 +213,12 @@ def test_results_of_the_original_are_merged(stages, split, testdata):
     target.parent.mkdir()
     target.write_bytes((golden / "results_val_cast.pkl").read_bytes())
     body = stagefiles.read_body(golden / "body_val.pkl")
-    for movie in body.values():
-        movie["candidates"] = []
-    stagefiles.write(split / "body_val.pkl", body)
+    stagefiles.write_body(split / "body_val.pkl", Split(replace(movie, candidates=()) for movie in body.values()))
     stages.merge()
     expected = stagefiles.read_retina(golden / "retina_val.pkl")
-    for name, movie in stagefiles.read_retina(split / "retina_val.pkl").items():
-        for ours, theirs in zip(movie["cast"], expected[name]["cast"], strict=True):
-            for field in ("faces", "landmarks", "scores"):
-                np.testing.assert_array_equal(ours[field], theirs[field])
+    merged = stagefiles.read_retina(split / "retina_val.pkl")
+    assert sum(len(movie.cast) for movie in merged.values()) == 6
+    for name, movie in merged.items():
+        for ours, theirs in zip(movie.cast, expected[name].cast, strict=True):
+            for field in ("boxes", "landmarks", "scores"):
+                np.testing.assert_array_equal(getattr(ours.faces, field), getattr(theirs.faces, field))

@@ -92,6 +92,7 @@ def test_a_box_grows_and_is_clipped():
     image[38:, 18:] = [200, 100, 50]
     chip = align_arcface(image, np.array([40.0, 60.0, 79.0, 99.0]), None)
     assert chip.shape == (3, 112, 112)
+    assert chip.flags.c_contiguous
     assert (chip == np.array([200, 100, 50]).reshape(3, 1, 1)).all()
 
 

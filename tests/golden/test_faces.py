@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 from castsearch import stagefiles
 from castsearch.annotations import read_ranking
 from castsearch.ranking import Settings, fuse, read_movies
+from castsearch.stagefiles import Picture
 
 MODE = ("--mode", "val")
 
@@ -39,24 +40,24 @@ def run(testdata: Path, script: Callable[..., Any], tmp_path_factory: pytest.Tem
     return out
 
 
-def items(retina: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    for groups in retina.values():
-        yield from [*groups["cast"], *groups["candidates"]]
+def pictures(path: Path) -> list[Picture]:
+    return [picture for movie in stagefiles.read_retina(path).values() for picture in movie.pictures]
 
 
 def test_detections(run: Path, testdata: Path) -> None:
-    got = list(items(stagefiles.read_retina(run / "data/retina_val.pkl")))
-    expected = list(items(stagefiles.read_retina(testdata / "golden/jurassic/retina_val.pkl")))
+    got = pictures(run / "data/retina_val.pkl")
+    expected = pictures(testdata / "golden/jurassic/retina_val.pkl")
     assert len(got) == len(expected) == 81
     for mine, golden in zip(got, expected, strict=True):
-        assert (mine["id"], mine["file"]) == (golden["id"], golden["file"])
-        if golden["faces"] is None:
-            assert mine["faces"] is None
+        assert (mine.id, mine.file) == (golden.id, golden.file)
+        if golden.faces is None:
+            assert mine.faces is None
             continue
-        assert len(mine["faces"]) == len(golden["faces"]), mine["file"]
-        np.testing.assert_allclose(mine["faces"], golden["faces"], rtol=0, atol=0.01)
-        np.testing.assert_allclose(mine["landmarks"], golden["landmarks"], rtol=0, atol=0.01)
-        np.testing.assert_allclose(mine["scores"], golden["scores"], rtol=0, atol=1e-4)
+        assert mine.faces is not None
+        assert len(mine.faces) == len(golden.faces), mine.file
+        np.testing.assert_allclose(mine.faces.boxes, golden.faces.boxes, rtol=0, atol=0.01)
+        np.testing.assert_allclose(mine.faces.landmarks, golden.faces.landmarks, rtol=0, atol=0.01)
+        np.testing.assert_allclose(mine.faces.scores, golden.faces.scores, rtol=0, atol=1e-4)
 
 
 def test_aligned_crops(run: Path, testdata: Path) -> None:
