@@ -21,9 +21,9 @@ from threadpoolctl import threadpool_info
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from castsearch.bodies import checkpoints, extraction
+from castsearch.bodies import checkpoints
 from castsearch.bodies.backbones import BACKBONES, normalise
-from castsearch.bodies.extraction import Engine
+from castsearch.bodies.engines import Engine, fastest_engine, torch_engine
 from castsearch.bodies.networks import Network
 
 HEIGHT, WIDTH, PICTURES = 256, 128, 16
@@ -39,11 +39,11 @@ def main() -> None:
     torch.manual_seed(0)
     model = checkpoints.build("triplet", args.cnn).eval()
     cpu = torch.device("cpu")
-    name, ours = extraction.fastest_engine(copy.deepcopy(model), cpu, HEIGHT, WIDTH)
+    name, ours = fastest_engine(copy.deepcopy(model), cpu, HEIGHT, WIDTH)
     engines: dict[tuple[str, int], Engine] = {
         (PLAIN, 1): plain(model),
         (PLAIN, PICTURES): plain(model),
-        ("PyTorch, channels last", PICTURES): extraction.torch_engine(copy.deepcopy(model), cpu),
+        ("PyTorch, channels last", PICTURES): torch_engine(copy.deepcopy(model), cpu),
         (f"this code ({name})", PICTURES): ours,
     }
     pictures = np.random.default_rng(0).integers(0, 255, (PICTURES, HEIGHT, WIDTH, 3), dtype=np.uint8)

@@ -10,12 +10,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from reid import options
+from reid import stage
 from scripts import cli
 
 
 def main() -> None:
-    options.run("mgn", __doc__)
+    stage.run("mgn", __doc__)
 
 
 if __name__ == "__main__":

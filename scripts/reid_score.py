@@ -6,24 +6,15 @@ camera among those of another; the last digit of an id is its camera.
 """
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-import numpy as np
 
 from castsearch import stagefiles
 from castsearch.bodies import scoring
 from castsearch.metrics import RANKS
 from castsearch.ranking import ecn, k_reciprocal
 from scripts import cli
-
-
-def cosine_dist(features: np.ndarray, n_queries: int) -> np.ndarray:
-    """(queries, gallery) distances, 1 - cosine."""
-    unit = scoring.normalised(features)
-    return 1 - unit[:n_queries] @ unit[n_queries:].T
 
 
 def main() -> None:
@@ -37,19 +28,14 @@ def main() -> None:
     cli.add_data(parser)
     args = parser.parse_args()
 
-    body = stagefiles.read_body(args.data / stagefiles.body_name(args.mode))
-    searches = scoring.read_searches(args.features, body, tuple(args.cameras) if args.cameras else None)
-    distances: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {"cosine": cosine_dist}
+    split = stagefiles.read_body(args.data / stagefiles.body_name(args.mode))
+    searches = scoring.read_searches(args.features, split, tuple(args.cameras) if args.cameras else None)
+    distances = {"cosine": scoring.cosine_dist}
     if args.rerank:
         distances |= {"k-reciprocal": k_reciprocal, "ECN": ecn}
     print(f"{'':12}" + "".join(f"{name:>9}" for name in [*(f"Rank-{k}" for k in RANKS), "mAP"]))
     for name, dist in distances.items():
-        found = scoring.joined(
-            [
-                scoring.retrieve(dist(s.features, len(s.query_labels)), s.query_labels, s.gallery_labels)
-                for s in searches
-            ]
-        )
+        found = scoring.score(searches, dist)
         print(f"{name:12}" + "".join(f"{100 * figure:9.2f}" for figure in [*map(found.rank, RANKS), found.mean_ap]))
 
 

@@ -20,6 +20,8 @@ from castsearch.errors import CastSearchError
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 
+LAST_STRIDES = (1, 2)
+
 Layer = Callable[[Tensor], Tensor]
 
 
@@ -122,8 +124,13 @@ def headless(cnn: str, last_stride: int) -> nn.Module:
 
     Args:
         last_stride: 2 as for ImageNet, or 1 to keep the resolution of the stage before.
+
+    Raises:
+        BodyModelError: there is no such backbone, or another stride was asked for.
     """
     backbone = find(cnn)
+    if last_stride not in LAST_STRIDES:
+        raise BodyModelError(f"last_stride is {last_stride}; it must be 1 or 2")
     net = backbone.build(weights=None)
     delattr(net, backbone.family.classifier)
     if last_stride == 1:
@@ -155,7 +162,8 @@ def download(cnn: str) -> Path:
             torch.hub.download_url_to_file(weights.url, str(path), path.stem.rpartition("-")[2], progress=False)
         except (OSError, RuntimeError) as error:
             raise BodyModelError(
-                f"{weights.url}: ImageNet weights of {cnn} cannot be downloaded ({error}); give the file by --ckpt"
+                f"{weights.url}: ImageNet weights of {cnn} cannot be downloaded ({error}); "
+                "fetch that file by other means and name it"
             ) from None
     return path
 

@@ -17,7 +17,6 @@ from castsearch.bodies.networks import NETWORKS, Network
 from castsearch.stagefiles import atomic_write
 
 BEST, LAST = "best.pt", "last.pt"
-IMAGENET = "imagenet"  # names the pretrained backbone alone, where a checkpoint is asked for
 
 
 def read(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -85,7 +84,7 @@ def _fill(net: nn.Module, state: Mapping[str, Tensor], path: str | os.PathLike[s
         found, expected = (list(weights[key].shape) if key in weights else "absent" for weights in (state, wanted))
         if found != expected:
             raise BodyModelError(
-                f"{path}: weights of another network: {key} is {found}, expected {expected}; check --cnn and the script"
+                f"{path}: weights of another network: {key} is {found}, expected {expected}; check network and cnn"
             )
     net.load_state_dict(state)
 
@@ -101,7 +100,7 @@ def load_imagenet(model: Network, path: Path | None = None) -> Path:
     """
     path = path or backbones.download(model.cnn)
     if load_weights(model, path):
-        raise BodyModelError(f"{path}: a trained network, not ImageNet weights; give it by --checkpoint")
+        raise BodyModelError(f"{path}: a trained network, not ImageNet weights; name it as the checkpoint")
     return path
 
 
@@ -114,9 +113,15 @@ def trained(folder: Path) -> Path:
     for name in (BEST, LAST):
         if (folder / name).exists():
             return folder / name
-    raise BodyModelError(f"{folder}: no checkpoint in it; train first, or name one by --checkpoint")
+    raise BodyModelError(f"{folder}: no checkpoint in it; train first, or name a checkpoint")
 
 
 def build(network: str, cnn: str, num_classes: int = 0, last_stride: int = 1) -> Network:
-    """A network with random weights; ``network`` is ``triplet`` or ``mgn``."""
+    """A network with random weights; ``network`` is ``triplet`` or ``mgn``.
+
+    Raises:
+        BodyModelError: there is no such network or backbone.
+    """
+    if network not in NETWORKS:
+        raise BodyModelError(f"no network {network!r}; choose one of {', '.join(NETWORKS)}")
     return NETWORKS[network](cnn, num_classes, last_stride)

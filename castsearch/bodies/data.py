@@ -18,7 +18,7 @@ from castsearch.annotations import OTHERS
 from castsearch.bodies.backbones import MEAN
 from castsearch.errors import CastSearchError
 from castsearch.images import ImageError, ImageReader
-from castsearch.stagefiles import Item
+from castsearch.stagefiles import Split, body_name
 
 
 class TrainingDataError(CastSearchError):
@@ -28,27 +28,29 @@ class TrainingDataError(CastSearchError):
 Identity = tuple[str, str]  # movie and label: the same label in another movie is another person
 
 
-def identities(splits: Mapping[str, Mapping[str, Mapping[str, Sequence[Item]]]]) -> dict[Identity, list[str]]:
+def identities(splits: Mapping[str, Split]) -> dict[Identity, list[str]]:
     """The pictures of each person, below the root of the crops.
 
     Candidates train; portraits do not, and neither do candidates labelled ``others``.
 
     Args:
-        splits: content of ``body_{mode}.pkl`` by mode.
+        splits: by mode, which is the folder of their pictures.
 
     Raises:
         TrainingDataError: a candidate has no label, or nobody is left.
     """
     people: dict[Identity, list[str]] = {}
-    for mode, body in splits.items():
-        for movie, content in body.items():
-            for item in content["candidates"]:
-                if item.get("label") is None:
-                    raise TrainingDataError(f"body_{mode}.pkl: movie {movie}: {item['id']} has no label to train on")
-                if item["label"] != OTHERS:
-                    people.setdefault((movie, item["label"]), []).append(f"{mode}/{item['file']}")
+    for mode, split in splits.items():
+        for movie in split.values():
+            for picture in movie.candidates:
+                if picture.label is None:
+                    raise TrainingDataError(
+                        f"{body_name(mode)}: movie {movie.name}: {picture.id} has no label to train on"
+                    )
+                if picture.label != OTHERS:
+                    people.setdefault((movie.name, picture.label), []).append(f"{mode}/{picture.file}")
     if not people:
-        raise TrainingDataError(f"body_{'.pkl, body_'.join(splits)}.pkl: no labelled candidate to train on")
+        raise TrainingDataError(f"{', '.join(map(body_name, splits))}: no labelled candidate to train on")
     return dict(sorted(people.items()))
 
 
@@ -84,7 +86,7 @@ class Batches:
     def __post_init__(self) -> None:
         if self.p > len(self.counts):
             raise TrainingDataError(
-                f"a batch needs {self.p} identities, and there are {len(self.counts)}; give a smaller --batch_size"
+                f"a batch needs {self.p} identities, and there are {len(self.counts)}; give a smaller batch_size"
             )
 
     @property

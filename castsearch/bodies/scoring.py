@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from castsearch import stagefiles
+from castsearch.annotations import OTHERS
 from castsearch.errors import CastSearchError
 from castsearch.metrics import average_precision
-from castsearch.stagefiles import Item
+from castsearch.stagefiles import Picture, Split, read_features
 
 
 class ScoringError(CastSearchError):
@@ -47,22 +47,30 @@ def joined(parts: Sequence[Retrieval]) -> Retrieval:
     )
 
 
+def person(picture: Picture) -> str | None:
+    """Who is seen; None for people who look for nobody and are found by nobody: unknown ones, and others."""
+    return None if picture.label == OTHERS else picture.label
+
+
 def retrieve(
-    dist: np.ndarray, query_labels: Sequence[str], gallery_labels: Sequence[str], ignored: np.ndarray | None = None
+    dist: np.ndarray,
+    query_people: Sequence[str | None],
+    gallery_people: Sequence[str | None],
+    ignored: np.ndarray | None = None,
 ) -> Retrieval:
     """Score a matrix of distances; equal distances go to the lower index.
 
     Args:
         dist: (queries, gallery).
-        query_labels, gallery_labels: who is who.
+        query_people, gallery_people: who is who; None finds nobody and is found by nobody.
         ignored: (queries, gallery) bool, pairs that count neither as hit nor as miss.
     """
     ap, first_hit = [], []
-    for query, label in enumerate(query_labels):
+    for query, who in enumerate(query_people):
         order = np.argsort(dist[query], kind="stable")
         if ignored is not None:
             order = order[~ignored[query, order]]
-        hits = np.fromiter((gallery_labels[g] == label for g in order), dtype=bool, count=len(order))
+        hits = np.fromiter((who is not None and gallery_people[g] == who for g in order), dtype=bool, count=len(order))
         if hits.any():
             ap.append(average_precision(hits))
             first_hit.append(int(hits.argmax()))
@@ -74,19 +82,24 @@ def normalised(features: np.ndarray) -> np.ndarray:
     return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
 
 
-def within(features: np.ndarray, labels: Sequence[str], strangers: str) -> Retrieval:
+def cosine_dist(features: np.ndarray, n_queries: int) -> np.ndarray:
+    """(queries, gallery) distances, 1 - cosine, of (queries + gallery, d) features."""
+    unit = normalised(features)
+    return 1 - unit[:n_queries] @ unit[n_queries:].T
+
+
+def within(features: np.ndarray, people: Sequence[str | None]) -> Retrieval:
     """Every picture as query, all other ones as gallery, by cosine.
 
     Args:
         features: (n, d).
-        labels: who is who.
-        strangers: label of people who are found by nobody and look for nobody.
+        people: who is who; None looks for nobody.
     """
     unit = normalised(features)
-    queries = [i for i, label in enumerate(labels) if label != strangers]
-    itself = np.zeros((len(queries), len(labels)), dtype=bool)
+    queries = [i for i, who in enumerate(people) if who is not None]
+    itself = np.zeros((len(queries), len(people)), dtype=bool)
     itself[np.arange(len(queries)), queries] = True
-    return retrieve(1 - unit[queries] @ unit.T, [labels[i] for i in queries], labels, itself)
+    return retrieve(1 - unit[queries] @ unit.T, [people[i] for i in queries], people, itself)
 
 
 # ---------------------------------------------------------------------------- feature files
@@ -98,59 +111,67 @@ class Search:
 
     Attributes:
         features: (queries + gallery, d), queries first.
-        query_labels, gallery_labels: who is who.
+        query_people, gallery_people: who is who, see :func:`person`.
     """
 
     features: np.ndarray
-    query_labels: list[str]
-    gallery_labels: list[str]
+    query_people: list[str | None]
+    gallery_people: list[str | None]
+
+    @classmethod
+    def of(cls, features: np.ndarray, queries: Sequence[Picture], gallery: Sequence[Picture]) -> Search:
+        """A search for ``queries`` among ``gallery``; the rows of ``features`` are theirs, in this order."""
+        return cls(features, [person(p) for p in queries], [person(p) for p in gallery])
+
+    @property
+    def has_hits(self) -> bool:
+        """Whether any query has somebody to find."""
+        return not {*self.query_people}.isdisjoint({*self.gallery_people} - {None})
 
 
-def between_cameras(items: Sequence[Item], features: np.ndarray, query: str, gallery: str) -> Search:
+def between_cameras(pictures: Sequence[Picture], features: np.ndarray, query: str, gallery: str) -> Search:
     """Pictures of one camera looked for among those of another; the last character of an id is its camera.
 
     Args:
-        items: candidates of a movie.
+        pictures: candidates of a movie.
         features: (candidates, d).
         query, gallery: the cameras.
     """
-    rows = [[i for i, item in enumerate(items) if str(item["id"]).endswith(camera)] for camera in (query, gallery)]
-    return Search(features[rows[0] + rows[1]], *([str(items[i].get("label")) for i in part] for part in rows))
+    rows = [[i for i, picture in enumerate(pictures) if picture.id.endswith(camera)] for camera in (query, gallery)]
+    return Search.of(features[rows[0] + rows[1]], *([pictures[i] for i in part] for part in rows))
 
 
-def casts_in_candidates(groups: Mapping[str, Sequence[Item]], features: np.ndarray) -> Search:
-    """Portraits looked for among the candidates of their movie; ``features`` holds casts, then candidates."""
-    return Search(features, *([str(item.get("label")) for item in groups[name]] for name in ("cast", "candidates")))
-
-
-def read_candidates(path: Path, body: Mapping[str, Mapping[str, Sequence[Item]]]) -> dict[str, np.ndarray]:
-    """Features of the candidates, from a file with or without casts."""
-    n_casts, n = ({movie: len(groups[what]) for movie, groups in body.items()} for what in ("cast", "candidates"))
-    return {movie: rows[len(rows) - n[movie] :] for movie, rows in stagefiles.read_features(path, n, n_casts).items()}
-
-
-def read_searches(
-    path: Path, body: Mapping[str, Mapping[str, Sequence[Item]]], cameras: tuple[str, str] | None
-) -> list[Search]:
-    """One search a movie: between two cameras, or of casts among candidates.
+def read_searches(path: Path, split: Split, cameras: tuple[str, str] | None = None) -> list[Search]:
+    """One search a movie, of those in which there is anybody to find: between two cameras, or of casts in candidates.
 
     Args:
         path: a feature file; with casts unless ``cameras`` are given.
-        body: content of the split's ``body_{mode}.pkl``.
+        split: whose features they are.
         cameras: of queries and gallery.
 
     Raises:
         StageFileError: the file belongs to another split, or has no casts.
         ScoringError: no query has anybody to find.
     """
+    features = read_features(path, split, "maybe" if cameras else "always")
     if cameras:
-        features = read_candidates(path, body)
-        searches = [between_cameras(body[movie]["candidates"], rows, *cameras) for movie, rows in features.items()]
+        searches = [
+            between_cameras(split[name].candidates, found.candidates, *cameras) for name, found in features.items()
+        ]
     else:
-        counts = {movie: len(groups["cast"]) + len(groups["candidates"]) for movie, groups in body.items()}
-        features = stagefiles.read_features(path, counts)
-        searches = [casts_in_candidates(body[movie], rows) for movie, rows in features.items()]
-    if not any(set(search.query_labels) & set(search.gallery_labels) for search in searches):
+        searches = [Search.of(found.rows, split[name].cast, split[name].candidates) for name, found in features.items()]
+    searches = [search for search in searches if search.has_hits]
+    if not searches:
         who = f"camera {cameras[0]} at camera {cameras[1]}" if cameras else "the casts among the candidates"
-        raise ScoringError(f"{path}: nobody to find of {who}; look at labels and ids, or name --cameras")
+        raise ScoringError(f"{path}: nobody to find of {who}; look at labels and ids, or name other cameras")
     return searches
+
+
+def score(searches: Sequence[Search], dist: Callable[[np.ndarray, int], np.ndarray] = cosine_dist) -> Retrieval:
+    """What becomes of all queries.
+
+    Args:
+        searches: as read.
+        dist: maps (queries + gallery, d) features and the number of queries to (queries, gallery) distances.
+    """
+    return joined([retrieve(dist(s.features, len(s.query_people)), s.query_people, s.gallery_people) for s in searches])

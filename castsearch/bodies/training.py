@@ -2,148 +2,79 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from contextlib import contextmanager
+from dataclasses import asdict
+from enum import Enum
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
-from torch.utils.tensorboard import SummaryWriter
 
-from castsearch.annotations import OTHERS
-from castsearch.bodies import checkpoints, distributed, losses, scoring
+from castsearch.bodies import checkpoints, distributed, losses
 from castsearch.bodies.backbones import BodyModelError, normalise
 from castsearch.bodies.checkpoints import BEST, LAST
-from castsearch.bodies.data import Augmentation, Batches, Identity, Pictures, Sample, TrainingDataError
-from castsearch.bodies.extraction import Extractor, files_of
+from castsearch.bodies.data import Augmentation, Batches, Identity, Pictures, Sample
+from castsearch.bodies.log import Log, Record, Step, Validation
 from castsearch.bodies.networks import Network
-from castsearch.bodies.scoring import Retrieval
+from castsearch.bodies.settings import Settings, SettingsError
+from castsearch.bodies.validation import Validator
 from castsearch.images import ImageReader
 from castsearch.parallel import ahead
-from castsearch.stagefiles import Item, atomic_write
-
-PRECISIONS = ("float32", "mixed", "float64")
 
 
-@dataclass(frozen=True)
-class Settings:
-    """Everything that the numbers of a run depend on, besides data and first weights.
+class Start(Enum):
+    """Where a run begins."""
 
-    Attributes:
-        network, cnn: what is trained.
-        height, width: of the pictures.
-        last_stride: of the backbone's last stage.
-        batch_size: identities in a batch (P), over all processes.
-        image_num: pictures of each identity (K).
-        mining, margin, metric: of the triplet loss; margin None is the soft one.
-        lr, weight_decay: of Adam.
-        warmup: epochs over which the learning rate rises to ``lr``.
-        lr_decay_epoch, gamma: the learning rate is multiplied by ``gamma`` every so many epochs.
-        label_smoothing: of the cross entropy.
-        color_jitter: see :class:`castsearch.bodies.data.Augmentation`.
-        precision: one of :data:`PRECISIONS`; float64 is for comparing runs, free of rounding.
-        seed: of everything random.
-    """
-
-    network: str
-    cnn: str
-    height: int = 256
-    width: int = 128
-    last_stride: int = 1
-    batch_size: int = 18
-    image_num: int = 4
-    mining: str = "adaptive"
-    margin: float | None = None
-    metric: str = "euclidean"
-    lr: float = 3e-4
-    weight_decay: float = 5e-4
-    warmup: int = 0
-    lr_decay_epoch: int = 150
-    gamma: float = 0.1
-    label_smoothing: float = 0.0
-    color_jitter: float = 0.0
-    precision: str = "float32"
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.batch_size < 2 or self.image_num < 2:
-            raise TrainingDataError(
-                f"batches of {self.batch_size} identities x {self.image_num} pictures hold no triplet; "
-                "--batch_size and --image_num must be at least 2"
-            )
-        if self.batch_size % distributed.world():
-            raise TrainingDataError(
-                f"--batch_size {self.batch_size} cannot be shared evenly by {distributed.world()} processes"
-            )
-
-    def learning_rate(self, epoch: int, progress: float) -> float:
-        """The learning rate after ``progress`` epochs, of which ``epoch`` are whole."""
-        rising = min(progress / self.warmup, 1.0) if self.warmup else 1.0
-        return self.lr * rising * self.gamma ** (epoch // self.lr_decay_epoch)
-
-
-@dataclass(frozen=True)
-class Step:
-    """What a step of training came to, over all processes."""
-
-    step: int
-    epoch: int
-    loss: float
-    class_loss: float
-    triplet_loss: float
-    top1: float
-    precision: float
-    lr: float
-    images: int
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Validation:
-    """How well the features of a split retrieve people, within each movie."""
-
-    step: int
-    epoch: int
-    mean_ap: float
-    rank1: float
-
-
-class Log:
-    """The run's records, as JSON lines in ``log.jsonl`` and as TensorBoard events, in ``folder``."""
-
-    def __init__(self, folder: Path, step: int) -> None:
-        """Continue a log after ``step`` steps; what a killed run recorded beyond them is dropped."""
-        path = folder / "log.jsonl"
-        lines = path.read_text().splitlines(keepends=True) if step and path.exists() else []
-        with atomic_write(path) as file:
-            file.writelines(line.encode() for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step)
-        self._lines = path.open("a", buffering=1)
-        self._board = SummaryWriter(str(folder), purge_step=step + 1)  # TensorBoard drops them itself
-
-    def add(self, record: Step | Validation) -> None:
-        """Append a record."""
-        figures = asdict(record)
-        self._lines.write(json.dumps(figures) + "\n")
-        kind = "train" if isinstance(record, Step) else "val"
-        for name, figure in figures.items():
-            if name not in ("step", "epoch"):
-                self._board.add_scalar(f"{kind}/{name}", figure, record.step)
-
-    def close(self) -> None:
-        """Write what is still held back."""
-        self._lines.close()
-        self._board.close()
+    BACKBONE = "at weights of the backbone"
+    NETWORK = "at weights of a whole network, less its classifier, which told other identities apart"
+    CHECKPOINT = "where an earlier run of the same settings stopped"
 
 
 def new_network(settings: Settings, num_classes: int) -> Network:
     """The network to train, its random weights drawn from the seed."""
     torch.manual_seed(settings.seed)
     return checkpoints.build(settings.network, settings.cnn, num_classes, settings.last_stride)
+
+
+def open_run(
+    settings: Settings,
+    people: Mapping[Identity, Sequence[str]],
+    reader: ImageReader,
+    folder: Path,
+    device: torch.device,
+    *,
+    weights: Path | None = None,
+    resume: bool = False,
+    workers: int = 4,
+) -> tuple[Trainer, Start]:
+    """A trainer with weights to begin with.
+
+    Args:
+        settings, people, reader, folder, device, workers: see :class:`Trainer`.
+        weights: to begin with, of a whole network or of its backbone; None for torchvision's, downloaded.
+        resume: go on from the last checkpoint in ``folder``, if there is one.
+
+    Raises:
+        BodyModelError: weights are missing, damaged or of another network, or the checkpoint is of another run.
+        SettingsError, TrainingDataError: see :class:`Trainer`.
+    """
+    network = new_network(settings, len(people))
+    start = Start.BACKBONE
+    if resume and (folder / LAST).exists():
+        start = Start.CHECKPOINT
+    elif weights is None:
+        checkpoints.load_imagenet(network)
+    elif checkpoints.load_weights(network, weights):
+        start = Start.NETWORK
+    trainer = Trainer(settings, people, network, reader, folder, device, workers)
+    if start is Start.CHECKPOINT:
+        trainer.resume()
+    return trainer, start
 
 
 class Trainer:
@@ -161,6 +92,10 @@ class Trainer:
     Attributes:
         step: steps done so far.
         best: largest mAP met in validation, -1 before the first.
+
+    Raises:
+        SettingsError: the processes cannot share a batch evenly.
+        TrainingDataError: there are fewer identities than a batch needs.
     """
 
     def __init__(
@@ -173,14 +108,22 @@ class Trainer:
         device: torch.device,
         workers: int = 4,
     ) -> None:
-        self.settings, self.reader, self.folder, self.device, self.workers = settings, reader, folder, device, workers
+        if settings.batch_size % distributed.world():
+            raise SettingsError(
+                f"a batch_size of {settings.batch_size} cannot be shared evenly by {distributed.world()} processes"
+            )
+        self.settings, self.folder, self.device, self.workers = settings, folder, device, workers
         self.identities = [list(identity) for identity in people]
         counts = [len(files) for files in people.values()]
         self.batches = Batches(counts, settings.batch_size, settings.image_num, settings.seed)
         augmentation = Augmentation(settings.height, settings.width, settings.color_jitter)
         self.pictures = Pictures(list(people.values()), reader, augmentation, settings.seed)
         self.step, self.best = 0, -1.0
+        self._place(model)
 
+    def _place(self, model: Network) -> None:
+        """Bring the network to its device and precision, and make what changes its weights."""
+        settings, device = self.settings, self.device
         self.dtype = torch.float64 if settings.precision == "float64" else torch.float32
         whole = distributed.synchronised(model, device) if distributed.world() > 1 else model
         self.model = whole.to(self.dtype).to(memory_format=torch.channels_last).to(device)
@@ -238,9 +181,9 @@ class Trainer:
         self,
         epochs: int,
         save_every: int = 1,
-        validate: Callable[[nn.Module], Retrieval] | None = None,
+        validate: Validator | None = None,
         val_every: int = 1,
-        report: Callable[[Step | Validation], object] = lambda record: None,
+        report: Callable[[Record], object] = lambda record: None,
         stopped: Callable[[], bool] = lambda: False,
     ) -> bool:
         """Train until ``epochs`` are done, or ``stopped`` says so; both end with a checkpoint.
@@ -256,16 +199,7 @@ class Trainer:
         Returns:
             Whether all epochs are done.
         """
-        log = Log(self.folder, self.step) if distributed.rank() == 0 else None
-
-        def record(what: Step | Validation) -> None:
-            if log:
-                log.add(what)
-            report(what)
-
-        try:
-            if log:
-                self._sweep()
+        with self._recording(report) as record:
             began = time.perf_counter()
             for pictures, labels in self._stream(epochs):
                 record(self._train(pictures, labels, began))
@@ -279,10 +213,25 @@ class Trainer:
                 if stop:
                     break
                 began = time.perf_counter()
-        finally:
-            if log:
-                log.close()
         return self.step >= epochs * self.batches.per_epoch
+
+    @contextmanager
+    def _recording(self, report: Callable[[Record], object]) -> Iterator[Callable[[Record], object]]:
+        """Takes records to ``report``, and in the first process to the log; what a killed run left goes away."""
+        if distributed.rank() > 0:
+            yield report
+            return
+        log = Log(self.folder, self.step)
+
+        def record(what: Record) -> None:
+            log.add(what)
+            report(what)
+
+        try:
+            self._sweep()
+            yield record
+        finally:
+            log.close()
 
     def _sweep(self) -> None:
         """Remove what a killed save left behind, and the best checkpoint of an earlier run that is not resumed."""
@@ -308,22 +257,13 @@ class Trainer:
                 yield np.stack(pictures), list(labels)
 
     def _train(self, pictures: np.ndarray, labels: Sequence[int], began: float) -> Step:
-        settings = self.settings
+        """One step of Adam; ``pictures`` and ``labels`` are this process's share, the figures are of all."""
         epoch = self.step // self.batches.per_epoch
-        lr = settings.learning_rate(epoch, (self.step + 1) / self.batches.per_epoch)
+        lr = self.settings.learning_rate(epoch, (self.step + 1) / self.batches.per_epoch)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
-        self.parallel.train()
-        people = torch.tensor(labels, device=self.device)
-        with torch.autocast(self.device.type, self.half, enabled=settings.precision == "mixed"):
-            embeddings, logits = self.parallel(normalise(torch.from_numpy(pictures).to(self.device), self.dtype))
-        everyone = distributed.gather(people)
-        mined = [
-            losses.triplet_loss(distributed.gather(part), everyone, settings.mining, settings.margin, settings.metric)
-            for part in embeddings
-        ]
+        classes, mined = self._losses(pictures, torch.tensor(labels, device=self.device))
         triplet = torch.stack([part.loss for part in mined]).sum()
-        classes = losses.class_loss(logits, people, settings.label_smoothing)
         self.optimizer.zero_grad()
         self.scaler.scale(classes + triplet).backward()
         self.scaler.step(self.optimizer)
@@ -340,47 +280,26 @@ class Trainer:
             top1=float(torch.stack([part.top1 for part in mined]).mean()),
             precision=float(torch.stack([part.precision for part in mined]).mean()),
             lr=lr,
-            images=len(everyone),
+            images=self.settings.batch_size * self.settings.image_num,
             seconds=time.perf_counter() - began,
         )
 
-    def _validate(self, validate: Callable[[nn.Module], Retrieval], epoch: int) -> Validation:
+    def _losses(self, pictures: np.ndarray, people: Tensor) -> tuple[Tensor, list[losses.Triplets]]:
+        """Cross entropy of this process's share, and for each part of the network the triplets of the whole batch."""
+        settings = self.settings
+        self.parallel.train()
+        with torch.autocast(self.device.type, self.half, enabled=settings.precision == "mixed"):
+            embeddings, logits = self.parallel(normalise(torch.from_numpy(pictures).to(self.device), self.dtype))
+        everyone = distributed.gather(people)
+        mined = [
+            losses.triplet_loss(distributed.gather(part), everyone, settings.mining, settings.margin, settings.metric)
+            for part in embeddings
+        ]
+        return losses.class_loss(logits, people, settings.label_smoothing), mined
+
+    def _validate(self, validate: Validator, epoch: int) -> Validation:
         found = validate(self.model)
         if found.mean_ap > self.best:
             self.best = found.mean_ap
             self.save(BEST)
         return Validation(self.step, epoch, found.mean_ap, found.rank(1))
-
-
-def validator(
-    body: Mapping[str, Mapping[str, Sequence[Item]]], mode: str, extractor: Callable[[nn.Module], Extractor]
-) -> Callable[[nn.Module], Retrieval]:
-    """Scores a network on a split: within each movie, every labelled candidate looks for its other pictures.
-
-    The movies are shared among the processes.
-
-    Args:
-        body: content of ``body_{mode}.pkl``.
-        mode: the split.
-        extractor: makes an extractor of a network.
-
-    Raises:
-        TrainingDataError: a candidate has no label.
-    """
-    for movie, content in body.items():
-        for item in content["candidates"]:
-            if item.get("label") is None:
-                raise TrainingDataError(f"body_{mode}.pkl: movie {movie}: {item['id']} has no label to score by")
-    files = files_of(body, mode, with_cast=False)
-    mine = list(body)[distributed.rank() :: distributed.world()]
-
-    def validate(model: nn.Module) -> Retrieval:
-        extract = extractor(model)
-        parts = [
-            scoring.within(extract(files[movie]), [item["label"] for item in body[movie]["candidates"]], OTHERS)
-            for movie in mine
-            if files[movie]
-        ]
-        return scoring.joined(distributed.joined(parts))
-
-    return validate

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 
 from castsearch import stagefiles
 from castsearch.images import write_jpeg
+from castsearch.stagefiles import MoviePictures, Picture, Split
 
 
 @pytest.fixture(scope="session")
@@ -22,9 +24,9 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("small")
     draw = np.random.default_rng(0)
     for mode in ("train", "val"):
-        body: dict = {}
+        movies = []
         for movie in ("tt1", "tt2"):
-            items = body[movie] = {"cast": [], "candidates": []}
+            cast, candidates = [], []
             for person in range(6):
                 clothes = np.kron(draw.integers(0, 255, (8, 4, 3)), np.ones((8, 8, 1)))
                 for shot in range(3):
@@ -32,12 +34,13 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
                     picture = np.clip(clothes + draw.normal(0, 20, clothes.shape), 0, 255).astype(np.uint8)
                     write_jpeg(root / "body" / mode / file, picture)
                     label = f"nm{person}" if person < 5 else "others"
-                    items["candidates"].append({"id": f"{movie}_{person}{shot}", "file": file, "label": label})
+                    candidates.append(Picture(f"{movie}_{person}{shot}", file, label))
             if mode == "val":
                 portrait = f"{movie}/cast/nm0.jpg"
                 write_jpeg(root / "body" / mode / portrait, draw.integers(0, 255, (40, 30, 3)).astype(np.uint8))
-                items["cast"].append({"id": f"{movie}_nm0", "file": portrait, "label": "nm0"})
-        stagefiles.write(root / "data" / stagefiles.body_name(mode), body)
+                cast.append(Picture(f"{movie}_nm0", portrait, "nm0"))
+            movies.append(MoviePictures(movie, tuple(cast), tuple(candidates)))
+        stagefiles.write_body(root / "data" / stagefiles.body_name(mode), Split(movies))
     return root
 
 
@@ -51,6 +54,9 @@ def imagenet() -> Path:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def two_threads() -> None:
-    """The tests share the machine."""
-    torch.set_num_threads(2)
+def one_thread() -> Iterator[None]:
+    """The tests share the machine; threads that wait for one another cost more than they bring."""
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")  # for what the tests start
+        yield

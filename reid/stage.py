@@ -1,0 +1,153 @@
+"""Stage 3, which triplet.py and mgn.py run: training, and extraction."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType
+
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from castsearch import stagefiles
+from castsearch.bodies import data, distributed, engines, extraction, models, training
+from castsearch.bodies.checkpoints import LAST
+from castsearch.bodies.log import Record, Step, Validation
+from castsearch.bodies.validation import Validator, validator
+from castsearch.images import ImageReader
+from reid import options
+from scripts import cli
+
+
+def run(network: str, description: str | None) -> None:
+    """The ``main`` of the script for ``network``."""
+    args = options.parse(network, description)
+    device = engines.device(args.gpu)
+    if args.eval:
+        extract(args, device)
+    else:
+        with distributed.process_group(device):
+            train(args, device)
+
+
+def extract(args: argparse.Namespace, device: torch.device) -> None:
+    """Extract the features of a split with a trained network, or the pretrained backbone alone."""
+    trained = options.checkpoint(args)
+    split = stagefiles.read_body(args.data / stagefiles.body_name(args.mode))
+    model = models.open_model(
+        args.network,
+        args.cnn,
+        trained,
+        imagenet=args.ckpt,
+        height=args.height,
+        width=args.width,
+        last_stride=args.last_stride,
+        on=device,
+    )
+    if trained:
+        print(f"{trained}: loaded, all but its classifier, which features do not need")
+    reader = ImageReader(args.image_root, args.skip_bad)
+    extractor = extraction.Extractor(model, reader, args.test_batch_size, args.num_workers)
+    out = args.out or args.data / stagefiles.reid_name(args.network, args.cnn, args.mode)
+    rows = extraction.extract_split(extractor, split, args.mode, out, args.with_cast, cli.progress)
+    print(f"{len(split)} movies, {rows} pictures -> {out}")
+    cli.report_bad(reader.bad)
+
+
+def train(args: argparse.Namespace, device: torch.device) -> None:
+    """Train on the train split, or on train and val."""
+    modes = ("train", "val") if args.use_val else ("train",)
+    people = data.identities({m: stagefiles.read_body(args.data / stagefiles.body_name(m)) for m in modes})
+    settings = options.settings(args, device)
+    reader = ImageReader(args.image_root, args.skip_bad)
+    trainer, start = training.open_run(
+        settings,
+        people,
+        reader,
+        args.save_dir,
+        device,
+        weights=args.ckpt,
+        resume=args.resume,
+        workers=args.num_workers,
+    )
+    last = args.save_dir / LAST
+    show = _Report(trainer, args.epochs)
+    if start is training.Start.CHECKPOINT:
+        show.say(f"{last}: resumed after {trainer.step} steps")
+    elif start is training.Start.NETWORK:
+        show.say(f"{args.ckpt}: loaded, all but its classifier, which told other identities apart")
+    pictures = sum(map(len, people.values()))
+    show.say(f"{len(people)} identities, {pictures} pictures, {trainer.batches.per_epoch} steps an epoch, on {device}")
+    validate = _validator(args, settings, reader, device) if args.val_every else None
+    finished = trainer.run(args.epochs, args.save_every, validate, args.val_every, show, _stop_on_signal())
+    show.say(f"{trainer.step} of {show.total} steps -> {last}")
+    cli.report_bad(reader.bad)
+    if not finished:
+        raise KeyboardInterrupt
+
+
+def _validator(
+    args: argparse.Namespace, settings: training.Settings, reader: ImageReader, device: torch.device
+) -> Validator:
+    split = stagefiles.read_body(args.data / stagefiles.body_name(args.mode))
+
+    def extractor(network: nn.Module) -> extraction.Extractor:
+        model = models.BodyModel(engines.torch_engine(network, device), settings.height, settings.width)
+        return extraction.Extractor(model, reader, args.test_batch_size, args.num_workers)
+
+    return validator(split, args.mode, extractor)
+
+
+class _Report:
+    """Shows steps as a bar on a terminal, epochs and validations as lines; the first process speaks for all."""
+
+    def __init__(self, trainer: training.Trainer, epochs: int) -> None:
+        self._silent = distributed.rank() > 0
+        self._per_epoch, self._epochs = trainer.batches.per_epoch, epochs
+        self.total = epochs * self._per_epoch
+        off = True if self._silent else None
+        self._bar = tqdm(total=self.total, initial=trainer.step, unit="step", disable=off, dynamic_ncols=True)
+        self._steps: list[Step] = []
+
+    def __call__(self, record: Record) -> None:
+        if isinstance(record, Validation):
+            self.say(f"epoch {record.epoch}: mAP {100 * record.mean_ap:.2f}, Rank-1 {100 * record.rank1:.2f}")
+            return
+        self._steps.append(record)
+        self._bar.set_postfix_str(_figures([record]))
+        self._bar.update()
+        if record.step % self._per_epoch == 0:
+            per_step = sum(r.seconds for r in self._steps) / len(self._steps)
+            left = tqdm.format_interval((self._epochs - record.epoch) * self._per_epoch * per_step)
+            self.say(f"epoch {record.epoch}/{self._epochs}: {_figures(self._steps)}, {left} left")
+            self._steps = []
+
+    def say(self, line: str) -> None:
+        """Print a line that leaves the bar whole."""
+        if not self._silent:
+            tqdm.write(line)
+            sys.stdout.flush()
+
+
+def _figures(steps: list[Step]) -> str:
+    n = len(steps)
+    loss, top1, precision = (sum(getattr(s, name) for s in steps) / n for name in ("loss", "top1", "precision"))
+    rate = sum(s.images for s in steps) / sum(s.seconds for s in steps)
+    return f"loss {loss:.4f}, top-1 {top1:.3f}, precision {precision:.3f}, {rate:.1f} images/s"
+
+
+def _stop_on_signal() -> Callable[[], bool]:
+    """Whether Ctrl-C was pressed, or the machine's owner asked to stop; the second time does at once."""
+    asked = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        asked.append(number)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    signal.signal(signal.SIGINT, note)
+    signal.signal(signal.SIGTERM, note)
+    return lambda: bool(asked)
