@@ -51,7 +51,7 @@ def warp(image: np.ndarray, landmarks: np.ndarray, template: np.ndarray, size: i
     starts = np.rint((inverse[:, 1:2] * at + inverse[:, 2:]) * 1024).astype(np.int64)
     steps = np.rint(inverse[:, :1] * at * 1024).astype(np.int64)
     places = (starts[:, :, None] + steps[:, None, :] + 16) >> 5
-    pixels = np.ascontiguousarray((places >> 5).clip(-32768, 32767).transpose(1, 2, 0).astype(np.int16))
+    pixels = (places >> 5).clip(-32768, 32767).transpose(1, 2, 0).astype(np.int16)
     x_part, y_part = places & 31
     chip = cv2.remap(image, pixels, (y_part * 32 + x_part).astype(np.uint16), cv2.INTER_LINEAR, borderValue=0)
     return np.ascontiguousarray(chip.transpose(2, 0, 1))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from insightface.utils.face_align import arcface_dst
 from skimage.transform import estimate_transform
 
 from castsearch.faces.alignment import ARCFACE_TEMPLATE, align_arcface, similarity_transform
@@ -22,6 +23,11 @@ def test_the_transform_is_scikit_images(seed, mirrored):
         source[:, 0] *= -1
     expected = estimate_transform("similarity", source, TEMPLATE).params[:2]
     np.testing.assert_allclose(similarity_transform(source, TEMPLATE), expected, atol=1e-9)
+
+
+def test_the_template_is_arcfaces():
+    np.testing.assert_array_equal(ARCFACE_TEMPLATE, arcface_dst)
+    assert ARCFACE_TEMPLATE.dtype == np.float32
 
 
 def test_the_transform_computes_in_double_precision():
