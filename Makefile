@@ -1,11 +1,12 @@
 # make demo    the whole pipeline on a small movie       make test    all tests
 # make bench   speed and memory beside references        make lint    style and types
+# make fuzz    5,000 hostile stage files
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test bench lint install install-dev clean
+.PHONY: demo test bench fuzz lint install install-dev clean
 .DEFAULT_GOAL := demo
 
 install: $(VENV)/.installed
@@ -30,6 +31,9 @@ test: install-dev
 
 bench: install-dev
 	for part in ranking faces bodies; do $(BIN)/python benchmarks/$$part.py || exit 1; done
+
+fuzz: install-dev
+	$(BIN)/python tests/stagefiles/fuzz_pickles.py 5000
 
 lint: install-dev
 	$(BIN)/ruff check .

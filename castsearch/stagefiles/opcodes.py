@@ -52,7 +52,7 @@ def _integer(data: bytes) -> int:
 
 def _decimal(m: Machine) -> int | bool:
     line = m.line(_LONGEST_LINE)
-    return line == b"01" if line in (b"00", b"01") else int(line)
+    return line == b"01" if line in (b"00", b"01") else int(line, 0)
 
 
 def _quoted(m: Machine) -> str:
@@ -71,7 +71,7 @@ _pushes(b"N", lambda m: None)
 _pushes(b"\x88", lambda m: True)
 _pushes(b"\x89", lambda m: False)
 _pushes(b"I", _decimal)
-_pushes(b"L", lambda m: int(m.line(_LONGEST_LINE).removesuffix(b"L")))
+_pushes(b"L", lambda m: int(m.line(_LONGEST_LINE).removesuffix(b"L"), 0))
 _pushes(b"J", lambda m: _integer(m.take(4)))
 _pushes(b"K", lambda m: m.read(1)[0])
 _pushes(b"M", lambda m: m.number(2))

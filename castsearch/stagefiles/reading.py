@@ -56,7 +56,7 @@ def load(machine: Machine) -> Any:
                 raise Refused(f"opcode {code!r}, which no stage file needs" if code else "it is cut short")
             OPERATIONS[code](machine)
         (content,) = machine.stack
-    except (IndexError, ValueError, OverflowError) as error:  # of an empty stack, or of text that is no number
+    except (IndexError, ValueError) as error:  # of an empty stack, or of text that is no number
         raise Refused(f"it is damaged ({type(error).__name__})") from None
     if machine.outer:
         raise Refused("it is damaged (a mark is left)")
