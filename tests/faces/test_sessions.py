@@ -142,7 +142,7 @@ def test_cuda_without_a_gpu_is_the_cpu_unless_asked_for(gpus: Callable[..., None
 def test_gpu_without_cuda_is_an_error() -> None:
     assert sessions.resolve_gpu(None) == sessions.resolve_gpu(-1) == -1
     assert sessions.device_name(None).startswith("CPU, ")
-    with pytest.raises(sessions.DeviceError, match="has no CUDA; install onnxruntime-gpu, or use --gpu -1"):
+    with pytest.raises(sessions.DeviceError, match="has no CUDA; install onnxruntime-gpu, or choose -1 for the CPU"):
         sessions.resolve_gpu(0)
 
 
