@@ -126,7 +126,7 @@ def _dict(m: Machine) -> dict[Any, Any]:
 
 
 def _set_items(m: Machine, target: dict[Any, Any], items: list[Any]) -> None:
-    m.charge(ENTRY * len(items))
+    m.charge(ENTRY * (len(items) // 2))
     target.update(zip(checked_keys(items[::2]), items[1::2], strict=True))
 
 
