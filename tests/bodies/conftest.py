@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,11 @@ import torch
 from castsearch import stagefiles
 from castsearch.images import write_jpeg
 from castsearch.stagefiles import MoviePictures, Picture, Split
+
+sys.path.insert(0, str(Path(__file__).parent))  # as for the scripts here, which tests start
+import tiny
+
+tiny.register()
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,111 @@
+"""What two processes come to that share their batches: ``two_processes.py SMALL OUT``.
+
+Forks from a process that imported torch but started no thread of it, so that torch is imported once.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+import tiny
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from castsearch import stagefiles
+from castsearch.bodies import data, distributed, training
+from castsearch.bodies.engines import torch_engine
+from castsearch.bodies.extraction import Extractor
+from castsearch.bodies.models import BodyModel
+from castsearch.bodies.validation import validator
+from castsearch.images import ImageReader
+
+CPU = torch.device("cpu")
+EPOCHS = 10  # of 2 steps
+
+
+def train(small: Path, folder: Path, network: str, precision: str) -> nn.Module:
+    """Train on 10 people, and validate on the way."""
+    split = stagefiles.read_body(small / "data/body_train.pkl")
+    people = data.identities({"train": split})
+    settings = training.Settings(
+        network, "tiny", height=64, width=32, batch_size=4, image_num=4, lr=0.01, precision=precision
+    )
+    reader = ImageReader(small / "body")
+    fresh = training.new_network(settings, len(people))
+    trainer = training.Trainer(settings, people, fresh, reader, folder, CPU, workers=1)
+    score = validator(split, "train", lambda model: Extractor(BodyModel(torch_engine(model, CPU), 64, 32), reader))
+    trainer.run(EPOCHS, validate=score, val_every=5)
+    return trainer.model
+
+
+def loss_of(rows: Tensor, process: int) -> Tensor:
+    """Another one in each process; some of its gradients do not lie in memory row by row."""
+    generator = torch.Generator().manual_seed(process)
+    weight = torch.randn(rows.shape[::-1], generator=generator, dtype=rows.dtype)
+    return (rows.T * weight).sin().sum() + (process + 1) * rows.square().sum()
+
+
+def batch(process: int) -> Tensor:
+    """(3, 2, 4, 5), this process's part of a batch."""
+    generator = torch.Generator().manual_seed(10 + process)
+    return torch.randn(3, 2, 4, 5, generator=generator, dtype=torch.float64)
+
+
+def collectives() -> dict[str, Any]:
+    """Results and gradients of everything that passes between the processes."""
+    rank = distributed.rank()
+    rows = batch(rank).flatten(1).requires_grad_()
+    gathered = distributed.gather(rows)
+    loss_of(gathered, rank).backward()
+    norm = distributed.synchronised(nn.Sequential(nn.BatchNorm2d(2, momentum=0.3)), CPU).double()
+    pictures = batch(rank).requires_grad_()
+    normed = norm(pictures)
+    (normed.square() * batch(5 + rank)).sum().backward()
+    return {
+        "gathered": gathered.detach(),
+        "rows.grad": rows.grad,
+        "labels": distributed.gather(torch.tensor([rank, 7])),
+        "normed": normed.detach(),
+        "pictures.grad": pictures.grad,
+        "weight.grad": norm[0].weight.grad,
+        "norm": norm.state_dict(),
+        "any_of": [distributed.any_of(flag, CPU) for flag in (False, rank == 1)],
+        "joined": distributed.joined([rank, "a"]),
+        "world": distributed.world(),
+    }
+
+
+def run(rank: int, small: Path, out: Path) -> None:
+    """The life of one process."""
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+    with distributed.process_group(CPU):
+        torch.save(collectives(), out / f"collectives{rank}.pt")
+        for network in ("triplet", "mgn"):
+            model = train(small, out / f"two_{network}", network, "float64")
+            torch.save(model.state_dict(), out / f"two_{network}{rank}.pt")
+        train(small, out / "two_mixed", "triplet", "mixed")
+    assert not dist.is_initialized()
+
+
+def main(small: Path, out: Path) -> None:
+    torch.set_num_threads(1)
+    tiny.register()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "WORLD_SIZE": "2"}
+    pids = []
+    for rank in range(2):
+        pid = os.fork()
+        if not pid:
+            run(rank, small, out)
+            os._exit(0)
+        pids.append(pid)
+    assert [os.waitpid(pid, 0)[1] for pid in pids] == [0, 0]
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
