@@ -33,7 +33,7 @@ def similarity_transform(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     source_mean, target_mean = source.mean(axis=0), target.mean(axis=0)
     centred = source - source_mean
     u, s, vt = np.linalg.svd((target - target_mean).T @ centred / len(source))
-    sign = np.array([1.0, np.sign(np.linalg.det(u) * np.linalg.det(vt)) or 1.0])
+    sign = np.array([1.0, np.sign(np.linalg.det(u) * np.linalg.det(vt))])
     scale = (s * sign).sum() / max(centred.var(axis=0).sum(), np.finfo(float).tiny)
     linear = scale * (u * sign) @ vt
     return np.column_stack([linear, target_mean - linear @ source_mean])
@@ -53,7 +53,7 @@ def warp(image: np.ndarray, landmarks: np.ndarray, template: np.ndarray, size: i
     places = (starts[:, :, None] + steps[:, None, :] + 16) >> 5
     pixels = (places >> 5).clip(-32768, 32767).transpose(1, 2, 0).astype(np.int16)
     x_part, y_part = places & 31
-    chip = cv2.remap(image, pixels, (y_part * 32 + x_part).astype(np.uint16), cv2.INTER_LINEAR, borderValue=0)
+    chip = cv2.remap(image, pixels, (y_part * 32 + x_part).astype(np.uint16), cv2.INTER_LINEAR)
     return np.ascontiguousarray(chip.transpose(2, 0, 1))
 
 

@@ -31,10 +31,11 @@ def test_the_template_is_arcfaces():
 
 
 def test_the_transform_computes_in_double_precision():
-    """float32 points, as files hold them, lose nothing beyond their own rounding."""
-    source = (np.random.default_rng(0).uniform(0, 100, (5, 2)) + 4000).astype(np.float32)
-    got = similarity_transform(source, ARCFACE_TEMPLATE)
-    np.testing.assert_allclose(got, similarity_transform(source.astype(np.float64), TEMPLATE), rtol=0, atol=1e-12)
+    """float32 points, as files hold them, lose nothing beyond their own rounding, on either side."""
+    points = (np.random.default_rng(0).uniform(0, 100, (5, 2)) + 4000).astype(np.float32)
+    for source, target in ((points, TEMPLATE), (TEMPLATE, points)):
+        expected = estimate_transform("similarity", source.astype(np.float64), target.astype(np.float64)).params[:2]
+        np.testing.assert_allclose(similarity_transform(source, target), expected, rtol=0, atol=1e-9)
 
 
 def test_points_in_one_place_do_not_divide_by_zero():
@@ -83,6 +84,9 @@ def test_positions_are_rounded_to_a_32nd_of_a_pixel():
         chip = align_arcface(steep, None, ARCFACE_TEMPLATE + n / 32)
         assert chip[0, 0, 59] == 2 * n
         assert chip[1, 49, 0] == 2 * n
+    # Positions have ten bits behind the point before they are rounded: 15 / 1024 go down, half of a 32nd goes up.
+    for shift, level in ((15, 0), (16, 2), (47, 2), (48, 4)):
+        assert align_arcface(steep, None, ARCFACE_TEMPLATE + shift / 1024)[0, 0, 59] == level
 
 
 def test_the_template_grows_with_the_chip():
@@ -122,7 +126,15 @@ def test_without_a_face_the_middle_is_taken():
     assert (align_arcface(tall, None, None) == 9).all()
 
 
-@pytest.mark.parametrize("box", [[200.0, 0, 300, 50], [50.0, 50, 20, 20], [0, 200.0, 50, 300], [122.0, 0, 123, 50]])
+@pytest.mark.parametrize(
+    "box", [[200.0, 0, 300, 50], [50.0, 50, 20, 20], [0, 200.0, 50, 300], [122.0, 0, 123, 50], [0, 122.0, 50, 123]]
+)
 def test_a_box_that_holds_nothing_gives_the_whole_picture(box):
     image = np.full((100, 100, 3), 9, np.uint8)
     assert (align_arcface(image, np.array(box), None) == 9).all()
+
+
+@pytest.mark.parametrize("shift", [65536, -65536])
+def test_a_face_far_outside_is_black(shift):
+    """Positions beyond what 16 bits hold must not come round to the picture again."""
+    assert not align_arcface(np.full((120, 127, 3), 9, np.uint8), None, TEMPLATE + shift).any()
