@@ -21,32 +21,46 @@ from castsearch.bodies.data import (
     identities,
 )
 from castsearch.images import ImageError, ImageReader
+from castsearch.stagefiles import MoviePictures, Picture, Split
 
 
-def item(file: str, label: str | None) -> dict:
-    return {"id": file, "file": file, **({} if label is None else {"label": label})}
+def movie(name: str, cast: dict, candidates: dict) -> MoviePictures:
+    """Pictures by file, with their labels; ids are made of both."""
+    groups = [
+        tuple(Picture(f"{name}_{file}", file, label) for file, label in some.items()) for some in (cast, candidates)
+    ]
+    return MoviePictures(name, *groups)
 
 
 def test_labels_of_different_movies_are_different_people_and_others_never_train() -> None:
-    body = {
-        "tt1": {"cast": [item("p", "nm1")], "candidates": [item("a", "nm1"), item("b", "others")]},
-        "tt2": {"cast": [], "candidates": [item("c", "nm1"), item("d", "not_others"), item("e", "nm1")]},
-    }
-    more = {"tt2": {"cast": [], "candidates": [item("f", "nm1")]}}
-    assert identities({"train": body, "val": more}) == {
+    first = movie("tt1", {"p": "nm1"}, {"a": "nm1", "b": "others"})
+    second = movie("tt2", {}, {"c": "nm1", "d": "not_others", "e": "nm1"})
+    assert identities({"train": Split([first, second]), "val": Split([movie("tt2", {}, {"f": "nm1"})])}) == {
         ("tt1", "nm1"): ["train/a"],
         ("tt2", "nm1"): ["train/c", "train/e", "val/f"],
         ("tt2", "not_others"): ["train/d"],
     }
 
 
+def test_identities_come_sorted_whatever_the_order_of_the_split() -> None:
+    """Their order is their number in training, which a resumed run must find again."""
+    movies = [movie(name, {}, {"b": "nm2", "a": "nm1"}) for name in ("tt2", "tt1")]
+    assert list(identities({"train": Split(movies)})) == [
+        (name, label) for name in ("tt1", "tt2") for label in ("nm1", "nm2")
+    ]
+
+
 @pytest.mark.parametrize(
     "candidates, message",
-    [([], "no labelled candidate"), ([item("a", "others")], "no labelled"), ([item("a", None)], "a has no label")],
+    [
+        ({}, r"body_train\.pkl: no labelled candidate to train on"),
+        ({"a": "others"}, r"body_train\.pkl: no labelled candidate to train on"),
+        ({"a": None}, r"body_train\.pkl: movie tt1: tt1_a has no label to train on"),
+    ],
 )
-def test_a_split_that_cannot_train(candidates: list, message: str) -> None:
+def test_a_split_that_cannot_train(candidates: dict, message: str) -> None:
     with pytest.raises(TrainingDataError, match=message):
-        identities({"train": {"tt1": {"cast": [], "candidates": candidates}}})
+        identities({"train": Split([movie("tt1", {"p": "nm1"}, candidates)])})
 
 
 @settings(deadline=None)
@@ -59,7 +73,7 @@ def test_a_split_that_cannot_train(candidates: list, message: str) -> None:
 )
 def test_batches_hold_p_identities_of_k_pictures(counts: list[int], p: int, k: int, seed: int, epoch: int) -> None:
     if p > len(counts):
-        with pytest.raises(TrainingDataError, match="--batch_size"):
+        with pytest.raises(TrainingDataError, match="give a smaller batch_size"):
             Batches(counts, p, k, seed)
         return
     batches = Batches(counts, p, k, seed)

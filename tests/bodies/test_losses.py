@@ -78,3 +78,19 @@ def test_equal_pictures_keep_the_gradient_finite() -> None:
 def test_cross_entropy_sums_over_the_parts() -> None:
     logits = torch.tensor([[2.0, 0.0]])
     assert float(class_loss([logits, logits], torch.tensor([0]), 0.0)) == pytest.approx(2 * math.log(1 + math.exp(-2)))
+
+
+def test_smoothing_gives_part_of_the_weight_to_all_labels() -> None:
+    logits, labels = torch.tensor([[2.0, 0.0, -1.0], [0.5, 1.5, 0.0]]), torch.tensor([0, 2])
+    log = np.log(np.exp(logits.numpy()) / np.exp(logits.numpy()).sum(1, keepdims=True))
+    terms = [0.7 * row[label] + 0.3 * row.mean() for row, label in zip(log, labels, strict=True)]
+    assert float(class_loss([logits], labels, 0.3)) == pytest.approx(-np.mean(terms))
+
+
+def test_what_comes_out_of_mixed_precision_is_widened_before_it_is_subtracted() -> None:
+    """In bfloat16 the distance of 1 and 1.01 would be 1/128, and logits would lose as much."""
+    embeddings = torch.tensor([[256.0], [258.0], [260.0], [262.0]], dtype=torch.bfloat16)
+    found = pairwise_dist(embeddings, "euclidean")
+    assert found.dtype == torch.float32 and found[0].tolist() == [0, 2, 4, 6]
+    assert class_loss([embeddings.T.repeat(4, 1)], torch.arange(4), 0.0).dtype == torch.float32
+    assert pairwise_dist(embeddings.double(), "cosine").dtype == torch.float64

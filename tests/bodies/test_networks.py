@@ -57,6 +57,43 @@ def test_mgn_sees_whole_body_and_halves_at_unit_length_each() -> None:
         torch.testing.assert_close(got, expected / expected.norm())
 
 
+@pytest.mark.parametrize("network", ["triplet", "mgn"])
+def test_the_neck_stands_before_the_classifier_alone(network: str) -> None:
+    torch.manual_seed(0)
+    model = checkpoints.build(network, "tiny", num_classes=3).train()
+    necks, classifiers = ([model.bn], [model.logits]) if network == "triplet" else (model.bns, model.logits)
+    for number, (neck, classifier) in enumerate(zip(necks, classifiers, strict=True)):
+        torch.nn.init.constant_(neck.weight, 2.0 + number)
+        torch.nn.init.constant_(neck.bias, -1.0)
+        torch.nn.init.normal_(classifier.weight)
+        torch.nn.init.normal_(classifier.bias)
+    inputs: list[torch.Tensor] = []
+    for neck in necks:
+        neck.register_forward_pre_hook(lambda module, args: inputs.append(args[0]))
+    embeddings, logits = model(torch.randn(4, 3, 64, 32))
+    assert len(inputs) == len(logits)
+    for number, (pooled, classifier, scores) in enumerate(zip(inputs, classifiers, logits, strict=True)):
+        normed = (pooled - pooled.mean(0)) / (pooled.var(0, unbiased=False) + 1e-5).sqrt() * (2 + number) - 1
+        torch.testing.assert_close(scores, normed @ classifier.weight.T + classifier.bias, rtol=1e-4, atol=1e-4)
+        expected = pooled if network == "triplet" else pooled / pooled.norm(dim=1, keepdim=True)
+        torch.testing.assert_close(embeddings[number], expected)
+
+
+def test_a_classifier_begins_near_zero() -> None:
+    model = checkpoints.build("triplet", "tiny", num_classes=500)
+    assert float(model.logits.weight.detach().std()) == pytest.approx(0.001, rel=0.1)
+    assert not model.logits.bias.any()
+
+
+def test_pictures_are_normalised_as_torchvisions_weights_expect() -> None:
+    pictures = torch.tensor([[[[0, 128, 255]]]], dtype=torch.uint8)
+    expected = [(0 - 0.485) / 0.229, (128 / 255 - 0.456) / 0.224, (1 - 0.406) / 0.225]
+    found = backbones.normalise(pictures, torch.float64)
+    assert found.shape == (1, 3, 1, 1) and found.dtype == torch.float64
+    assert found.flatten().tolist() == pytest.approx(expected)
+    assert backbones.normalise(pictures).dtype == torch.float32
+
+
 @pytest.mark.parametrize("cnn", ["resnet50", "densenet121", "mobilenet_v2"])
 def test_last_stride_keeps_resolution(cnn: str) -> None:
     layers = BACKBONES[cnn].family.layers
