@@ -7,6 +7,7 @@ wrong, as the end of a sentence about the word, or None.
 
 from __future__ import annotations
 
+import re
 from pathlib import PurePosixPath
 from unicodedata import category
 
@@ -77,9 +78,11 @@ def _character_fault(word: str) -> str | None:
 def shown(word: object) -> str:
     """``word`` as an error message shows it: on one line, however long it is; what is no string, by its type.
 
-    >>> shown("tt1"), shown(["a"]), len(shown("a" * 10**6))
-    ("'tt1'", 'a list', 63)
+    >>> print(shown("tt1"), shown("tt 1"), shown(["tt1"]), len(shown("a" * 10**6)))
+    tt1 'tt 1' a list 63
     """
     if not isinstance(word, str):
         return f"a {type(word).__name__}"
-    return repr(word if len(word) <= _LONGEST_SHOWN else f"{word[:_LONGEST_SHOWN]}…")
+    if len(word) > _LONGEST_SHOWN:
+        return repr(f"{word[:_LONGEST_SHOWN]}…")
+    return word if re.fullmatch(r"[\w./-]+", word) else repr(word)

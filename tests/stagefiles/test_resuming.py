@@ -1,0 +1,300 @@
+"""Long stages go on where they were killed, and do again whatever may have changed."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from castsearch import stagefiles
+from castsearch.stagefiles import Resumable
+
+DEPENDS = {"sha256": "0f", "size": (64, 32), "root": "/body/val"}
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    for key in "abc":
+        (tmp_path / f"{key}.jpg").write_text(f"picture {key}")
+    return tmp_path / "x.pkl"
+
+
+def start(target: Path, depends: Any = DEPENDS, keys: str = "abc", **notes: Any) -> Resumable:
+    return Resumable(target, depends, list(keys), lambda key: [target.with_name(f"{key}.jpg")], notes)
+
+
+def finished(target: Path, **notes: Any) -> None:
+    run = start(target, **notes)
+    for key in run.todo:
+        run.add(key, f"old {key}")
+    run.finish()
+
+
+def killed(target: Path) -> None:
+    run = start(target)
+    for key in run.todo:
+        run.add(key, f"old {key}")
+
+
+BEFORE = pytest.mark.parametrize("before", [finished, killed])
+
+
+def test_goes_on_where_it_was(target):
+    first = start(target)
+    first.add("b", np.ones(2))
+    del first  # as if killed
+    again = start(target)
+    assert again.todo == ["a", "c"]
+    np.testing.assert_array_equal(again.content["b"], np.ones(2))
+    again.add("c", 3)
+    again.add("a", 1)
+    again.finish()
+    assert list(stagefiles.read(target)) == ["a", "b", "c"]
+    names = sorted(path.name for path in target.parent.iterdir() if path.suffix != ".jpg")
+    assert names == ["x.pkl", "x.pkl.json"]
+
+
+@BEFORE
+def test_nothing_is_done_twice(target, before):
+    before(target)
+    again = start(target)
+    assert again.todo == []
+    assert again.content == {"a": "old a", "b": "old b", "c": "old c"}
+
+
+def test_what_is_written_beside(target):
+    finished(target, pack="../packs/mnet")
+    metadata = stagefiles.read_metadata(target)
+    assert metadata.pop("sources").keys() == {"a", "b", "c"}
+    assert metadata == {"sha256": "0f", "size": [64, 32], "root": "/body/val", "pack": "../packs/mnet"}
+
+
+@BEFORE
+@pytest.mark.parametrize(
+    "depends",
+    [DEPENDS | {"sha256": "0e"}, DEPENDS | {"root": "/other/val"}, DEPENDS | {"more": 1}, {"sha256": "0f"}, {}],
+)
+def test_what_depends_on_something_else_starts_anew(target, before, depends):
+    before(target)
+    again = start(target, depends)
+    assert again.todo == ["a", "b", "c"] and again.content == {}
+
+
+@BEFORE
+def test_notes_are_never_compared(target, before):
+    if before is finished:
+        finished(target, pack="packs/mnet", licence="none")
+    else:
+        killed(target)
+    assert start(target, pack="../packs/mnet", licence="MIT").todo == []
+
+
+def replace(path: Path, text: str, time: float) -> None:
+    path.write_text(text)
+    os.utime(path, (time, time))
+
+
+@BEFORE
+@pytest.mark.parametrize("change", ["newer", "older", "longer", "gone"])
+def test_a_changed_source_is_done_again(target, before, change):
+    picture = target.with_name("b.jpg")
+    os.utime(picture, (10**9, 10**9))
+    before(target)
+    if change == "gone":
+        picture.unlink()
+    elif change == "longer":
+        replace(picture, "longer than before", 10**9)
+    else:
+        replace(picture, "picture B", 10**9 + (1 if change == "newer" else -1))
+    run = start(target)
+    assert run.todo == ["b"] and run.content == {"a": "old a", "c": "old c"}
+
+
+@BEFORE
+def test_another_source_is_another_even_of_the_same_size_and_time(target, before):
+    before(target)
+    shutil.copy2(target.with_name("b.jpg"), target.with_name("d.jpg"))
+    other = {"a": "a.jpg", "b": "d.jpg", "c": "c.jpg"}
+    assert Resumable(target, DEPENDS, list("abc"), lambda key: [target.with_name(other[key])]).todo == ["b"]
+
+
+@BEFORE
+def test_a_source_that_changed_by_less_than_a_microsecond(target, before):
+    os.utime(target.with_name("b.jpg"), ns=(10**18, 10**18))
+    before(target)
+    os.utime(target.with_name("b.jpg"), ns=(10**18, 10**18 + 1))
+    assert start(target).todo == ["b"]
+
+
+def test_a_source_that_is_replaced_in_mid_run_is_done_again(target):
+    run = start(target)
+    replace(target.with_name("a.jpg"), "new picture", 10**9)
+    run.add("a", "of the old one, or the new: who knows")
+    assert start(target).todo == ["a", "b", "c"]
+
+
+def test_a_source_that_is_never_there_is_never_taken_over(target):
+    target.with_name("b.jpg").unlink()
+    finished(target)
+    assert start(target).todo == ["b"]
+    killed(target)
+    assert start(target).todo == ["b"]
+
+
+def test_an_entry_of_many_sources(target):
+    pictures = [target.with_name(f"{key}.jpg") for key in "abc"]
+
+    def run(sources: list[Path]) -> Resumable:
+        return Resumable(target, DEPENDS, ["tt1"], lambda key: sources)
+
+    first = run(pictures)
+    first.add("tt1", "old")
+    first.finish()
+    assert len(json.dumps(stagefiles.read_metadata(target)["sources"])) < 100
+    assert run(pictures).todo == []
+    for others in (pictures[:2], pictures[::-1], [*pictures, pictures[0]], []):
+        assert run(others).todo == ["tt1"]
+    replace(pictures[1], "picture B", 10**9)
+    assert run(pictures).todo == ["tt1"]
+
+
+def test_an_entry_of_no_source_counts(target):
+    for todo in (["tt1"], []):
+        run = Resumable(target, DEPENDS, ["tt1"], lambda key: [])
+        assert run.todo == todo
+        if todo:
+            run.add("tt1", 1)
+
+
+def test_an_old_entry_never_returns(target):
+    killed(target)
+    replace(target.with_name("a.jpg"), "new picture", 10**9)
+    run = start(target)
+    run.add("a", "new a")
+    del run
+    assert start(target).content["a"] == "new a"
+    replace(target.with_name("a.jpg"), "picture a", 10**9)
+    run = start(target, keys="ab")
+    run.add("a", "newest a")
+    assert start(target).content == {"a": "newest a", "b": "old b"}
+
+
+def test_the_partial_file_counts_more_than_the_finished(target):
+    finished(target)
+    replace(target.with_name("a.jpg"), "new picture", 10**9)
+    start(target).add("a", "new a")
+    assert start(target).content == {"a": "new a", "b": "old b", "c": "old c"}
+
+
+def test_an_entry_cut_short_is_done_again(target):
+    first = start(target)
+    first.add("a", np.ones(100))
+    first.add("b", np.ones(100))
+    log = target.with_name("x.pkl.partial")
+    whole = log.read_bytes()
+    log.write_bytes(whole[:-50])
+    again = start(target)
+    assert again.todo == ["b", "c"]
+    again.add("b", 2)
+    assert start(target).todo == ["c"]
+    log.write_bytes(whole[:3])
+    assert start(target).todo == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    "record", [1, None, ("a", 1), [], {"a": 1, "b": 2, "c": 3}, (["a"], "x", 1), ({}, "x", 1)], ids=repr
+)
+def test_a_partial_file_of_something_else(target, record):
+    start(target).add("a", 1)
+    log = target.with_name("x.pkl.partial")
+    log.write_bytes(log.read_bytes() + pickle.dumps(record))
+    assert start(target).todo == ["b", "c"]
+
+
+def test_a_hostile_partial_file_runs_nothing(target):
+    log = target.with_name("x.pkl.partial")
+    killed(target)
+    log.write_bytes(b"cos\nsystem\n(S'touch pwned'\ntR." + log.read_bytes())
+    assert start(target).todo == ["a", "b", "c"]
+    assert not Path("pwned").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("sources", None), ("sources", [1]), ("sources", {"a": None}), ("bad", 7), ("bad", ["a"])]
+)
+def test_strange_metadata_costs_no_more_than_the_work(target, name, value):
+    finished(target)
+    metadata = stagefiles.read_metadata(target) | {name: value}
+    target.with_name("x.pkl.json").write_text(json.dumps(metadata))
+    assert start(target).todo == (["a", "b", "c"] if name == "sources" else [])
+
+
+def test_a_file_without_metadata_is_another_programs(target):
+    finished(target)
+    target.with_name("x.pkl.json").unlink()
+    assert start(target).todo == ["a", "b", "c"]
+
+
+def test_a_damaged_file_is_replaced(target):
+    finished(target)
+    target.write_bytes(b"")
+    assert start(target).todo == ["a", "b", "c"]
+    finished(target)
+    assert start(target).todo == []
+
+
+def test_a_finished_file_counts_but_for_its_bad_sources(target):
+    first = start(target)
+    for key in "abc":
+        first.add(key, key, "truncated" if key == "b" else None)
+    assert first.content == {"a": "a", "b": "b", "c": "c"}
+    first.finish()
+    assert stagefiles.read(target) == {"a": "a", "b": "b", "c": "c"}
+    assert stagefiles.read_metadata(target)["bad"] == {"b": "truncated"}
+    assert start(target).todo == ["b"]
+
+
+def test_a_killed_run_tries_bad_sources_again(target):
+    first = start(target)
+    first.add("a", "blank", "truncated")
+    first.add("b", 2)
+    assert start(target).todo == ["a", "c"]
+
+
+def test_only_the_bad_are_told(target):
+    finished(target)
+    assert "bad" not in stagefiles.read_metadata(target)
+
+
+def test_entries_are_in_the_order_of_the_keys(target):
+    run = start(target)
+    for key in "cab":
+        run.add(key, key)
+    assert list(start(target).content) == ["a", "b", "c"]
+    run.finish()
+    assert list(stagefiles.read(target)) == ["a", "b", "c"]
+
+
+def test_entries_that_are_no_longer_asked_for_are_left_out(target):
+    finished(target)
+    run = start(target, keys="ca")
+    assert run.todo == [] and run.content == {"c": "old c", "a": "old a"}
+    run.finish()
+    assert list(stagefiles.read(target)) == ["c", "a"]
+
+
+def test_a_moved_folder_of_the_same_pictures_is_told_by_its_root(target, tmp_path):
+    """Copies that keep their times look the same; what tells them apart is the root."""
+    killed(target)
+    other = tmp_path / "other"
+    other.mkdir()
+    for key in "abc":
+        shutil.copy2(target.with_name(f"{key}.jpg"), other)
+    assert Resumable(target, DEPENDS, ["a"], lambda key: [other / f"{key}.jpg"]).todo == []
+    assert Resumable(target, DEPENDS | {"root": str(other)}, ["a"], lambda key: [other / f"{key}.jpg"]).todo == ["a"]

@@ -1,0 +1,220 @@
+"""Writing: portable, atomic, and metadata that can be nobody else's file."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from castsearch import stagefiles
+from castsearch.stagefiles import StageFileError, writing
+
+CONTENT = {"tt1": {"faces": np.arange(8, dtype=np.float32).reshape(2, 4), "scores": None, "id": "a"}}
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_round_trip_keeps_dtypes_and_values(tmp_path):
+    stagefiles.write(tmp_path / "x.pkl", CONTENT, {"pack": "p"})
+    found = stagefiles.read(tmp_path / "x.pkl")
+    assert found["tt1"]["faces"].dtype == np.float32
+    np.testing.assert_array_equal(found["tt1"]["faces"], CONTENT["tt1"]["faces"])
+    assert stagefiles.read_metadata(tmp_path / "x.pkl") == {"pack": "p"}
+    assert (tmp_path / "x.pkl.json").read_text() == '{\n  "pack": "p"\n}\n'
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.zeros((0, 4), np.float32),
+        np.asfortranarray(np.eye(3)[:2]),
+        np.arange(12).reshape(3, 4)[:, ::2],
+        np.array(["a", "bc"]),
+        np.bool_(True),
+        np.float32(1.5),
+    ],
+)
+def test_unusual_arrays_survive(tmp_path, array):
+    stagefiles.write(tmp_path / "x.pkl", {"k": array})
+    np.testing.assert_array_equal(stagefiles.read(tmp_path / "x.pkl")["k"], array)
+
+
+def test_any_numpy_can_read_it(tmp_path):
+    stagefiles.write(tmp_path / "x.pkl", CONTENT | {"scalar": np.float32(1.5)})
+    data = (tmp_path / "x.pkl").read_bytes()
+    # numpy 2 names numpy._core where numpy 1 has numpy.core; what both have is numpy itself.
+    assert b"numpy" in data
+    assert b"numpy.core" not in data and b"numpy._core" not in data
+    assert data[:2] == b"\x80\x04"
+
+
+def test_a_plain_pickle_load_reads_it_with_only_numpy(tmp_path):
+    stagefiles.write(tmp_path / "x.pkl", CONTENT)
+    code = "import pickle, sys; print(pickle.load(open(sys.argv[1], 'rb'))['tt1']['faces'].sum())"
+    command = [sys.executable, "-I", "-c", code, tmp_path / "x.pkl"]
+    assert float(subprocess.run(command, capture_output=True, text=True, check=True).stdout) == 28
+
+
+def test_metadata_is_nobody_elses_file(tmp_path):
+    """Results named after a split must not overwrite its annotations."""
+    (tmp_path / "val.json").write_text("annotations")
+    stagefiles.write(tmp_path / "val.pkl", CONTENT, {"pack": "p"})
+    stagefiles.write(tmp_path / "val.pkl", CONTENT)
+    assert (tmp_path / "val.json").read_text() == "annotations"
+    assert stagefiles.metadata_path("data/val.pkl") == Path("data/val.pkl.json")
+    assert stagefiles.read_metadata(tmp_path / "val.pkl") == {}
+
+
+class Full(dict):
+    """Has no room for its second item."""
+
+    def __reduce__(self):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize(
+    ("content", "metadata", "error"),
+    [
+        ({"new": (i for i in ())}, {"pack": "new"}, TypeError),
+        ({"new": 1}, {"pack": object()}, TypeError),
+        ({"new": 1}, {"pack": b"new"}, TypeError),
+        ({"new": Full()}, {"pack": "new"}, StageFileError),
+    ],
+)
+def test_a_write_that_fails_leaves_the_old_pair(tmp_path, content, metadata, error):
+    target = tmp_path / "x.pkl"
+    stagefiles.write(target, {"old": 1}, {"pack": "old"})
+    with pytest.raises(error):
+        stagefiles.write(target, content, metadata)
+    assert stagefiles.read(target) == {"old": 1}
+    assert stagefiles.read_metadata(target) == {"pack": "old"}
+    assert names(tmp_path) == ["x.pkl", "x.pkl.json"]
+
+
+@pytest.mark.parametrize("step", range(1, 4))
+def test_a_kill_between_the_two_never_leaves_wrong_metadata(tmp_path, monkeypatch, step):
+    """Stopped before each step: the old json goes, the pickle takes its place, the json does."""
+    target = tmp_path / "x.pkl"
+    stagefiles.write(target, {"old": 1}, {"pack": "old"})
+    steps = iter(range(1, 9))
+
+    def stopping(function):
+        def wrapped(*args, **kwargs):
+            if next(steps) == step:
+                raise KeyboardInterrupt
+            return function(*args, **kwargs)
+
+        return wrapped
+
+    monkeypatch.setattr(writing, "_remove", stopping(writing._remove))
+    monkeypatch.setattr(writing._Replacement, "take_place", stopping(writing._Replacement.take_place))
+    with pytest.raises(KeyboardInterrupt):
+        stagefiles.write(target, {"new": 1}, {"pack": "new"})
+    found = stagefiles.read(target), stagefiles.read_metadata(target)
+    assert found == [({"old": 1}, {"pack": "old"}), ({"old": 1}, {}), ({"new": 1}, {})][step - 1]
+    assert not [name for name in names(tmp_path) if name.startswith(".")]
+
+
+def test_both_are_on_the_disk_before_either_takes_its_place(tmp_path, monkeypatch):
+    done: list[str] = []
+    fsync, replace = os.fsync, Path.replace
+    monkeypatch.setattr(os, "fsync", lambda file: done.append("sync") or fsync(file))
+    monkeypatch.setattr(Path, "replace", lambda old, new: done.append(new.name) or replace(old, new))
+    stagefiles.write(tmp_path / "x.pkl", CONTENT, {})
+    assert done == ["sync", "sync", "x.pkl", "x.pkl.json"]
+    done.clear()
+    with stagefiles.atomic_write(tmp_path / "y") as file:
+        file.write(b"y")
+    with stagefiles.atomic_write(tmp_path / "z", sync=False) as file:
+        file.write(b"z")
+    assert done == ["sync", "y", "z"]
+
+
+def test_a_reader_sees_the_old_file_or_the_whole_new_one(tmp_path):
+    (tmp_path / "x").write_bytes(b"old")
+    with stagefiles.atomic_write(tmp_path / "x") as file:
+        file.write(b"new" * 10**6)
+        assert (tmp_path / "x").read_bytes() == b"old"
+    assert (tmp_path / "x").read_bytes() == b"new" * 10**6
+    assert names(tmp_path) == ["x"]
+
+
+def test_metadata_never_stands_beside_content_it_does_not_describe(tmp_path):
+    stagefiles.write(tmp_path / "x.pkl", {"a": 1}, {"pack": "old"})
+    stagefiles.write(tmp_path / "x.pkl", {"a": 2})
+    assert names(tmp_path) == ["x.pkl"]
+
+
+def test_others_may_read_what_is_written(tmp_path):
+    stagefiles.write(tmp_path / "folder/x.pkl", {}, {})
+    umask = os.umask(0)
+    os.umask(umask)
+    for path in (tmp_path / "folder").iterdir():
+        assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~umask
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(StageFileError, match=r"x\.pkl: cannot be written \(.*\); choose another place"):
+        stagefiles.write(tmp_path / "file" / "x.pkl", {})
+    (tmp_path / "folder.pkl/inside").mkdir(parents=True)
+    with pytest.raises(StageFileError, match=r"folder\.pkl: cannot be written \(Is a directory\); choose another"):
+        stagefiles.write(tmp_path / "folder.pkl", {})
+    (tmp_path / "y.pkl.json").mkdir()
+    with pytest.raises(StageFileError, match=r"y\.pkl\.json: cannot be written \(Is a directory\); choose another"):
+        stagefiles.write(tmp_path / "y.pkl", {})
+    assert not (tmp_path / "y.pkl").exists()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_named_and_leaves_nothing(tmp_path, number):
+    with pytest.raises(StageFileError, match=r"x\.pkl: .*; make room"), stagefiles.atomic_write(tmp_path / "x.pkl"):
+        raise OSError(number, os.strerror(number))
+    assert not list(tmp_path.iterdir())
+
+
+def test_errors_of_others_pass(tmp_path):
+    with pytest.raises(FileNotFoundError), stagefiles.atomic_write(tmp_path / "x.pkl") as file:
+        file.write((tmp_path / "absent").read_bytes())
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"{", r"x\.pkl\.json: not valid JSON .*; delete it or run the stage again"),
+        (b"[" * 100_000, "not valid JSON"),
+        (b"\xff", "not valid JSON"),
+        (b"[1]", "expected a JSON object; delete it"),
+        (None, r"cannot be read \(Is a directory\)"),
+    ],
+)
+def test_metadata_that_is_none(tmp_path, text, message):
+    beside = tmp_path / "x.pkl.json"
+    beside.mkdir() if text is None else beside.write_bytes(text)
+    with pytest.raises(StageFileError, match=message) as error:
+        stagefiles.read_metadata(tmp_path / "x.pkl")
+    assert str(error.value).isprintable()
+
+
+def test_sha256(tmp_path):
+    data = bytes(range(256)) * 9000
+    (tmp_path / "x").write_bytes(data)
+    assert stagefiles.file_sha256(tmp_path / "x") == hashlib.sha256(data).hexdigest()
+    with pytest.raises(StageFileError, match=r"y: cannot be read \(No such file .*\); put the file there"):
+        stagefiles.file_sha256(tmp_path / "y")
+
+
+def test_metadata_is_json_that_others_read(tmp_path):
+    stagefiles.write(tmp_path / "x.pkl", {}, {"b": "é", "a": (1, 2)})
+    assert json.loads((tmp_path / "x.pkl.json").read_text()) == {"a": [1, 2], "b": "é"}

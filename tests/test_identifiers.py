@@ -1,0 +1,79 @@
+"""What words may serve as ids, movie names and paths."""
+
+from __future__ import annotations
+
+import pytest
+
+from castsearch.identifiers import id_fault, movie_fault, path_fault, shown
+
+FAULTS = (id_fault, movie_fault, path_fault)
+
+
+@pytest.mark.parametrize("word", ["tt0107290", "nm1-a.b_c", "ü☃𝄞", "a\u00adb", "a" * 200])
+def test_most_words_serve_for_all(word):
+    assert [fault(word) for fault in FAULTS] == [None] * 3
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("word", ["", None, 3, b"a", ["a"], float("nan")])
+def test_words_are_text(fault, word):
+    assert fault(word) == "is not a non-empty string"
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("character", "\0\x01\x1b\x7f\x80\x9f")
+def test_control_characters(fault, character):
+    assert fault(f"a{character}b") == "holds a line break or another control character"
+
+
+@pytest.mark.parametrize("fault", [movie_fault, path_fault])
+@pytest.mark.parametrize("character", "\n\r\t\x0b\x0c\x1c\x85\u2028\u2029")
+def test_line_breaks(fault, character):
+    assert fault(f"a{character}b") == "holds a line break or another control character"
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("character", "\ud800\udfff")
+def test_half_characters(fault, character):
+    assert fault(f"a{character}") == "holds half a character (a lone surrogate), which no file can carry"
+
+
+@pytest.mark.parametrize("word", ["a,b", ",", "a b", " a", "a ", "a\n", "a\u2028b", "a\u3000b", "a\xa0b", " "])
+def test_ids_stand_in_result_files(word):
+    assert id_fault(word) == "holds a comma or a blank, which result files cannot carry"
+
+
+@pytest.mark.parametrize("word", ["../x", "a/b", "/", "/a", ".", ".."])
+def test_movies_are_file_names(word):
+    assert movie_fault(word) == "holds a path, but serves as a file name"
+    assert movie_fault("...") is None and movie_fault("a, b") is None
+
+
+def test_movies_have_no_blank_at_the_edge():
+    for word in (" a", "a ", "a\n", " "):
+        assert movie_fault(word) == "begins or ends with a blank"
+
+
+def test_movies_are_no_longer_than_file_names():
+    assert movie_fault("a" * 201) == "is longer than the 200 bytes that a file name has room for"
+    assert movie_fault("ü" * 101) is not None and movie_fault("ü" * 100) is None
+
+
+@pytest.mark.parametrize("word", ["../x", "a/../b", "/etc/x", "a/.."])
+def test_paths_stay_below(word):
+    assert path_fault(word) == "must stay below its folder"
+
+
+def test_paths_name_files():
+    assert path_fault(".") == path_fault("./") == "names no file"
+    assert path_fault("a b/c, d..jpg") is None
+
+
+def test_shown():
+    assert [shown(word) for word in ("a", "ü_1-2.jpg", "../x", "a,b", "", "a b")] == [
+        "a", "ü_1-2.jpg", "../x", "'a,b'", "''", "'a b'",
+    ]  # fmt: skip
+    assert shown("a\n\ud800") == r"'a\n\ud800'"
+    assert shown("a" * 60) == "a" * 60
+    assert shown("a" * 61) == repr("a" * 60 + "…")
+    assert shown(None) == "a NoneType"
