@@ -51,7 +51,9 @@ def candidate(**change):
         ("{", "not valid JSON"),
         ("[" * 100_000, "not valid JSON"),
         ({"tt1": []}, "movie tt1: expected a list under 'cast'"),
-        ({"../x": GOOD["tt1"]}, "serves as a file name"),
+        ({"../x": GOOD["tt1"]}, r"val\.json: movie \.\./x holds a path, but serves as a file name; rename it"),
+        ({"tt\n1": GOOD["tt1"]}, r"movie 'tt\\n1' holds a line break"),
+        ({"": GOOD["tt1"]}, "movie '' is not a non-empty string"),
         (candidate(bbox=[10, 5, -3, 80]), r"movie tt1, candidate 0 \(p1\): bbox \[10, 5, -3, 80\] has a width of -3"),
         (candidate(bbox=[10, 5, 3, 0]), "has a height of 0"),
         (candidate(bbox=[10, 5, 3]), "four whole numbers"),
@@ -60,10 +62,15 @@ def candidate(**change):
         (candidate(bbox=[10, 5, 3, float("nan")]), "four whole numbers"),
         (candidate(bbox=[10, 5, 3, float("inf")]), "four whole numbers"),
         (candidate(id="c1"), "id c1 stands already at movie tt1, cast 0"),
-        (candidate(id="a,b"), "comma or a space"),
+        (candidate(id="a,b"), "movie tt1, candidate 0: id 'a,b' holds a comma or a blank"),
+        (candidate(id="a\ud800"), "id 'a.ud800' holds half a character"),
         (candidate(id=""), "non-empty string under 'id'"),
-        (candidate(img="../../etc/x.jpg"), "must stay below"),
-        (candidate(img="/etc/x.jpg"), "must stay below"),
+        (candidate(id=["x" * 10**6]), "non-empty string under 'id', found "),
+        (candidate(bbox=["x" * 10**6] * 1000), "four whole numbers"),
+        (candidate(img="../../etc/x.jpg"), r"candidate 0 \(p1\): img \.\./\.\./etc/x\.jpg must stay below its folder"),
+        (candidate(img="/etc/x.jpg"), "must stay below its folder"),
+        (candidate(img="a\n.jpg"), r"img 'a\\n\.jpg' holds a line break or another control character"),
+        (candidate(img="."), "img . names no file"),
         (candidate(img=None), "non-empty string under 'img'"),
         (candidate(label=3), "non-empty string under 'label'"),
     ],
@@ -72,18 +79,56 @@ def test_refuses(tmp_path, content, message):
     with pytest.raises(AnnotationError, match=message) as error:
         read_annotations(save(tmp_path, content))
     assert str(error.value).startswith(str(tmp_path / "val.json"))
-    assert "\n" not in str(error.value)
+    assert str(error.value).isprintable() and len(str(error.value)) < 500
 
 
-def test_refuses_labels_that_are_not_lists(tmp_path):
-    with pytest.raises(AnnotationError, match="cast c1: expected a list of candidate ids"):
-        read_labels(save(tmp_path, {"c1": "p1"}))
+def test_a_cast_is_checked_as_a_candidate_is(tmp_path):
+    for field, word in (("id", "a b"), ("img", "../a.jpg"), ("label", None)):
+        content = copy.deepcopy(GOOD)
+        content["tt1"]["cast"][0][field] = word
+        with pytest.raises(AnnotationError, match=r"movie tt1, cast 0: .*" + field):
+            read_annotations(save(tmp_path, content))
+
+
+def test_a_movie_that_is_no_object(tmp_path):
+    with pytest.raises(AnnotationError, match="movie tt1: expected a list under 'candidates'"):
+        read_annotations(save(tmp_path, {"tt1": {"cast": []}}))
+    for entry in (["x"], [None]):
+        with pytest.raises(AnnotationError, match="movie tt1, cast 0: expected a non-empty string under 'id'"):
+            read_annotations(save(tmp_path, {"tt1": {"cast": entry, "candidates": []}}))
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    with pytest.raises(AnnotationError, match=r"val\.json: no such file"):
+        read_annotations(tmp_path / "val.json")
+    with pytest.raises(AnnotationError, match=r"cannot be read \(Is a directory\)"):
+        read_labels(tmp_path)
+    with pytest.raises(AnnotationError, match=r"r\.txt: no such file; fusion\.py writes it"):
+        read_ranking(tmp_path / "r.txt")
+    with pytest.raises(AnnotationError, match="cannot be read as text"):
+        read_ranking(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ({"c1": "p1"}, "cast c1: expected a list of candidate ids"),
+        ({"c1": ["p1", 3]}, "cast c1: id a int is not a non-empty string"),
+        ({"c1": ["p1", "a,b"]}, "cast c1: id 'a,b' holds a comma or a blank"),
+        ({"c 1": []}, "cast 'c 1': id 'c 1' holds a comma or a blank"),
+    ],
+)
+def test_refuses_labels(tmp_path, labels, message):
+    with pytest.raises(AnnotationError, match=message):
+        read_labels(save(tmp_path, labels))
 
 
 def test_a_ranking_survives_a_round_trip(tmp_path):
     ranking = {"c1": ["p2", "p1"], "c2": ["p1"]}
     write_ranking(tmp_path / "r.txt", ranking)
     assert (tmp_path / "r.txt").read_text() == "c1 p2,p1\nc2 p1\n"
+    assert read_ranking(tmp_path / "r.txt") == ranking
+    (tmp_path / "r.txt").write_text("\n c1\tp2,p1 \n\nc2 p1")
     assert read_ranking(tmp_path / "r.txt") == ranking
 
 
@@ -92,6 +137,9 @@ def test_a_ranking_survives_a_round_trip(tmp_path):
     [
         ("c1 a b\n", "line 1: expected 'castid id,id,...', found 3 words"),
         ("c1 a\nc1 b\n", "line 2: cast c1 has a line already"),
+        ("c1 a\nc2 a,,b\n", "line 2: id '' is not a non-empty string"),
+        ("c1 a\0\n", r"line 1: id 'a\\x00' holds a line break or another control character"),
+        ("c1,c2 a\n", "line 1: id 'c1,c2' holds a comma"),
     ],
 )
 def test_refuses_rankings(tmp_path, text, message):

@@ -7,6 +7,7 @@ import pytest
 
 from castsearch.gallery import BORDER, CELL, MARGIN, GalleryError, Shown, Verdict, cast_strip, strip
 from castsearch.images import write_jpeg
+from castsearch.stagefiles import MoviePictures, Picture, Split
 
 
 def filled(height, width, value):
@@ -41,10 +42,10 @@ def test_each_candidate_has_its_verdicts_border_and_its_own_shape():
 
 @pytest.fixture
 def split(tmp_path):
-    items = [{"id": f"c{i}", "file": f"c{i}.jpg"} for i in range(9)]
-    for i, item in enumerate(items):
-        write_jpeg(tmp_path / item["file"], filled(40, 30, 25 * i))
-    return {"tt1": {"cast": items[:1], "candidates": items[1:]}}, tmp_path
+    pictures = tuple(Picture(f"c{i}", f"c{i}.jpg") for i in range(9))
+    for i, picture in enumerate(pictures):
+        write_jpeg(tmp_path / picture.file, filled(40, 30, 25 * i))
+    return Split([MoviePictures("tt1", pictures[:1], pictures[1:])]), tmp_path
 
 
 def test_six_best_in_rank_order(split):

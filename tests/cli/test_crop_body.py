@@ -11,6 +11,7 @@ from PIL import Image
 
 from castsearch import stagefiles
 from castsearch.images import read_image
+from castsearch.stagefiles import Picture
 
 
 def crop(script, movie, *flags, code=0):
@@ -38,13 +39,10 @@ def change(movie, edit):
 def test_crops_are_the_boxes_and_portraits_are_copies(script, movie):
     crop(script, movie)
     body = stagefiles.read_body(movie / "body_val.pkl")["tt1"]
-    assert [item["id"] for item in body["candidates"]] == ["tt1_0", "tt1_1", "tt1_2"]
-    assert body["candidates"][0] == {
-        "id": "tt1_0",
-        "file": "tt1/candidates/shot0001img0_10_20_50_60.jpg",
-        "label": "nm1",
-    }
-    sizes = [read_image(movie / "body/val" / item["file"]).shape for item in body["candidates"]]
+    assert [picture.id for picture in body.candidates] == ["tt1_0", "tt1_1", "tt1_2"]
+    assert body.candidates[0] == Picture("tt1_0", "tt1/candidates/shot0001img0_10_20_50_60.jpg", "nm1")
+    assert body.cast == (Picture("tt1_nm1", "tt1/cast/nm1.jpg", "nm1"),)
+    sizes = [read_image(movie / "body/val" / picture.file).shape for picture in body.candidates]
     assert sizes == [(60, 50, 3), (30, 60, 3), (120, 160, 3)]
     portrait = "val/tt1/cast/nm1.jpg"
     assert (movie / "body" / portrait).read_bytes() == (movie / "origin" / portrait).read_bytes()
@@ -76,7 +74,7 @@ def test_paths_are_taken_from_the_current_directory(script, movie):
 def test_the_test_split_has_no_labels(script, movie):
     change(movie, lambda entry: [candidate.pop("label") for candidate in entry["candidates"]])
     crop(script, movie)
-    assert "label" not in stagefiles.read_body(movie / "body_val.pkl")["tt1"]["candidates"][0]
+    assert "label" not in stagefiles.read(movie / "body_val.pkl")["tt1"]["candidates"][0]
 
 
 def truncate(movie):
@@ -121,9 +119,9 @@ def test_a_bad_picture_stops_or_is_left_out(script, movie, case):
     assert "went on without" in went_on.stderr
     body = stagefiles.read_body(movie / "body_val.pkl")["tt1"]
     if left is None:
-        assert body["cast"] == []
+        assert body.cast == () and len(body.candidates) == 3
     else:
-        assert [item["id"] for item in body["candidates"]] == left
+        assert [picture.id for picture in body.candidates] == left and len(body.cast) == 1
 
 
 def test_bad_annotations_are_one_line(script, movie):

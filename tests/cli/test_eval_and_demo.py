@@ -47,5 +47,7 @@ def test_demo_on_files_of_the_original_asks_for_the_crops(script, tmp_path):
     write_jpeg(tmp_path / "val/a.jpg", np.zeros((9, 9, 3), np.uint8))
     stagefiles.write(tmp_path / "body_val.pkl", {"tt1": {"cast": [{"id": "a", "file": "a.jpg"}], "candidates": []}})
     write_ranking(tmp_path / "r.txt", {})
-    done = script("demo.py", "--movcast", "a", "--data", tmp_path, "--submission", tmp_path / "r.txt", code=2)
-    assert "give --image_root" in done.stderr
+    flags = ("--movcast", "a", "--data", tmp_path, "--submission", tmp_path / "r.txt")
+    assert "give --image_root" in script("demo.py", *flags, code=2).stderr
+    stagefiles.metadata_path(tmp_path / "body_val.pkl").write_text('{"body": 3}')
+    assert "give --image_root" in script("demo.py", *flags, code=2).stderr
