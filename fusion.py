@@ -13,7 +13,7 @@ from pathlib import Path
 
 from castsearch.annotations import read_labels, write_ranking
 from castsearch.metrics import evaluate
-from castsearch.ranking import Settings, across, fuse, read_movies
+from castsearch.ranking import MovieFeatures, RankingError, Settings, TooLittleMemory, across, fuse, read_movies
 from castsearch.ranking.propagation import THRESHOLDS
 from scripts import cli
 
@@ -66,6 +66,17 @@ def rerank_name(k_reciprocal: bool, ecn: bool) -> str | None:
     return "k_reciprocal" if k_reciprocal else "ecn" if ecn else None
 
 
+def rank(movies: list[MovieFeatures], settings: Settings, together: str | None) -> dict[str, list[str]]:
+    """Rank movie by movie, or all as one gallery of that name."""
+    if together is not None:
+        split = across(movies, together)
+        return fuse(split, settings, lambda casts: cli.progress(casts, total=len(split.cast), unit="cast"))
+    ranking: dict[str, list[str]] = {}
+    for movie in cli.progress(movies, total=len(movies), unit="movie"):
+        ranking.update(fuse(movie, settings))
+    return ranking
+
+
 def main() -> None:
     """Run the stage."""
     args = parse_args()
@@ -79,13 +90,10 @@ def main() -> None:
     labels_file = args.gt or args.data / f"{args.mode}_label.json"
     labels = read_labels(labels_file) if args.gt or labels_file.exists() else None
     movies = read_movies(args.data, args.mode, args.reid, args.body_only)
-    ranking: dict[str, list[str]] = {}
-    if args.across:
-        split = across(movies, f"all movies of {args.mode}")
-        ranking = fuse(split, settings, lambda casts: cli.progress(casts, total=len(split.cast), unit="cast"))
-    else:
-        for movie in cli.progress(movies, total=len(movies), unit="movie"):
-            ranking.update(fuse(movie, settings))
+    try:
+        ranking = rank(movies, settings, f"all movies of {args.mode}" if args.across else None)
+    except TooLittleMemory as error:
+        raise RankingError(f"{error}: --memory {error.gigabytes:.1f}") from None
     result = args.submission or cli.ROOT / f"{args.mode}_result.txt"
     write_ranking(result, ranking)
     print(f"{len(ranking)} casts ranked: {result}")

@@ -8,8 +8,6 @@ Re-Identification with Expanded Cross Neighborhood Re-Ranking", CVPR 2018) and s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import PurePosixPath
-
 import numpy as np
 
 
@@ -93,7 +91,7 @@ def fuse(
     faces: np.ndarray,
     has_face: np.ndarray,
     bodies: np.ndarray,
-    files: Sequence[str],
+    frames: Sequence[str],
     face_rerank: str | None = None,
     body_rerank: str | None = None,
     thresholds: Sequence[float] = (0.5, 0.4, 0.3, 0.25),
@@ -139,7 +137,6 @@ def fuse(
         base = cosine[:, unknown]
     body_sim = (base + smooth @ smooth[unknown].T) / 2
 
-    frames = [PurePosixPath(file).name.split("_")[0] for file in files]
     complete = []
     for matches in ranking:
         score = np.full(n, -np.inf)

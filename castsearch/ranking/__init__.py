@@ -15,32 +15,28 @@
 ...     bodies=[rng.normal(size=(5, 8)).astype(np.float32)],
 ... )
 >>> {cast: ids[:3] for cast, ids in fuse(movie, Settings(thresholds=(0.6, 0.5))).items()}
-{'grant': ['box0', 'box2', 'box4'], 'sattler': ['box1', 'box4', 'box3']}
+{'grant': ['box0', 'box2', 'box4'], 'sattler': ['box4', 'box3', 'box1']}
 """
 
-from castsearch.ranking.completion import complete
-from castsearch.ranking.errors import RankingError, RankingWarning
+from castsearch.ranking.errors import RankingError, RankingWarning, TooLittleMemory
 from castsearch.ranking.fusion import MovieFeatures, Settings, fuse
 from castsearch.ranking.inputs import across, read_movies
 from castsearch.ranking.nearest import Neighbours, neighbours
-from castsearch.ranking.propagation import Propagation, propagate
 from castsearch.ranking.reranking import ecn, k_reciprocal
 from castsearch.ranking.unit import unit_rows
 
 __all__ = [
     "MovieFeatures",
     "Neighbours",
-    "Propagation",
     "RankingError",
     "RankingWarning",
     "Settings",
+    "TooLittleMemory",
     "across",
-    "complete",
     "ecn",
     "fuse",
     "k_reciprocal",
     "neighbours",
-    "propagate",
     "read_movies",
     "unit_rows",
 ]

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from castsearch.ranking.nearest import Neighbours, NearPairs, View, largest, most_similar
+from castsearch.ranking.nearest import NearPairs, Neighbours, View, largest, most_similar
 from castsearch.ranking.points import FeaturePoints
 from castsearch.ranking.propagation import Matches, best_first
 from castsearch.ranking.reranking import LIST_LENGTH, RERANKERS, Rerank, Reranker
@@ -53,7 +53,7 @@ def complete(
     pairs = NearPairs(bodies, length, resources, rerank == "k_reciprocal", table)
     plain, smooth = View(bodies, table), smoothed(bodies, pairs.nearest(SMOOTHED_OVER), resources)
     if rerank is None or not len(unknown):
-        best = (most_similar([plain, View(smooth)], unknown, own, BEST, resources) for own in matches)
+        best = _best_plain(matches, unknown, (plain, View(smooth)), resources)
     else:
         points = FeaturePoints(bodies, resources, unknown, pairs)
         reranker = RERANKERS[rerank](points, n + np.arange(len(unknown)), resources)
@@ -84,7 +84,13 @@ def smoothed(bodies: UnitRows, lists: Neighbours, resources: Resources) -> UnitR
         write_unit_rows(sums.astype(np.float32), out[rows], "smoothed bodies")
 
     resources.each(fill, slices(len(bodies), tile_rows(bodies.width)))
-    return UnitRows(out)
+    return UnitRows(out, out)
+
+
+def _best_plain(matches: Matches, unknown: Ids, views: Sequence[View], resources: Resources) -> Iterator[F32]:
+    """For each cast, the (U, 3) best similarities of the unknown to its matches: half plain, half smoothed."""
+    for own in matches:
+        yield most_similar(views, unknown, own, BEST, resources)
 
 
 def _best_reranked(
@@ -98,7 +104,7 @@ def _best_reranked(
         for block in slices(len(rows), most_rows):
             some = rows[block]
             sim = np.subtract(1, reranker.dist(some).T, order="C")
-            sim += cosines(smooth[unknown], smooth[some], resources)
+            sim += cosines(smooth, unknown, some, resources)
             sim /= 2
             for cast, own in enumerate(group):
                 known = np.searchsorted(some, own[np.isin(own, some)])

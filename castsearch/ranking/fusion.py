@@ -125,7 +125,7 @@ def fuse(
         For each cast id the candidate ids, best first; empty where there are no candidates.
 
     Raises:
-        RankingError: the memory does not suffice.
+        TooLittleMemory: the memory does not suffice.
 
     Warns:
         RankingWarning: a portrait without a face; no candidates; fewer candidates than a neighbour list needs.
@@ -178,9 +178,10 @@ def _resources(spare: int, settings: Settings) -> Resources:
 
 def _rank_by_both(movie: MovieFeatures, settings: Settings, resources: Resources) -> Iterator[npt.NDArray[np.int64]]:
     q, n = len(movie.cast), len(movie.candidates)
-    faces = UnitRows(unit_rows(movie.faces))
+    assert movie.faces is not None
+    faces = UnitRows(as_features(movie.faces))
     cast_sim = _cast_sim(faces, q, settings.face_rerank, resources)
-    matches = propagate(cast_sim, faces[q:], movie.has_face[q:], settings.thresholds).matches
+    matches = propagate(cast_sim, faces.tile(slice(q, None)), movie.has_face[q:], settings.thresholds).matches
     bodies = _joined_bodies([some[len(some) - n :] for some in movie.bodies])
     frames = np.unique(np.asarray(movie.frames), return_inverse=True)[1]
     return complete(matches, bodies, frames, settings.body_rerank, resources)
@@ -190,7 +191,7 @@ def _rank_by_bodies(movie: MovieFeatures, settings: Settings, resources: Resourc
     q, n = len(movie.cast), len(movie.candidates)
     bodies = _joined_bodies(movie.bodies)
     cast_sim = _cast_sim(bodies, q, settings.body_rerank, resources)
-    matches, last_sim = propagate(cast_sim, bodies[q:], np.ones(n, dtype=bool), settings.thresholds)
+    matches, last_sim = propagate(cast_sim, bodies.tile(slice(q, None)), np.ones(n, dtype=bool), settings.thresholds)
     for own, row in zip(matches, last_sim, strict=True):
         rest = np.setdiff1d(np.arange(n), own)
         yield np.concatenate([own, best_first(row, rest)])
@@ -198,20 +199,20 @@ def _rank_by_bodies(movie: MovieFeatures, settings: Settings, resources: Resourc
 
 def _cast_sim(unit: UnitRows, n_casts: int, kind: Rerank | None, resources: Resources) -> F32:
     """(q, n) similarities of the first rows, the casts, and the others."""
+    casts, candidates = np.arange(n_casts), np.arange(n_casts, len(unit))
     if kind is None:
-        return cosines(unit[:n_casts], unit[n_casts:], resources)
-    gallery = np.arange(n_casts, len(unit))
-    return 1 - RERANKERS[kind](FeaturePoints(unit, resources), gallery, resources).dist(np.arange(n_casts))
+        return cosines(unit, casts, candidates, resources)
+    return 1 - RERANKERS[kind](FeaturePoints(unit, resources), candidates, resources).dist(casts)
 
 
 def _joined_bodies(models: Sequence[F32]) -> UnitRows:
     """Unit rows of several models side by side, as unit rows."""
     if len(models) == 1:
-        return UnitRows(unit_rows(models[0]))
+        return UnitRows(as_features(models[0]))
     edges = np.cumsum([0, *(features.shape[1] for features in models)])
     joined = np.empty((len(models[0]), edges[-1]), np.float32)
     for rows in slices(len(joined), tile_rows(joined.shape[1])):
         for features, first, last in zip(models, edges, edges[1:], strict=False):
             joined[rows, first:last] = unit_rows(features[rows])
         write_unit_rows(joined[rows], joined[rows], "joined bodies")
-    return UnitRows(joined)
+    return UnitRows(joined, joined)

@@ -79,7 +79,7 @@ def _warn_of_frames(split: Split) -> None:
     boxless = [file for file in files if frame(file) is None]
     if boxless:
         warnings.warn(
-            f"{boxless[0]} and {len(boxless) - 1} more of {len(files)} pictures: no _x_y_w_h at the end of the name, by "
+            f"{boxless[0]} and {len(boxless) - 1} more of {len(files)} names do not end in the _x_y_w_h of a box, by "
             "which pictures of one frame are known; each counts as a frame of its own",
             RankingWarning,
             stacklevel=3,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from castsearch.ranking.errors import RankingError
+from castsearch.ranking.errors import TooLittleMemory
 
 SHARE = 4  # of the free memory, one part in four by default
 UNKNOWN = 2 << 30  # where the system does not tell what is free
@@ -16,7 +16,7 @@ _CONTROLLERS = (("", "memory.max", "memory.current"), ("memory", "memory.limit_i
 
 def available(proc: Path = PROC, cgroup: Path = CGROUP) -> int:
     """Bytes that are free or can be freed, on the machine and within every control group around this process."""
-    free = _fields(proc / "meminfo").get("MemAvailable:", UNKNOWN >> 10) << 10
+    free: float = _fields(proc / "meminfo").get("MemAvailable:", UNKNOWN >> 10) << 10
     for line in _lines(proc / "self/cgroup"):
         _, controllers, path = line.split(":", 2)
         if controllers and "memory" not in controllers.split(","):
@@ -28,10 +28,10 @@ def available(proc: Path = PROC, cgroup: Path = CGROUP) -> int:
             free = min(free, _room(place, limit, usage))
             if place == mount:
                 break
-    return free
+    return int(free)
 
 
-def _room(group: Path, limit: str, usage: str) -> int | float:
+def _room(group: Path, limit: str, usage: str) -> float:
     """Bytes a control group has left; files in the cache count as free, for they make room when it is needed."""
     texts = [next(iter(_lines(group / name)), "") for name in (limit, usage)]
     if not all(text.isdigit() for text in texts):
@@ -56,20 +56,20 @@ def _fields(path: Path) -> dict[str, int]:
 
 def budget(memory: int | None) -> int:
     """``memory``, or by default a quarter of what is free: bytes."""
-    return int(available()) // SHARE if memory is None else memory
+    return available() // SHARE if memory is None else memory
 
 
 def spare_memory(needed: int, memory: int | None, what: str) -> int:
     """Bytes that remain for tables when work takes ``needed`` bytes anyway.
 
     Raises:
-        RankingError: too few; told before the work starts.
+        TooLittleMemory: too few; told before the work starts.
     """
     allowed = budget(memory)
     if needed > allowed:
         wanted = math.ceil(10 * needed / 2**30) / 10
-        raise RankingError(
-            f"{what} needs about {wanted:.1f} GB of memory to rank and may take {allowed / 2**30:.1f} GB; "
-            f"allow {wanted:.1f} GB"
+        raise TooLittleMemory(
+            f"{what} needs about {wanted:.1f} GB of memory to rank and may take {allowed / 2**30:.1f} GB; allow more",
+            wanted,
         )
     return allowed - needed

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from castsearch.ranking.errors import RankingError
 from castsearch.ranking.threads import TILE, Resources, slices, tile_rows
-from castsearch.ranking.unit import F32, F64, Ids, UnitRows, _kernel, cosine_tile, squared_dist_tile, unit_rows
+from castsearch.ranking.unit import F32, F64, Ids, UnitRows, _kernel, as_features
 
 SPARSE = 8  # lists shorter than one point in so many are worth a sieve
 EXACT_BLOCK = 1 << 21  # numbers of a block that is computed without a sieve
@@ -51,7 +51,7 @@ def neighbours(features: npt.ArrayLike, k: int, memory: int | None = None) -> Ne
     """
     if k < 1:
         raise RankingError(f"k = {k}: expected at least 1 neighbour")
-    return NearPairs(UnitRows(unit_rows(features)), k, Resources.within(memory)).nearest(k)
+    return NearPairs(UnitRows(as_features(features)), k, Resources.within(memory)).nearest(k)
 
 
 def margin(width: int) -> float:
@@ -112,12 +112,14 @@ class NearPairs:
         """The k nearest of each row by their squared distance, rounded to float32."""
         return Neighbours(*self.lists(k, lambda squared, rows: squared))
 
-    def lists(self, k: int, key: Callable[[F64, slice], npt.NDArray[np.floating]]) -> tuple[npt.NDArray[np.int32], F32]:
+    def lists(
+        self, k: int, key: Callable[[F64, slice | Ids], npt.NDArray[np.floating]]
+    ) -> tuple[npt.NDArray[np.int32], F32]:
         """(N, min(k, N)) int32 rows of the smallest keys, equal ones ascending, and these keys, float32.
 
         Args:
             k: at most that of the sieve.
-            key: of (R, C) squared distances of the rows of a slice; must not fall as they grow.
+            key: of (R, C) squared distances of the rows R; must not fall as they grow.
         """
         n = len(self._unit)
         k = min(k, n)
@@ -168,9 +170,12 @@ class NearPairs:
 
     def _exact(self, rows: Ids) -> F64:
         """(R, N) squared distances of chosen rows and all."""
-        some = self._unit[rows]
-        parts = [squared_dist_tile(some, self._unit[other]) for other in slices(len(self._unit), tile_rows(some.width))]
-        return np.concatenate(parts, axis=1)
+        return self._unit.pair_squared_dists(*every_pair(rows, np.arange(len(self._unit)))).reshape(len(rows), -1)
+
+
+def every_pair(rows: Ids, columns: Ids) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """All pairs of R rows and C columns, row by row: twice (R * C,)."""
+    return np.repeat(rows.astype(np.int32), len(columns)), np.tile(columns.astype(np.int32), len(rows))
 
 
 def symmetric_pairs(n: int, n_rows: int | None = None) -> list[tuple[int, int]]:
@@ -229,29 +234,24 @@ def most_similar(views: Sequence[View], rows: Ids, columns: Ids, k: int, resourc
     def fill(some: slice) -> None:
         shortlist = _kernel.Shortlist(some.stop - some.start, k, within)
         for others in slices(len(columns), TILE):
-            shortlist.scan(sum(view.sifting_products(rows[some], columns[others]) for view in views), 0, others.start)
+            products = [view.sifting_products(rows[some], columns[others]) for view in views]
+            shortlist.scan(sum(products[1:], start=products[0]), 0, others.start)
         listed, crowded = shortlist.columns(0, some.stop - some.start)
         row, place = np.nonzero(listed >= 0)
-        sim = np.full(listed.shape, -np.inf, np.float32)
-        pairs = rows[some][row], columns[listed[row, place]]
-        sim[row, place] = sum(view.unit.pair_cosines(*pairs) for view in views) / len(views)
-        if listed.shape[1] >= k:
-            best[some] = largest(sim, k)
+        sim = np.full((len(listed), max(k, listed.shape[1])), -np.inf, np.float32)
+        sim[row, place] = _pair_similarity(views, rows[some][row], columns[listed[row, place]])
+        best[some] = largest(sim, k)
         for at in some.start + np.flatnonzero(crowded):
-            best[at] = largest(_exact_similarity(views, rows[at : at + 1], columns), k)
+            best[at] = largest(_pair_similarity(views, *every_pair(rows[at : at + 1], columns))[None], k)
 
     if k:
         resources.each(fill, slices(len(rows), tile_rows(width)))
     return best
 
 
-def _exact_similarity(views: Sequence[View], rows: Ids, columns: Ids) -> F32:
-    """(R, C) similarities, all computed exactly."""
-    parts = [
-        sum(cosine_tile(view.unit[rows], view.unit[columns[others]]) for view in views) / len(views)
-        for others in slices(len(columns), tile_rows(max(view.unit.width for view in views)))
-    ]
-    return np.concatenate(parts, axis=1).astype(np.float32)
+def _pair_similarity(views: Sequence[View], some: Ids, others: Ids) -> F32:
+    """(P,) similarities of boxes ``some[i]`` and ``others[i]``."""
+    return np.mean([view.unit.pair_cosines(some, others) for view in views], axis=0).astype(np.float32)
 
 
 def largest(sim: F32, k: int) -> F32:

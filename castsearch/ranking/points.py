@@ -10,7 +10,18 @@ import numpy.typing as npt
 from castsearch.ranking.errors import RankingError
 from castsearch.ranking.nearest import NearPairs, smallest
 from castsearch.ranking.threads import TILE, Resources, slices, tile_rows
-from castsearch.ranking.unit import F32, F64, Ids, UnitRows, _kernel, products, squared_dist_tile, tiled, unit_rows
+from castsearch.ranking.unit import (
+    F32,
+    F64,
+    Ids,
+    Tile,
+    UnitRows,
+    _kernel,
+    as_features,
+    products,
+    squared_dist_tile,
+    tiled,
+)
 
 I32 = npt.NDArray[np.int32]
 ROUNDING = 1e-4  # relative: how far two measurements of one distance may lie apart
@@ -20,11 +31,11 @@ class ScaledLists(NamedTuple):
     """Neighbour lists by distances that are divided by the largest of their point.
 
     Attributes:
-        index: (N, k) int32, nearest first, equal distances by index.
+        lists: (N, k) int32, nearest first, equal distances by index.
         scale: (N,) float32, the largest distance of each point.
     """
 
-    index: I32
+    lists: I32
     scale: F32
 
 
@@ -101,12 +112,12 @@ class FeaturePoints:
     def squared_dist(self, some: Ids, others: Ids) -> F32:
         """See ``Points``."""
 
-        def tile(a: UnitRows, b: UnitRows) -> F64:
+        def tile(a: Tile, b: Tile) -> F64:
             dist = squared_dist_tile(a, b)
             dist += self.offset
             return dist
 
-        return tiled(self._rows[self.origin[some]], self._rows[self.origin[others]], tile, self._resources)
+        return tiled(self._rows, self.origin[some], self.origin[others], tile, self._resources)
 
     def pair_squared_dist(self, some: Ids, others: Ids) -> F32:
         """See ``Points``."""
@@ -114,7 +125,7 @@ class FeaturePoints:
 
     def fixed_dist(self, rows: Ids, columns: Ids, bits: int) -> I32:
         """See ``Points``."""
-        a, b = self._rows[rows], self._rows[columns]
+        a, b = self._rows.tile(rows), self._rows.tile(columns)
         return _kernel.fixed_dist(products(a, b), a.square, b.square, 2.0**bits)
 
 
@@ -185,4 +196,4 @@ def _check_distances(dist: F32, transposed: F32, first: int) -> None:
 
 def as_points(features: npt.ArrayLike, distances: bool, resources: Resources) -> Points:
     """Points from (N, d) features of any length, or from (N, N) distances."""
-    return DistancePoints(features) if distances else FeaturePoints(UnitRows(unit_rows(features)), resources)
+    return DistancePoints(features) if distances else FeaturePoints(UnitRows(as_features(features)), resources)

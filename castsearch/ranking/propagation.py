@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from castsearch.ranking.threads import slices, tile_rows
-from castsearch.ranking.unit import F32, F64, UnitRows
+from castsearch.ranking.unit import F32, F64, Tile
 
 THRESHOLDS = (0.5, 0.4, 0.3, 0.25)
 MIN_MATCHES = 5
@@ -33,7 +33,7 @@ class Propagation(NamedTuple):
 
 
 def propagate(
-    cast_sim: F32, faces: UnitRows, has_face: npt.NDArray[np.bool_], thresholds: Sequence[float] = THRESHOLDS
+    cast_sim: F32, faces: Tile, has_face: npt.NDArray[np.bool_], thresholds: Sequence[float] = THRESHOLDS
 ) -> Propagation:
     """Spread each cast's sure hits to look-alikes, threshold by threshold.
 
@@ -42,7 +42,7 @@ def propagate(
 
     Args:
         cast_sim: (q, n) similarities of casts and candidates.
-        faces: n unit rows, of the candidates.
+        faces: unit rows of the n candidates.
         has_face: (n,); those without are at -2 from everyone.
         thresholds: descending similarities.
     """
@@ -60,33 +60,35 @@ def propagate(
     return Propagation(matches, sim)
 
 
-def mean_sim(matches: Matches, faces: UnitRows, has_face: npt.NDArray[np.bool_]) -> F32:
+def mean_sim(matches: Matches, faces: Tile, has_face: npt.NDArray[np.bool_]) -> F32:
     """(q, n) mean similarity of each candidate to the matches of each cast.
 
     The mean of cosines is the product with the mean of the matches, so no candidate x candidate matrix is needed.
     """
-    sim = np.full((len(matches), len(faces)), NO_FACE_SIM, dtype=np.float32)
+    n, width = faces.rows.shape
+    sim = np.full((len(matches), n), NO_FACE_SIM, dtype=np.float32)
     count = np.array([len(some) for some in matches])
     if not count.any():
         return sim
     seen = [some[has_face[some]] for some in matches]
-    sums = np.stack([_sum_of_directions(faces[some]) for some in seen])
+    sums = np.stack([_sum_of_directions(faces, some) for some in seen])
     blind = NO_FACE_SIM * (count - [len(some) for some in seen])
-    for rows in slices(len(faces), tile_rows(faces.width)):
+    for rows in slices(n, tile_rows(width)):
         columns = rows.start + np.flatnonzero(has_face[rows])
-        sim[:, columns] = (_products_with_sums(sums, faces[columns]) + blind[:, None]) / count[:, None]
+        total = _products_with_sums(sums, Tile(faces.rows[columns], faces.square[columns]))
+        sim[:, columns] = (total + blind[:, None]) / count[:, None]
     return sim
 
 
-def _sum_of_directions(unit: UnitRows) -> F64:
-    """(d,) sum of rows, each divided by its length, for rounded rows are not exactly 1 long."""
-    total = np.zeros(unit.width)
-    for rows in slices(len(unit), tile_rows(unit.width)):
-        total += (unit.rows[rows] / np.sqrt(unit.square[rows])[:, None]).sum(axis=0)
+def _sum_of_directions(faces: Tile, some: npt.NDArray[np.int64]) -> F64:
+    """(d,) sum of chosen rows, each divided by its length, for rounded rows are not exactly 1 long."""
+    total = np.zeros(faces.rows.shape[1])
+    for part in slices(len(some), tile_rows(len(total))):
+        total += (faces.rows[some[part]] / np.sqrt(faces.square[some[part]])[:, None]).sum(axis=0)
     return total
 
 
-def _products_with_sums(sums: F64, unit: UnitRows) -> F64:
+def _products_with_sums(sums: F64, unit: Tile) -> F64:
     """(S, N) cosines of N unit rows with the rows that were summed, added up: equal for equal rows."""
     parts, rest = [], sums
     for grid in SUM_GRIDS:
@@ -94,7 +96,7 @@ def _products_with_sums(sums: F64, unit: UnitRows) -> F64:
         parts.append(part)
         rest = rest - part
     products = np.concatenate(parts) @ unit.rows.T.astype(np.float64)
-    total = products.reshape(len(parts), len(sums), len(unit))[::-1].sum(axis=0)
+    total = products.reshape(len(parts), len(sums), -1)[::-1].sum(axis=0)
     return total / np.sqrt(unit.square)
 
 

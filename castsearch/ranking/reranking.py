@@ -14,9 +14,9 @@ from typing import Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from castsearch.ranking.ecn import ExpandedCross, Q, T, check_ecn
+from castsearch.ranking.encoding import K1, K2, LAMBDA, KReciprocal, check_k_reciprocal
 from castsearch.ranking.errors import RankingError, RankingWarning
-from castsearch.ranking.k_reciprocal import K1, K2, LAMBDA, KReciprocal, check_k_reciprocal
+from castsearch.ranking.neighbourhood import ExpandedCross, Q, T, check_ecn
 from castsearch.ranking.points import Points, as_points
 from castsearch.ranking.threads import Resources
 from castsearch.ranking.unit import F32, Ids
@@ -75,8 +75,9 @@ def k_reciprocal(
         RankingWarning: fewer points than a neighbour list needs.
 
     >>> features = [[1, 0], [0, 1], [5, 1], [1, 6], [2, 1], [1, 3]]
-    >>> k_reciprocal(features, n_queries=2, k1=2, k2=1).round(2).tolist()
-    [[0.01, 0.9, 0.44, 0.86], [0.93, 0.01, 0.87, 0.42]]
+    >>> print(k_reciprocal(features, n_queries=2, k1=2, k2=1).round(2))
+    [[0.03 0.95 0.1  0.91]
+     [0.94 0.02 0.87 0.05]]
     """
     check_k_reciprocal(k1, k2, lam)
 
@@ -115,8 +116,9 @@ def ecn(
         RankingWarning: fewer points than a neighbour list needs.
 
     >>> features = [[1, 0], [0, 1], [5, 1], [1, 6], [2, 1], [1, 3]]
-    >>> ecn(features, n_queries=2, t=1, q=1).round(2).tolist()
-    [[0.25, 1.26, 0.34, 1.08], [1.21, 0.18, 0.92, 0.3]]
+    >>> print(ecn(features, n_queries=2, t=1, q=1).round(2))
+    [[0.1  1.22 0.23 1.16]
+     [1.21 0.16 1.09 0.16]]
     """
     check_ecn(t, q)
 
@@ -130,7 +132,7 @@ def warn_if_short(n_points: int, length: int, what: str, stacklevel: int) -> Non
     """Warn where neighbour lists of ``length`` are cut, for there are fewer points."""
     if n_points < length:
         warnings.warn(
-            f"{what}: {n_points} points are fewer than a neighbour list of {length} needs; lists are cut to what exists",
+            f"{what}: fewer points than a neighbour list of {length} needs; lists are cut to the {n_points} there are",
             RankingWarning,
             stacklevel=stacklevel + 1,
         )

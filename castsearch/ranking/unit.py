@@ -1,17 +1,19 @@
-"""Unit rows on a grid, and products of them that are exact.
+"""Cosines and distances of feature rows that do not depend on where and how they are computed.
 
-Rows are L2-normalised and rounded to multiples of 2^-26, which float32 holds (it rounds entries above 1/4 once more, to
-a coarser multiple). The product of two entries is then a multiple of 2^-52, and every partial sum of a row's products
-is below 2 (Cauchy and Schwarz), so that float64 holds it exactly. A product computed in float64 is therefore the same
-number whatever the BLAS, its threads, the block it was computed in or the place of the rows in it: equal rows tie
-exactly, rankings do not depend on the machine, and a permutation of the points permutes the result. Rounded rows are
-no longer exactly 1 long; cosines divide by the lengths, so that the cosine of equal rows is 1. The rounding moves a
-cosine by some 1e-9, less than float32 arithmetic does.
+Chosen pairs are computed from the features as they are, each in float64 and in one fixed order, so that equal rows tie
+exactly: neighbour lists and best matches rest on these. Matrices are left to BLAS, whose order of summation is its own;
+rows go to it L2-normalised and rounded to multiples of 2^-26, which float32 holds (it rounds entries above 1/4 once
+more, to a coarser multiple). The product of two entries is then a multiple of 2^-52, and every partial sum of a row's
+products is below 2 (Cauchy and Schwarz), so that float64 holds it exactly: the same number whatever the BLAS, its
+threads, the block it was computed in or the place of the rows in it. Rankings do not depend on the machine, and a
+permutation of the points permutes the result. Rounded rows are no longer exactly 1 long; cosines divide by the lengths,
+so that the cosine of equal rows is 1. The rounding moves a cosine by some 1e-9, less than float32 arithmetic does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -91,75 +93,96 @@ def write_unit_rows(features: F32, out: F32, name: str) -> None:
         out[rows] = unit
 
 
-class UnitRows:
-    """Rows of ``unit_rows`` and their squared lengths.
+class Tile(NamedTuple):
+    """Some unit rows.
 
     Attributes:
-        rows: (N, d) float32.
-        square: (N,) float64, exact; 1 but for the rounding.
+        rows: (R, d) float32, of ``unit_rows``.
+        square: (R,) float64 their squared lengths, exact; 1 but for the rounding.
     """
 
-    def __init__(self, rows: F32, square: F64 | None = None) -> None:
-        every = np.arange(len(rows), dtype=np.int32)
-        self.rows = rows
-        self.square = _kernel.pair_dots(rows, every, rows, every) if square is None else square
+    rows: F32
+    square: F64
+
+
+class UnitRows:
+    """The directions of N feature rows.
+
+    Attributes:
+        features: (N, d) float32, as they came.
+        rows: (N, d) float32, of ``unit_rows``.
+
+    Args:
+        features: of any finite length but 0.
+        rows: their unit rows, where they are known already.
+    """
+
+    def __init__(self, features: F32, rows: F32 | None = None) -> None:
+        self.features = features
+        self.rows = unit_rows(features) if rows is None else rows
+        self._power = _squared_lengths(self.features)
+        self._square = self._power if self.rows is features else _squared_lengths(self.rows)
 
     def __len__(self) -> int:
         return len(self.rows)
-
-    def __getitem__(self, some: slice | Ids) -> UnitRows:
-        return UnitRows(self.rows[some], self.square[some])
 
     @property
     def width(self) -> int:
         """Numbers in a row."""
         return self.rows.shape[1]
 
+    def tile(self, some: slice | Ids) -> Tile:
+        """Chosen unit rows."""
+        return Tile(self.rows[some], self._square[some])
+
     def pair_cosines(self, some: Ids, others: Ids) -> F64:
         """(P,) cosines of rows ``some[i]`` and ``others[i]``; 1 for equal rows."""
-        return self._pair_dots(some, others) / np.sqrt(self.square[some] * self.square[others])
+        dots = _kernel.pair_dots(self.features, some.astype(np.int32), self.features, others.astype(np.int32))
+        dots /= np.sqrt(self._power[some] * self._power[others])
+        return dots
 
     def pair_squared_dists(self, some: Ids, others: Ids) -> F64:
-        """(P,) squared Euclidean distances of rows ``some[i]`` and ``others[i]``; 0 for equal rows."""
-        dots = self._pair_dots(some, others)
-        return (self.square[some] - dots) + (self.square[others] - dots)
-
-    def _pair_dots(self, some: Ids, others: Ids) -> F64:
-        return _kernel.pair_dots(self.rows, some.astype(np.int32), self.rows, others.astype(np.int32))
+        """(P,) squared Euclidean distances of directions ``some[i]`` and ``others[i]``; 0 for equal rows."""
+        return np.maximum(2 - 2 * self.pair_cosines(some, others), 0)
 
 
-def products(a: UnitRows, b: UnitRows) -> F64:
-    """(A, B) exact products; a tile's worth of rows at a time, for they are widened to float64."""
+def _squared_lengths(rows: F32) -> F64:
+    every = np.arange(len(rows), dtype=np.int32)
+    return _kernel.pair_dots(rows, every, rows, every)
+
+
+def products(a: Tile, b: Tile) -> F64:
+    """(A, B) exact products."""
     return a.rows.astype(np.float64) @ b.rows.astype(np.float64).T
 
 
-def cosine_tile(a: UnitRows, b: UnitRows) -> F64:
-    """(A, B) cosines of a tile."""
+def cosine_tile(a: Tile, b: Tile) -> F64:
+    """(A, B) cosines."""
     tile = products(a, b)
     tile /= np.sqrt(np.multiply.outer(a.square, b.square))
     return tile
 
 
-def squared_dist_tile(a: UnitRows, b: UnitRows) -> F64:
-    """(A, B) squared Euclidean distances of a tile; 0 for equal rows."""
+def squared_dist_tile(a: Tile, b: Tile) -> F64:
+    """(A, B) squared Euclidean distances; 0 for equal rows."""
     tile = products(a, b)
     dist = a.square[:, None] - tile
     dist += np.subtract(b.square, tile, out=tile)
     return dist
 
 
-def tiled(a: UnitRows, b: UnitRows, tile: Callable[[UnitRows, UnitRows], F64], resources: Resources) -> F32:
-    """(A, B) float32: what ``tile`` computes, tile by tile, side by side."""
-    out = np.empty((len(a), len(b)), dtype=np.float32)
-    step = tile_rows(a.width)
+def tiled(unit: UnitRows, some: Ids, others: Ids, tile: Callable[[Tile, Tile], F64], resources: Resources) -> F32:
+    """(A, B) float32 of rows ``some`` and ``others``: what ``tile`` computes of a tile of them, side by side."""
+    out = np.empty((len(some), len(others)), dtype=np.float32)
+    step = tile_rows(unit.width)
 
     def fill(place: tuple[slice, slice]) -> None:
-        out[place] = tile(a[place[0]], b[place[1]])
+        out[place] = tile(unit.tile(some[place[0]]), unit.tile(others[place[1]]))
 
-    resources.each(fill, [(rows, columns) for rows in slices(len(a), step) for columns in slices(len(b), step)])
+    resources.each(fill, [(rows, columns) for rows in slices(len(some), step) for columns in slices(len(others), step)])
     return out
 
 
-def cosines(a: UnitRows, b: UnitRows, resources: Resources) -> F32:
-    """(A, B) float32 cosines, correctly rounded; 1 for equal rows."""
-    return tiled(a, b, cosine_tile, resources)
+def cosines(unit: UnitRows, some: Ids, others: Ids, resources: Resources) -> F32:
+    """(A, B) float32 cosines of chosen rows, correctly rounded; 1 for equal rows."""
+    return tiled(unit, some, others, cosine_tile, resources)

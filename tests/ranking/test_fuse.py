@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from threadpoolctl import threadpool_limits
 
-from castsearch.ranking import MovieFeatures, RankingError, RankingWarning, Settings, across, fuse
+from castsearch.ranking import MovieFeatures, RankingError, RankingWarning, Settings, TooLittleMemory, across, fuse
+from castsearch.ranking.threads import Resources
 
 RERANKS = (None, "k_reciprocal", "ecn")
-few_points = pytest.mark.filterwarnings("ignore:fewer points")
+few_points = pytest.mark.filterwarnings("ignore:.*fewer points")
 MakeMovie = Callable[..., MovieFeatures]
 
 
@@ -46,8 +46,7 @@ def make_movie() -> MakeMovie:
 def plain(reference: ModuleType, movie: MovieFeatures, **options: object) -> dict[str, list[str]]:
     """What the plain implementation ranks."""
     q = len(movie.cast)
-    files = [f"{frame.replace('/', '-')}_0_0_1_1.jpg" for frame in movie.frames]
-    ranked = reference.fuse(q, movie.faces, movie.has_face[q:], movie.bodies[0], files, **options)
+    ranked = reference.fuse(q, movie.faces, movie.has_face[q:], movie.bodies[0], movie.frames, **options)
     return {cast: [movie.candidates[i] for i in order] for cast, order in zip(movie.cast, ranked, strict=True)}
 
 
@@ -207,17 +206,20 @@ def test_threads_blocks_and_memory_change_nothing(
     movie = make_movie(9, 6, 900)
     how = Settings(face_rerank=rerank, body_rerank=rerank)  # type: ignore[arg-type]
     ranking = fuse(movie, how)
-    with threadpool_limits(1):
+    for threads, memory in ((1, 1 << 30), (3, 1 << 20), (2, 0)):  # no tables, some casts at a time, some rows
+        resources = Resources(memory, threads)
+        monkeypatch.setattr("castsearch.ranking.fusion._resources", lambda *_, given=resources: given)
         assert fuse(movie, how) == ranking
-    monkeypatch.setattr("castsearch.ranking.fusion.spare_memory", lambda *_: 1 << 20)  # no tables, one cast at a time
-    monkeypatch.setattr("castsearch.ranking.unit.TILE", 57)
-    monkeypatch.setattr("castsearch.ranking.nearest.TILE_ROWS", 61)
-    monkeypatch.setattr("castsearch.ranking.nearest.TILE_COLUMNS", 83)
+    monkeypatch.setattr("castsearch.ranking.unit.tile_rows", lambda width: 57)
+    monkeypatch.setattr("castsearch.ranking.nearest.tile_rows", lambda width: 61)
+    monkeypatch.setattr("castsearch.ranking.completion.tile_rows", lambda width: 59)
+    monkeypatch.setattr("castsearch.ranking.propagation.tile_rows", lambda width: 67)
+    monkeypatch.setattr("castsearch.ranking.nearest.TILE", 83)
     assert fuse(movie, how) == ranking
 
 
 def test_too_little_memory_is_told_before_the_work(make_movie: MakeMovie) -> None:
-    with pytest.raises(RankingError, match=r"movie m needs about 0\.1 GB .* allow more with --memory 0\.2"):
+    with pytest.raises(TooLittleMemory, match=r"movie m needs about 0\.\d GB .* may take 0\.0 GB"):
         fuse(make_movie(10, 2, 50), Settings(memory=1 << 20))
 
 
@@ -252,7 +254,8 @@ def test_across_movies_needs_one_width(make_movie: MakeMovie) -> None:
         ({"bodies": [np.ones((31, 4), np.float32)]}, r"body features must be \(30, d\) or \(32, d\), got \(31, 4\)"),
         ({"faces": np.ones((30, 4), np.float32)}, r"face features must be \(32, d\), got \(30, 4\)"),
         ({"faces": None}, r"body features must be \(32, d\), got \(30, 40\)"),
-        ({"has_face": np.ones(30, bool)}, r"has_face must be \(32,\), got \(30,\)"),
+        ({"has_face": np.ones(30, bool)}, r"has_face must be \(32,\) bool, got \(30,\) bool"),
+        ({"has_face": np.ones(32, int)}, r"has_face must be \(32,\) bool, got \(32,\) int64"),
     ],
 )
 def test_movies_are_checked(make_movie: MakeMovie, change: dict, message: str) -> None:
@@ -263,3 +266,51 @@ def test_movies_are_checked(make_movie: MakeMovie, change: dict, message: str) -
 def test_thresholds_are_checked() -> None:
     with pytest.raises(RankingError, match="expected at least one number, all finite"):
         Settings(thresholds=())
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_thresholds_are_numbers(value: float) -> None:
+    with pytest.raises(RankingError, match="expected at least one number, all finite"):
+        Settings(thresholds=(0.5, value))
+
+
+@pytest.mark.parametrize("thresholds", [(50, 40), (0.5, -1.5)])
+def test_thresholds_that_no_similarity_reaches_are_doubted(thresholds: tuple[float, ...]) -> None:
+    with pytest.warns(RankingWarning, match="similarities lie within -1 to 1; is one of them a percentage"):
+        Settings(thresholds=thresholds)
+
+
+@pytest.mark.parametrize("part", ["face_rerank", "body_rerank"])
+@pytest.mark.parametrize("name", ["k-reciprocal", "", True])
+def test_an_unknown_reranker_is_refused(part: str, name: object) -> None:
+    with pytest.raises(RankingError, match=f"{part} {name!r}: expected None, 'k_reciprocal' or 'ecn'"):
+        Settings(**{part: name})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("part", ["face_rerank", "body_rerank"])
+def test_short_lists_are_said_with_the_movie(make_movie: MakeMovie, part: str) -> None:
+    with pytest.warns(RankingWarning, match="movie m: fewer points than a neighbour list of 21 needs"):
+        fuse(make_movie(16, 2, 8), Settings(**{part: "k_reciprocal"}))  # type: ignore[arg-type]
+
+
+def test_a_threshold_must_be_passed_not_met() -> None:
+    """Of a cosine that is 1/2 exactly, and of a mean that is."""
+    half, one = np.full(4, 0.5), np.eye(4)
+    faces = np.float32([one[0], *[one[0]] * 5, half, half, one[1]])
+    movie = MovieFeatures(
+        name="m",
+        cast=["nm"],
+        candidates=list("abcdefgh"),
+        frames=list("12345678"),
+        faces=faces,
+        has_face=np.ones(9, bool),
+        bodies=[np.random.default_rng(0).normal(size=(8, 3)).astype(np.float32)],
+    )
+    from castsearch.ranking.propagation import propagate
+    from castsearch.ranking.unit import UnitRows
+
+    unit = UnitRows(faces)
+    sim = (faces[:1] @ faces[1:].T).astype(np.float32)
+    for thresholds, expected in (((0.5, 0.5), 5), ((0.5, 0.499), 7), ((0.499,), 7), ((0.5,), 5)):
+        found = propagate(sim, unit.tile(slice(1, None)), movie.has_face[1:], thresholds)
+        assert len(found.matches[0]) == expected

@@ -9,16 +9,19 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from threadpoolctl import threadpool_limits
 
-from castsearch.ranking import RankingError, RankingWarning, ecn, k_reciprocal, unit_rows
+from castsearch.ranking import RankingError, RankingWarning, ecn, k_reciprocal
+from castsearch.ranking.encoding import KReciprocal, expanded_sets, reciprocal
+from castsearch.ranking.neighbourhood import ExpandedCross
 from castsearch.ranking.points import FeaturePoints
-from castsearch.ranking.reranking import ExpandedCross, KReciprocal
+from castsearch.ranking.threads import Resources
+from castsearch.ranking.unit import UnitRows
 
 Clustered = Callable[..., np.ndarray]
 Rerank = Callable[..., np.ndarray]
+RESOURCES = Resources.within(1 << 30)
 BOTH = pytest.mark.parametrize("rerank", [k_reciprocal, ecn])
-few_points = pytest.mark.filterwarnings("ignore:fewer points")
+few_points = pytest.mark.filterwarnings("ignore:.*fewer points")
 
 
 @pytest.mark.parametrize(("n", "q"), [(60, 3), (400, 10), (400, 250), (1200, 20)])
@@ -52,7 +55,10 @@ def test_few_points(reference: ModuleType, clustered: Clustered, rerank: Rerank,
 
 @pytest.mark.parametrize("rerank", [k_reciprocal, ecn])
 def test_lists_longer_than_the_gallery_are_cut_and_it_is_said(clustered: Clustered, rerank: Rerank) -> None:
-    with pytest.warns(RankingWarning, match="fewer points than a neighbour list of"):
+    with pytest.warns(
+        RankingWarning,
+        match="features: fewer points than .* needs; lists are cut to the 8 there are",
+    ):
         rerank(clustered(0, 8), 1)
 
 
@@ -82,12 +88,13 @@ def test_blocks_and_threads_change_nothing(
 ) -> None:
     features = clustered(8, 1500, 64)
     whole = rerank(features, 300)
-    with threadpool_limits(1):
-        np.testing.assert_array_equal(rerank(features, 300), whole)
-    monkeypatch.setattr("castsearch.ranking.unit.TILE", 37)
-    monkeypatch.setattr("castsearch.ranking.reranking.TILE", 37)
-    monkeypatch.setattr("castsearch.ranking.reranking._block", lambda n: 41)
-    monkeypatch.setattr("castsearch.ranking.nearest.TILE_ROWS", 53)
+    monkeypatch.setattr("castsearch.ranking.threads.core_count", lambda: 1)
+    np.testing.assert_array_equal(rerank(features, 300), whole)
+    monkeypatch.setattr("castsearch.ranking.threads.core_count", lambda: 3)
+    monkeypatch.setattr("castsearch.ranking.unit.tile_rows", lambda width: 37)
+    monkeypatch.setattr("castsearch.ranking.points.tile_rows", lambda width: 41)
+    monkeypatch.setattr("castsearch.ranking.encoding.BLOCK", 43)
+    monkeypatch.setattr("castsearch.ranking.nearest.TILE", 53)
     np.testing.assert_array_equal(rerank(features, 300), whole)
 
 
@@ -130,8 +137,8 @@ def test_twins_are_points_of_their_own(reference: ModuleType, clustered: Cluster
     """Bodies: all candidates, then the unknown ones again."""
     features = clustered(10, 120)
     unknown = np.arange(1, 120, 3)
-    unit = unit_rows(features)
-    reranker = kind(FeaturePoints(unit, unknown), 120 + np.arange(len(unknown)))
+    points = FeaturePoints(UnitRows(features), RESOURCES, unknown)
+    reranker = kind(points, 120 + np.arange(len(unknown)), RESOURCES)
     plain = reference.k_reciprocal if kind is KReciprocal else reference.ecn
     expected = plain(np.concatenate([features, features[unknown]]), 120)
     np.testing.assert_allclose(reranker.dist(np.arange(120)), expected, rtol=0, atol=5e-7)
@@ -139,11 +146,59 @@ def test_twins_are_points_of_their_own(reference: ModuleType, clustered: Cluster
     np.testing.assert_array_equal(reranker.dist(some), reranker.dist(np.arange(120))[some])
 
 
-def test_a_table_of_all_distances_changes_nothing(clustered: Clustered) -> None:
-    points = FeaturePoints(unit_rows(clustered(11, 300)))
-    gallery, queries = np.arange(100, 300), np.arange(100)
-    tabulated = ExpandedCross(points, gallery, all_pairs=True).dist(queries)
-    np.testing.assert_array_equal(ExpandedCross(points, gallery).dist(queries), tabulated)
+@pytest.mark.parametrize(("n", "k1"), [(1, 1), (8, 3), (60, 8), (300, 20)])
+def test_sets_are_reciprocal_and_expanded_by_two_thirds(n: int, k1: int) -> None:
+    points = np.random.default_rng(n).normal(size=(n, 3))
+    index = np.argsort(((points[:, None] - points) ** 2).sum(axis=2), axis=1, kind="stable")[:, : k1 + 1]
+    index = index.astype(np.int32)
+
+    def members(point: int, k: int) -> set[int]:
+        return {j for j in index[point, : k + 1] if point in index[j, : k + 1]}
+
+    found = expanded_sets(index, k1)
+    mutual = reciprocal(index)
+    for point in range(n):
+        own = members(point, k1)
+        assert set(mutual[[point]].indices) == own
+        expanded = set(own)
+        for member in own:
+            further = members(member, round(k1 / 2))
+            if 3 * len(further & own) > 2 * len(further):
+                expanded |= further
+        row = found.indices[found.indptr[point] : found.indptr[point + 1]]
+        np.testing.assert_array_equal(row, sorted(expanded))
+
+
+@pytest.mark.parametrize("spread", [1e-3, 1e-5, 1e-6])
+def test_near_equal_rows_have_the_lists_of_the_contract(reference: ModuleType, spread: float) -> None:
+    """Lists sort the float32 of the squared distance and 1e-4 over the largest, in which the nearest tie."""
+    rng = np.random.default_rng(0)
+    near = rng.normal(size=64) + spread * rng.normal(size=(40, 64))
+    features = np.concatenate([near, rng.normal(size=(40, 64))])[rng.permutation(80)].astype(np.float32)
+    np.testing.assert_allclose(k_reciprocal(features, 5), reference.k_reciprocal(features, 5), rtol=0, atol=1e-6)
+
+
+def test_lists_longer_than_k1_serve_the_averaging(reference: ModuleType, clustered: Clustered) -> None:
+    features = clustered(12, 200)
+    expected = reference.k_reciprocal(features, 7, 5, 20)
+    np.testing.assert_allclose(k_reciprocal(features, 7, k1=5, k2=20), expected, rtol=0, atol=5e-7)
+
+
+@BOTH
+@pytest.mark.parametrize("memory", [1, 1 << 22])
+def test_little_memory_changes_nothing(clustered: Clustered, rerank: Rerank, memory: int) -> None:
+    features = clustered(13, 300)
+    np.testing.assert_array_equal(rerank(features, 9, memory=memory), rerank(features, 9))
+
+
+def distances_of(features: np.ndarray) -> np.ndarray:
+    return np.linalg.norm(features[:, None] - features, axis=2).astype(np.float32)
+
+
+def skewed(features: np.ndarray) -> np.ndarray:
+    dist = distances_of(features)
+    dist[0, 3] *= 1.01
+    return dist
 
 
 @BOTH
@@ -152,7 +207,7 @@ def test_no_queries_or_no_gallery(clustered: Clustered, rerank: Rerank) -> None:
     assert rerank(clustered(0, 9), 9).shape == (9, 0)
 
 
-@pytest.mark.filterwarnings("ignore:fewer points")
+@pytest.mark.filterwarnings("ignore:.*fewer points")
 @BOTH
 def test_all_points_equal(rerank: Rerank) -> None:
     dist = rerank(np.ones((30, 4), np.float32), 2)
@@ -167,8 +222,16 @@ def test_all_points_equal(rerank: Rerank) -> None:
         (lambda x: ecn(x, 1, t=0), "t = 0, q = 8: expected t >= 1"),
         (lambda x: ecn(x, 31), "n_queries = 31: expected 0 to 30"),
         (lambda x: ecn(x, 1, distances=True), r"distances: expected an \(N, N\) array, got shape \(30, 24\)"),
-        (lambda x: ecn(-np.ones((3, 3)), 1, distances=True), "distances: row 0 is negative or not finite"),
-        (lambda x: ecn(x, 1, valid=[True]), r"valid: expected shape \(30,\), got \(1,\)"),
+        (
+            lambda x: ecn(-np.ones((3, 3)), 1, distances=True),
+            "row 0, column 0: -1 is negative or not finite",
+        ),
+        (lambda x: ecn(np.full((3, 3), np.nan), 1, distances=True), "row 0, column 0: nan is negative or not finite"),
+        (lambda x: ecn(distances_of(x) * 1e25, 1, distances=True), "row 0, column 1: .*e.25 is too short or too long"),
+        (lambda x: ecn(distances_of(x) * 1e-25, 1, distances=True), "row 0, column 1: .*e-25 is too short or too long"),
+        (lambda x: k_reciprocal(skewed(x), 1, distances=True), "row 0, column 3: .* differs from its column"),
+        (lambda x: ecn(x, 1, valid=[True]), r"valid: expected \(30,\) bool, got \(1,\) bool"),
+        (lambda x: ecn(x, 1, valid=np.ones(30)), r"valid: expected \(30,\) bool, got \(30,\) float64"),
         (lambda x: ecn(x * np.where(np.arange(30) == 4, np.nan, 1)[:, None], 1), "features: row 4 is not finite"),
     ],
 )

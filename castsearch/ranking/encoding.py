@@ -15,7 +15,7 @@ from castsearch.ranking.unit import F32, F64, Ids, _kernel
 
 K1, K2, LAMBDA = 20, 6, 0.3
 GRID = 2.0**40
-BLOCK = 8192  # rows whose sets are expanded at a time
+BLOCK = 1024  # rows whose sets are expanded at a time
 
 
 def check_k_reciprocal(k1: int, k2: int, lam: float) -> None:
@@ -40,16 +40,10 @@ class KReciprocal:
         lam: float = LAMBDA,
     ) -> None:
         self._points, self._gallery, self._lam, self._resources = points, gallery, lam, resources
-        lists = points.nearest_scaled(max(k1 + 1, k2))
-        self._scale = lists.scale
-        sets = expanded_sets(lists.index, k1)
-        start, members = sets.indptr, sets.indices
-        point = np.repeat(np.arange(len(lists.index)), np.diff(start))
-        weights = np.exp(-(points.pair_squared_dist(point, members) / self._scale[point]).astype(np.float64))
-        encodings = sparse.csr_array((_on_grid(weights), members, start), shape=sets.shape)
-        encodings.data = _on_grid(encodings.data / encodings.sum(axis=1)[point])
-        averaged = _indicator(lists.index[:, :k2]) @ encodings  # section 3.4, local query expansion
-        averaged.data = _on_grid(averaged.data / min(k2, len(lists.index)))
+        lists, self._scale = points.nearest_scaled(max(k1 + 1, k2))
+        encodings = _encode(points, expanded_sets(lists, k1), self._scale)
+        averaged = _indicator(lists[:, :k2]) @ encodings  # section 3.4, local query expansion
+        averaged.data = _on_grid(averaged.data / min(k2, len(lists)))
         self._rows = averaged
         self._by_column = averaged[gallery].tocsc()
 
@@ -62,12 +56,20 @@ class KReciprocal:
         def mix(some: slice) -> None:
             rows = self._rows[queries[some]]
             encodings = rows.indptr, rows.indices, rows.data
-            _kernel.mix_jaccard(
-                *encodings, by_column.indptr, by_column.indices, by_column.data, self._lam, dist[some]
-            )
+            _kernel.mix_jaccard(*encodings, by_column.indptr, by_column.indices, by_column.data, self._lam, dist[some])
 
         self._resources.each(mix, slices(len(queries), max(1, min(TILE, len(queries) // 8))))
         return dist
+
+
+def _encode(points: Points, sets: sparse.csr_array, scale: F32) -> sparse.csr_array:
+    """(N, N) weights exp(-D) of each point's set, with a sum of 1 (section 3.3)."""
+    point = np.repeat(np.arange(sets.shape[0], dtype=np.int32), np.diff(sets.indptr))
+    dist = points.pair_squared_dist(point, sets.indices) / scale[point]
+    weights = _on_grid(np.exp(-dist.astype(np.float64)))
+    encodings = sparse.csr_array((weights, sets.indices, sets.indptr), shape=sets.shape)
+    encodings.data = _on_grid(weights / encodings.sum(axis=1)[point])
+    return encodings
 
 
 def expanded_sets(index: I32, k1: int) -> sparse.csr_array:

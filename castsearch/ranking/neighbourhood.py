@@ -4,6 +4,7 @@ Expanded Cross Neighborhood Re-Ranking", CVPR 2018, section 4).
 
 from __future__ import annotations
 
+from itertools import chain
 from threading import Lock
 
 import numpy as np
@@ -133,7 +134,7 @@ def _blocks(points: Points, query_rows: I32, gallery_rows: I32, sources: I32) ->
     kind[gallery_rows] += 1
     parts = [np.flatnonzero(kind == which).astype(np.int32) for which in range(7)]
     blocks = [[part[some] for some in slices(len(part), min(TILE, points.tile))] for part in parts]
-    return sum(blocks, []), sum(map(len, blocks[:4]))
+    return list(chain.from_iterable(blocks)), sum(map(len, blocks[:4]))
 
 
 def _counts(index: I32, n_columns: int) -> sparse.csr_array:

@@ -1,0 +1,92 @@
+"""Threads of our own beside those of BLAS."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from threading import Lock, get_ident
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_info
+
+from castsearch.ranking.threads import THREAD_MEMORY, Resources
+
+
+def blas_threads() -> list[int]:
+    np.ones((2, 2)) @ np.ones((2, 2))
+    return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+
+
+def test_every_item_is_seen_once_by_several_threads() -> None:
+    seen: list[int] = []
+    threads: set[int] = set()
+    lock = Lock()
+
+    def note(item: int) -> None:
+        with lock:
+            seen.append(item)
+            threads.add(get_ident())
+
+    Resources(0, 3).each(note, range(1000))
+    assert sorted(seen) == list(range(1000))
+    assert get_ident() not in threads
+
+
+def test_blas_has_one_thread_meanwhile_and_its_own_number_afterwards() -> None:
+    before, during = blas_threads(), []
+    for threads in (1, 2):
+        Resources(0, threads).each(lambda _: during.append(blas_threads()), range(2))
+        assert blas_threads() == before
+    assert during == [[1] * len(before)] * 4
+    with pytest.raises(ZeroDivisionError):
+        Resources(0, 2).each(lambda item: 1 // item, [1, 0, 1])
+    assert blas_threads() == before
+
+
+def test_jobs_inside_jobs_leave_blas_as_it_was() -> None:
+    before = blas_threads()
+    Resources(0, 2).each(lambda _: Resources(0, 2).each(lambda _: None, range(3)), range(5))
+    assert blas_threads() == before
+
+
+def test_an_error_ends_the_job() -> None:
+    done = []
+
+    def fail(item: int) -> None:
+        if item == 0:
+            raise KeyError(item)
+        done.append(item)
+
+    with pytest.raises(KeyError):
+        Resources(0, 1).each(fail, range(100))
+    assert not done
+
+
+def test_little_memory_means_few_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("castsearch.ranking.threads.core_count", lambda: 8)
+    assert Resources.within(100 * THREAD_MEMORY).threads == 8
+    assert Resources.within(6 * THREAD_MEMORY).threads == 3
+    assert Resources.within(1) == Resources(1, 1)
+
+
+FORK = """
+import os, sys
+import numpy as np
+before = dict(os.environ)
+from castsearch.ranking import ecn, k_reciprocal
+assert dict(os.environ) == before, "importing changed the environment"
+features = np.random.default_rng(0).normal(size=(3000, 64)).astype(np.float32)
+first = [rerank(features, 10) for rerank in (k_reciprocal, ecn)]
+child = os.fork()
+if child == 0:
+    again = [rerank(features, 10) for rerank in (k_reciprocal, ecn)]
+    os._exit(0 if all(map(np.array_equal, first, again)) else 1)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+def test_a_process_forked_after_use_computes_the_same() -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("OMP_")}
+    subprocess.run([sys.executable, "-c", FORK], check=True, timeout=60, env=environment)
