@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 import signal
 import subprocess
 import sys
@@ -15,11 +16,27 @@ import torch
 
 from castsearch import stagefiles
 from castsearch.bodies.backbones import BACKBONES
-from castsearch.bodies.extraction import resize
-from castsearch.images import read_image, write_jpeg
+from castsearch.bodies.data import identities
+from castsearch.bodies.models import resize
+from castsearch.bodies.settings import Settings
+from castsearch.bodies.training import open_run
+from castsearch.images import ImageReader, read_image, write_jpeg
+from castsearch.stagefiles import MoviePictures, Picture, Split
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from reid import options  # noqa: E402
+
 SMALL = ("--cnn", "mobilenet_v2", "--height", 64, "--width", 32, "--gpu", -1, "--num_workers", 1)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """The scripts share the machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -28,17 +45,18 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("reid")
     draw = np.random.default_rng(0)
     for mode in ("train", "val"):
-        items: dict = {"cast": [], "candidates": []}
+        candidates = []
         for person in range(4):
             clothes = np.kron(draw.integers(0, 255, (8, 4, 3)), np.ones((8, 8, 1)))
             for camera in (1, 3):
                 file = f"tt1/candidates/{person}{camera}_0_0_32_64.jpg"
                 picture = np.clip(clothes + draw.normal(0, 10, clothes.shape), 0, 255).astype(np.uint8)
                 write_jpeg(root / "body" / mode / file, picture)
-                items["candidates"].append({"id": f"tt1_{person}{camera}", "file": file, "label": f"nm{person}"})
+                candidates.append(Picture(f"tt1_{person}{camera}", file, f"nm{person}"))
         write_jpeg(root / "body" / mode / "tt1/cast/nm0.jpg", picture)
-        items["cast"].append({"id": "tt1_nm3", "file": "tt1/cast/nm0.jpg", "label": "nm3"})
-        stagefiles.write(root / "data" / stagefiles.body_name(mode), {"tt1": items})
+        cast = Picture("tt1_nm3", "tt1/cast/nm0.jpg", "nm3")
+        split = Split([MoviePictures("tt1", (cast,), tuple(candidates))])
+        stagefiles.write_body(root / "data" / stagefiles.body_name(mode), split)
     torch.manual_seed(0)
     torch.save(BACKBONES["mobilenet_v2"].build(weights=None).state_dict(), root / "mobilenet_v2.pth")
     return root
@@ -51,7 +69,7 @@ def flags(world: Path, tmp_path: Path) -> list:
 
 
 @pytest.mark.parametrize("network", ["triplet", "mgn"])
-def test_train_then_extract(script, flags, tmp_path, network):
+def test_train_then_extract(script, flags, world, tmp_path, network):
     training = ("--batch_size", 4, "--image_num", 2, "--epochs", 2, "--val_every", 1)
     done = script(f"reid/{network}.py", *flags, *training)
     assert "4 identities, 8 pictures, 1 steps an epoch, on cpu" in done.stdout
@@ -71,7 +89,9 @@ def test_train_then_extract(script, flags, tmp_path, network):
     assert "best.pt: loaded, all but its classifier" in done.stdout
     assert stagefiles.read_metadata(tmp_path / "f.pkl")["size"] == [64, 32]
     dim = 1280 * (4 if network == "mgn" else 1)
-    assert stagefiles.read_features(tmp_path / "f.pkl", {"tt1": 9})["tt1"].shape == (9, dim)
+    val = stagefiles.read_body(world / "data/body_val.pkl")
+    features = stagefiles.read_features(tmp_path / "f.pkl", val, "always")["tt1"]
+    assert features.n_casts == 1 and features.rows.shape == (9, dim)
     assert len(stagefiles.read_metadata(tmp_path / "f.pkl")["sha256"]) == 64
     done = script("scripts/reid_score.py", tmp_path / "f.pkl", *flags[flags.index("--data") :][:2], "--rerank")
     assert [line.split()[0] for line in done.stdout.splitlines()] == ["Rank-1", "cosine", "k-reciprocal", "ECN"]
@@ -80,9 +100,30 @@ def test_train_then_extract(script, flags, tmp_path, network):
 def test_features_go_to_the_data_folder_from_the_scripts_own_folder_too(script, flags, world):
     out = world / "data/triplet_mobilenet_v2_val.pkl"
     script("reid/triplet.py", *flags, "--eval", "--checkpoint", "imagenet", cwd=ROOT / "reid")
-    features = stagefiles.read_features(out, {"tt1": 8})["tt1"]
-    assert features.dtype == np.float32 and features.shape == (8, 1280)
+    features = stagefiles.read_features(out, stagefiles.read_body(world / "data/body_val.pkl"))["tt1"]
+    assert features.cast is None and features.candidates.shape == (8, 1280)
     out.unlink()
+
+
+def test_torchrun_comes_to_the_numbers_of_one_process(flags, world, tmp_path):
+    training = ("--batch_size", 4, "--image_num", 2, "--epochs", 3, "--precision", "float64", "--val_every", 2)
+    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    command = [*start, ROOT / "reid/triplet.py", *flags, *training, "--mode", "train"]
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("4 identities, 8 pictures, 1 steps an epoch") == 1, "the first process speaks for all"
+    assert done.stdout.count("mAP ") == 2 and "FutureWarning" not in done.stderr
+
+    people = identities({"train": stagefiles.read_body(world / "data/body_train.pkl")})
+    settings = Settings("triplet", "mobilenet_v2", 64, 32, batch_size=4, image_num=2, precision="float64")
+    reader, weights = ImageReader(world / "body"), world / "mobilenet_v2.pth"
+    one, _ = open_run(settings, people, reader, tmp_path / "one", torch.device("cpu"), weights=weights, workers=1)
+    assert one.run(3)
+    losses = [
+        [line["loss"] for line in map(json.loads, (tmp_path / name / "log.jsonl").open()) if "loss" in line]
+        for name in ("run", "one")
+    ]
+    assert len(losses[0]) == 3 and losses[0] == pytest.approx(losses[1], rel=0, abs=1e-9)
 
 
 @pytest.mark.slow
@@ -109,11 +150,33 @@ def test_ctrl_c_saves_and_resume_goes_on(flags, tmp_path):
     assert len(losses[0]) == 24 and losses[0] == losses[1]
 
 
+@pytest.fixture
+def mistake(monkeypatch, capsys):
+    """Runs a script in this process, which spares it importing torch again, and gives its line on standard error."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    monkeypatch.setattr(sys, "path", [*sys.path])
+
+    def run(name: str, *args: object) -> str:
+        monkeypatch.setattr(sys, "argv", [name, *map(str, args)])
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_path(str(ROOT / name), run_name="__main__")
+        assert ended.value.code == 2
+        (line,) = [line for line in capsys.readouterr().err.splitlines() if "warning" not in line.lower()]
+        return line
+
+    yield run
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
 @pytest.mark.parametrize(
     "given, message",
     [
-        (("--batch_size", 9), "a batch needs 9 identities, and there are 4; give a smaller --batch_size"),
+        (("--batch_size", 9), "a batch needs 9 identities, and there are 4; give a smaller batch_size"),
         (("--image_num", 1), "hold no triplet"),
+        (("--seed", -1), "seed is -1; it must be a number from 0"),
+        (("--margin", "hard"), "expected a number or 'soft', got 'hard'"),
+        (("--epochs", 0), "expected a whole number from 1, got '0'"),
         (("--eval",), "no checkpoint in it; train first"),
         (("--eval", "--checkpoint", "absent.pt"), "absent.pt: no such file of weights"),
         (("--eval", "--checkpoint", "imagenet", "--cnn", "resnet50"), "of another network: "),
@@ -122,11 +185,50 @@ def test_ctrl_c_saves_and_resume_goes_on(flags, tmp_path):
         (("--image_root", "nowhere", "--batch_size", 4), "nowhere/train/tt1/candidates/"),
     ],
 )
-def test_mistakes_are_one_line(script, flags, tmp_path, given, message):
-    done = script("reid/triplet.py", *flags, *given, code=2)
-    (line,) = [line for line in done.stderr.splitlines() if "warning" not in line.lower()]
+def test_mistakes_are_one_line(mistake, flags, tmp_path, given, message):
+    line = mistake("reid/triplet.py", *flags, *given)
     assert line.startswith("error: ") and message in line
     assert list((tmp_path / "run").glob("*.pt*")) == []
+
+
+def test_a_mistake_ends_the_process_with_2(script, flags):
+    done = script("reid/mgn.py", *flags, "--batch_size", 9, code=2)
+    assert done.stderr.splitlines()[-1].startswith("error: a batch needs 9 identities") and done.stdout == ""
+
+
+FLAGS = {
+    "--batch_size": ("batch_size", 6),
+    "--image_num": ("image_num", 3),
+    "--type": ("mining", "hard"),
+    "--margin": ("margin", 0.3),
+    "--metric": ("metric", "cosine"),
+    "--lr": ("lr", 0.1),
+    "--weight_decay": ("weight_decay", 0.2),
+    "--warmup": ("warmup", 5),
+    "--lr_decay_epoch": ("lr_decay_epoch", 7),
+    "--gamma": ("gamma", 0.5),
+    "--label_smoothing": ("label_smoothing", 0.25),
+    "--color_jitter": ("color_jitter", 0.35),
+    "--precision": ("precision", "float64"),
+    "--seed": ("seed", 11),
+    "--height": ("height", 96),
+    "--width": ("width", 48),
+    "--last_stride": ("last_stride", 2),
+    "--cnn": ("cnn", "resnet50"),
+}
+
+
+def test_flags_are_the_settings(monkeypatch):
+    def settings(*given: object, network: str = "triplet", device: str = "cpu") -> Settings:
+        monkeypatch.setattr(sys, "argv", ["triplet.py", "--image_root", "body", *map(str, given)])
+        return options.settings(options.parse(network, None), torch.device(device))
+
+    assert settings() == Settings("triplet", "resnext101_32x8d")
+    assert settings(network="mgn") == Settings("mgn", "resnet50")
+    assert settings(device="cuda") == Settings("triplet", "resnext101_32x8d", precision="mixed")
+    given = [word for flag, (_, value) in FLAGS.items() for word in (flag, value)]
+    assert settings(*given) == Settings(network="triplet", **dict(FLAGS.values()))
+    assert settings("--margin", "soft").margin is None
 
 
 def test_skip_bad_goes_on_and_lists_them(script, flags, world, tmp_path):
@@ -140,7 +242,8 @@ def test_skip_bad_goes_on_and_lists_them(script, flags, world, tmp_path):
     assert "went on without 1 bad picture:" in done.stderr and "train/tt1/candidates/13_" in done.stderr
     done = script("reid/triplet.py", *flags, *given, "--eval", "--out", tmp_path / "f.pkl")
     assert "went on without 1 bad picture:" in done.stderr and "val/tt1/candidates/13_" in done.stderr
-    assert len(stagefiles.read_features(tmp_path / "f.pkl", {"tt1": 8})["tt1"]) == 8
+    val = stagefiles.read_body(world / "data/body_val.pkl")
+    assert len(stagefiles.read_features(tmp_path / "f.pkl", val)["tt1"].candidates) == 8
 
 
 # ---------------------------------------------------------------------------- scores
@@ -150,8 +253,8 @@ def test_scores_by_hand(script, tmp_path):
     """Camera 1 looks at camera 3: one finds its like first, one second; a stranger looks for nobody."""
     ids = {"a1": "a", "b1": "b", "c1": "c", "a3": "a", "b3": "b", "d3": "d"}
     features = np.array([[1, 0], [0, 1], [1, 1], [1, 0.1], [1, 0.2], [0.1, 1]], dtype=np.float32)
-    items = [{"id": name, "file": f"{name}.jpg", "label": label} for name, label in ids.items()]
-    stagefiles.write(tmp_path / "body_val.pkl", {"tt1": {"cast": [], "candidates": items}})
+    candidates = tuple(Picture(name, f"{name}.jpg", label) for name, label in ids.items())
+    stagefiles.write_body(tmp_path / "body_val.pkl", Split([MoviePictures("tt1", (), candidates)]))
     stagefiles.write(tmp_path / "f.pkl", {"tt1": features})
     given = (tmp_path / "f.pkl", "--data", tmp_path)
     done = script("scripts/reid_score.py", *given, "--cameras", 1, 3)
@@ -169,10 +272,9 @@ def test_scores_of_a_public_model(script, testdata, tmp_path):
 
     session = onnxruntime.InferenceSession(testdata / "models/osnet/osnet_x0_25_msmt17.onnx")
     data = testdata / "data/cuhk01/data"
-    items = stagefiles.read_body(data / "body_val.pkl")["cuhk01"]["candidates"]
     rows = []
-    for item in items:
-        picture = resize(read_image(testdata / "data/cuhk01/body/val" / item["file"]), 256, 128).astype(np.float32)
+    for crop in stagefiles.read_body(data / "body_val.pkl")["cuhk01"].candidates:
+        picture = resize(read_image(testdata / "data/cuhk01/body/val" / crop.file), 256, 128).astype(np.float32)
         seen = (picture / 255 - (0.485, 0.456, 0.406)) / (0.229, 0.224, 0.225)
         rows.append(session.run(None, {"input": seen.transpose(2, 0, 1)[None].astype(np.float32)})[0][0])
     stagefiles.write(tmp_path / "osnet.pkl", {"cuhk01": np.stack(rows)})
