@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -17,12 +17,16 @@ class Refused(Exception):
     """The pickle asks for what no stage file needs, or is damaged; told without a word of hostile length."""
 
 
+# Makes a value of the tuple of arguments, or of the tuple that is the state, of which it checks each.
+Maker: TypeAlias = Callable[[tuple[Any, ...]], Any]
+
+
 class Global:
     """Stands for a name that a pickle asks for: inert, until it is called with checked arguments."""
 
     __slots__ = ("make", "name")
 
-    def __init__(self, name: str, make: Callable[[Any], Any]) -> None:
+    def __init__(self, name: str, make: Maker) -> None:
         self.name = name
         self.make = make
 
@@ -32,7 +36,7 @@ class Unbuilt:
 
     __slots__ = ("finish", "result")
 
-    def __init__(self, finish: Callable[[Any], Any]) -> None:
+    def __init__(self, finish: Maker) -> None:
         self.finish = finish
         self.result: Any = self
 
@@ -60,16 +64,15 @@ def _is_flag(value: Any) -> bool:
 # ---------------------------------------------------------------------------- arrays
 
 
-def _dtype(args: Any) -> Unbuilt:
+def _dtype(args: tuple[Any, ...]) -> Unbuilt:
     """``numpy.dtype(text, align, copy)``, then its state, of which the byte order counts."""
-    _check(type(args) is tuple and len(args) == 3 and type(args[0]) is str and all(map(_is_flag, args[1:])), "a dtype")
+    _check(len(args) == 3 and type(args[0]) is str and all(map(_is_flag, args[1:])), "a dtype")
     text = args[0]
     if text not in _FIXED and not _is_text_dtype(text):
         raise Refused("an array that is not of bool, integer, float or text")
 
-    def finish(state: Any) -> np.dtype:
-        _check(type(state) is tuple and len(state) == 8 and type(state[1]) is str, "the state of a dtype")
-        _check(state[1] in ("<", ">", "|", "="), "the state of a dtype")
+    def finish(state: tuple[Any, ...]) -> np.dtype:
+        _check(len(state) == 8 and type(state[1]) is str and state[1] in ("<", ">", "|", "="), "the state of a dtype")
         dtype = np.dtype(state[1] + text)
         written: Any = dtype.__reduce__()
         _check(state[:1] == (3,) and state[2:] == written[2][2:], "the state of a dtype")
@@ -91,14 +94,16 @@ def _array(shape: Any, dtype: Any, fortran: bool, data: Any) -> np.ndarray:
     for length in shape:
         _check(type(length) is int and length >= 0, "an array")
         n, widest = n * length, widest * max(length, 1)
-    _check(type(data) in (bytes, bytearray) and n == len(data) and (n or widest <= _LARGEST_EMPTY) > 0, "an array")
+    _check(type(data) in (bytes, bytearray) and len(data) == n, "an array")
+    _check(n > 0 or widest <= _LARGEST_EMPTY, "an empty array")
     if n and dtype.kind == "b":
         _check(np.frombuffer(data, np.uint8).max() <= 1, "an array of bool")
     elif n and dtype.kind == "U":
         code_points = np.frombuffer(data, np.dtype(np.uint32).newbyteorder(dtype.byteorder))
         _check(code_points.max() <= sys.maxunicode, "an array of text")
     order: Any = "F" if fortran else "C"
-    return np.ndarray(shape, dtype, data, order=order).astype(dtype.newbyteorder("="), order)
+    own = dtype if dtype.isnative else dtype.newbyteorder("=")  # one dtype for all arrays where it can be
+    return np.ndarray(shape, dtype, data, order=order).astype(own, order)
 
 
 def _raw(data: Any) -> Any:
@@ -106,79 +111,79 @@ def _raw(data: Any) -> Any:
     return data.encode("latin-1") if type(data) is str else data
 
 
-def _array_state(state: Any) -> np.ndarray:
-    fits = type(state) is tuple and len(state) == 5 and type(state[0]) is int and _is_flag(state[3])
-    _check(fits and state[0] == 1 and type(state[4]) in (bytes, str), "the state of an array")
+def _array_state(state: tuple[Any, ...]) -> np.ndarray:
+    fits = len(state) == 5 and type(state[0]) is int and state[0] == 1
+    _check(fits and _is_flag(state[3]) and type(state[4]) in (bytes, str), "the state of an array")
     _, shape, dtype, fortran, data = state
     return _array(shape, dtype, bool(fortran), _raw(data))
 
 
-def _ndarray(args: Any) -> Unbuilt:
+def _ndarray(args: tuple[Any, ...]) -> Unbuilt:
     """``numpy.ndarray((0,), b"b")``, as this project writes: an empty array, whose state is all that counts."""
-    _check(type(args) is tuple and args[:1] == ((0,),) and args[1:] in ((b"b",), ("b",)), "numpy.ndarray")
+    _check(args in (((0,), b"b"), ((0,), "b")), "numpy.ndarray")
     return Unbuilt(_array_state)
 
 
-def _reconstruct(args: Any) -> Unbuilt:
+def _reconstruct(args: tuple[Any, ...]) -> Unbuilt:
     """``_reconstruct(numpy.ndarray, (0,), b"b")``, as numpy writes."""
-    _check(type(args) is tuple and args[:1] == (_NDARRAY,), "_reconstruct")
+    _check(args[:1] == (_NDARRAY,), "_reconstruct")
     return _ndarray(args[1:])
 
 
-def _frombuffer(args: Any) -> np.ndarray:
+def _frombuffer(args: tuple[Any, ...]) -> np.ndarray:
     """``_frombuffer(data, dtype, shape, order)``, as numpy writes in protocol 5."""
-    _check(type(args) is tuple and len(args) == 4 and type(args[3]) is str and args[3] in ("C", "F"), "_frombuffer")
+    _check(len(args) == 4 and type(args[3]) is str and args[3] in ("C", "F"), "_frombuffer")
     data, dtype, shape, order = args
     return _array(shape, dtype, order == "F", data)
 
 
-def _numpy_scalar(args: Any) -> Any:
-    _check(type(args) is tuple and len(args) == 2 and type(args[1]) in (bytes, str), "numpy's scalar")
+def _numpy_scalar(args: tuple[Any, ...]) -> Any:
+    _check(len(args) == 2 and type(args[1]) in (bytes, str), "numpy's scalar")
     return _array((), args[0], False, _raw(args[1]))[()]
 
 
 # ---------------------------------------------------------------------------- builtins
 
 
-def _encode(args: Any) -> bytes:
+def _encode(args: tuple[Any, ...]) -> bytes:
     """``_codecs.encode(text, "latin1")``, by which protocols 0 to 2 write bytes."""
-    _check(type(args) is tuple and len(args) == 2 and type(args[0]) is str and args[1] == "latin1", "_codecs.encode")
+    _check(len(args) == 2 and type(args[0]) is str and args[1] == "latin1", "_codecs.encode")
     return args[0].encode("latin-1")
 
 
-def _bytes(args: Any) -> bytes:
+def _bytes(args: tuple[Any, ...]) -> bytes:
     """``bytes()``: empty ones in protocols 0 to 2."""
     _check(args == (), "bytes")
     return b""
 
 
-def _bytearray(args: Any) -> bytearray:
+def _bytearray(args: tuple[Any, ...]) -> bytearray:
     if args == ():
         return bytearray()
-    _check(type(args) is tuple and args[1:] in ((), ("latin-1",)), "bytearray")
+    _check(args[1:] in ((), ("latin-1",)), "bytearray")
     data = args[0].encode("latin-1") if type(args[0]) is str and len(args) == 2 else args[0]
     _check(type(data) is bytes, "bytearray")
     return bytearray(data)
 
 
-def _complex(args: Any) -> complex:
-    _check(type(args) is tuple and len(args) == 2 and all(type(part) is float for part in args), "complex")
+def _complex(args: tuple[Any, ...]) -> complex:
+    _check(len(args) == 2 and all(type(part) is float for part in args), "complex")
     return complex(*args)
 
 
-def _members(kind: type) -> Callable[[Any], Any]:
-    def make(args: Any) -> Any:
-        _check(type(args) is tuple and len(args) == 1 and type(args[0]) is list, kind.__name__)
+def _members(kind: type) -> Maker:
+    def make(args: tuple[Any, ...]) -> Any:
+        _check(len(args) == 1 and type(args[0]) is list, kind.__name__)
         return kind(checked_keys(args[0]))
 
     return make
 
 
-def _itself(kind: type) -> Callable[[Any], Any]:
+def _itself(kind: type) -> Maker:
     """``float(1.5)``: how this project writes numpy's scalars."""
 
-    def make(args: Any) -> Any:
-        _check(type(args) is tuple and len(args) == 1 and type(args[0]) is kind, kind.__name__)
+    def make(args: tuple[Any, ...]) -> Any:
+        _check(len(args) == 1 and type(args[0]) is kind, kind.__name__)
         return args[0]
 
     return make
@@ -205,7 +210,7 @@ def _admit() -> dict[tuple[str, str], Global]:
     ):
         found |= {(f"numpy.{core}.{module}", name): Global(name, make) for core in ("core", "_core")}
     found["_codecs", "encode"] = Global("_codecs.encode", _encode)
-    own: dict[str, Callable[[Any], Any]] = {"bytes": _bytes, "bytearray": _bytearray, "complex": _complex}
+    own: dict[str, Maker] = {"bytes": _bytes, "bytearray": _bytearray, "complex": _complex}
     own |= {kind.__name__: _members(kind) for kind in (set, frozenset)}
     own |= {kind.__name__: _itself(kind) for kind in (bool, int, float, str)}
     for module in ("builtins", "__builtin__"):  # of Python 3 and 2

@@ -98,7 +98,7 @@ class Machine:
 
     def mark(self) -> None:
         """Begin a stack above the items there are."""
-        if len(self.outer) > DEPTH:
+        if len(self.outer) >= DEPTH:
             raise Refused(f"more than {DEPTH} marks")
         self.outer.append(self.stack)
         self.stack = []
@@ -114,6 +114,11 @@ class Machine:
         if type(top) is not kind:
             raise Refused(f"it is damaged (a {type(top).__name__} where a {kind.__name__} belongs)")
         return top
+
+    def pop(self, kind: type) -> Any:
+        """Take the item on top, which must be of a kind."""
+        self.top(kind)
+        return self.stack.pop()
 
     def remember(self) -> None:
         """Keep the item on top for later reference, at the next place of the memo."""

@@ -190,7 +190,7 @@ _pushes(b"\x93", lambda m: admitted(*_topmost(m, 2)))
 
 @_opcode(b"R")
 def _reduce(m: Machine) -> None:
-    arguments = m.stack.pop()
+    arguments = m.pop(tuple)
     made = m.top(Global).make(arguments)
     m.charge(CONTAINER + sys.getsizeof(made))
     m.stack[-1] = made
@@ -198,7 +198,7 @@ def _reduce(m: Machine) -> None:
 
 @_opcode(b"b")
 def _build(m: Machine) -> None:
-    state = m.stack.pop()
+    state = m.pop(tuple)
     unbuilt = m.top(Unbuilt)
     unbuilt.result = m.stack[-1] = unbuilt.finish(state)
 

@@ -85,15 +85,11 @@ def test_text_as_long_as_can_be():
 def test_arguments_of_dtypes(args):
     with pytest.raises(Refused, match="a dtype with arguments"):
         call("numpy", "dtype", *args)
-    with pytest.raises(Refused, match="a dtype with arguments"):
-        admitted("numpy", "dtype").make(list(args))
 
 
 @pytest.mark.parametrize(
     "state",
     [
-        None,
-        list(F4),
         F4[:7],
         (*F4, {}),
         (4, *F4[1:]),
@@ -132,8 +128,6 @@ def test_arrays_own_their_bytes_in_the_order_they_were_written():
 @pytest.mark.parametrize(
     "state",
     [
-        None,
-        [1, (2,), dtype("f4"), False, bytes(8)],
         (1, (2,), dtype("f4"), False),
         (2, (2,), dtype("f4"), False, bytes(8)),
         ("1", (2,), dtype("f4"), False, bytes(8)),
@@ -168,7 +162,7 @@ def test_states_of_arrays(state):
     ],
 )
 def test_shapes_and_bytes_that_do_not_fit(shape, data):
-    with pytest.raises(Refused, match="an array with arguments"):
+    with pytest.raises(Refused, match=r"an (empty )?array with arguments"):
         array(1, shape, dtype("f4"), False, data)
 
 
@@ -213,16 +207,12 @@ def test_arrays_are_asked_for_empty(args):
         NDARRAY.make(args)
     with pytest.raises(Refused, match=r"numpy\.ndarray with arguments"):
         call("numpy.core.multiarray", "_reconstruct", NDARRAY, *args)
-    with pytest.raises(Refused):
-        NDARRAY.make(list(args))
 
 
 def test_only_arrays_are_reconstructed():
     for args in (("x", *EMPTY), (admitted("numpy", "dtype"), *EMPTY), ()):
         with pytest.raises(Refused, match="_reconstruct with arguments"):
             call("numpy.core.multiarray", "_reconstruct", *args)
-    with pytest.raises(Refused, match="_reconstruct with arguments"):
-        admitted("numpy._core.multiarray", "_reconstruct").make([NDARRAY, *EMPTY])
 
 
 @pytest.mark.parametrize("core", ["core", "_core"])
@@ -236,8 +226,6 @@ def test_arrays_from_buffers(core):
             call(f"numpy.{core}.numeric", "_frombuffer", *args)
     with pytest.raises(Refused, match="an array with arguments"):
         call(f"numpy.{core}.numeric", "_frombuffer", "x" * 24, dtype("f4"), (3, 2), "C")
-    with pytest.raises(Refused, match="_frombuffer with arguments"):
-        admitted("numpy.core.numeric", "_frombuffer").make([data, dtype("f4"), (3, 2), "C"])
 
 
 def test_numpy_scalars():
@@ -248,8 +236,6 @@ def test_numpy_scalars():
     for args in ((dtype("f4"),), (dtype("f4"), None), (dtype("f4"), bytes(4), 0), (dtype("f4"), bytearray(4))):
         with pytest.raises(Refused, match="numpy's scalar with arguments"):
             call("numpy.core.multiarray", "scalar", *args)
-    with pytest.raises(Refused, match="numpy's scalar with arguments"):
-        admitted("numpy.core.multiarray", "scalar").make([dtype("f4"), bytes(4)])
     with pytest.raises(Refused, match="an array with arguments"):
         call("numpy.core.multiarray", "scalar", dtype("f4"), bytes(3))
 
@@ -274,8 +260,6 @@ def test_numpy_scalars():
 def test_builtins(module, name, args, made):
     found = call(module, name, *args)
     assert found == made and type(found) is type(made)
-    with pytest.raises(Refused, match=f"{name} with arguments"):
-        admitted(module, name).make(list(args))
 
 
 @pytest.mark.parametrize(
@@ -314,8 +298,6 @@ def test_bytes_of_old_protocols():
     for args in (("x", "utf-8"), ("x",), (b"x", "latin1"), ("x", "latin1", "ignore")):
         with pytest.raises(Refused, match=r"_codecs\.encode with arguments"):
             call("_codecs", "encode", *args)
-    with pytest.raises(Refused, match=r"_codecs\.encode with arguments"):
-        admitted("_codecs", "encode").make(["x", "latin1"])
 
 
 @pytest.mark.parametrize("key", [1, 1.0, None, True, (), ("a",), [], {}, float("nan"), np.str_("a"), NDARRAY])

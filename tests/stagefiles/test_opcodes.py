@@ -152,9 +152,11 @@ REFUSED = {
     "a member that is a set": (b"\x8f(\x8f\x90.", "a member of a set that is a set"),
     "a member that is a tuple": (b"()\x91.", "a member of a set that is a tuple"),
     "a call of a word": (b"U\x01a)R.", "a str where a Global belongs"),
-    "a call without tuple": (b"cbuiltins\nbytearray\nNR.", "bytearray with arguments"),
-    "building a list": (b"]}b.", "a list where a Unbuilt belongs"),
-    "building a name": (b"cnumpy\nndarray\n}b.", "a Global where a Unbuilt belongs"),
+    "a call with a list": (b"cbuiltins\nbytearray\n]R.", "a list where a tuple belongs"),
+    "a state that is a list": (b"cnumpy\nndarray\n]b.", "a list where a tuple belongs"),
+    "a call without tuple": (b"cbuiltins\nbytearray\nNR.", "a NoneType where a tuple belongs"),
+    "building a list": (b"])b.", "a list where a Unbuilt belongs"),
+    "building a name": (b"cnumpy\nndarray\n)b.", "a Global where a Unbuilt belongs"),
     "a name left": (b"cnumpy\nndarray\n.", "something unfinished is left"),
     "an array left unbuilt": (b"cnumpy\nndarray\nK\x00\x85C\x01b\x86R.", "something unfinished is left"),
     "an unbuilt array within": (b"(cnumpy\nndarray\nK\x00\x85C\x01b\x86Rl.", "something unfinished is left"),
@@ -198,7 +200,7 @@ def test_dicts_count_as_depth(run):
 def test_marks(run):
     assert run(b"(" * DEPTH + b"l" * DEPTH + b".")
     with pytest.raises(Refused, match="more than 100 marks"):
-        run(b"(" * (DEPTH + 2))
+        run(b"(" * (DEPTH + 1))
 
 
 def test_what_is_shared_stays_what_it_is(run):
