@@ -51,12 +51,7 @@ class BodyModel:
 
 
 def open_network(network: Network, height: int, width: int, on: torch.device | None = None) -> BodyModel:
-    """The model that runs ``network`` as it is, the fastest way there is ``on`` a device, by default a GPU if it can.
-
-    >>> crops = [np.zeros((90, 40, 3), np.uint8), np.full((80, 50, 3), 255, np.uint8)]
-    >>> open_network(checkpoints.build("mgn", "mobilenet_v2"), height=64, width=32).extract(crops).shape
-    (2, 5120)
-    """
+    """The model that runs ``network`` as it is, the fastest way there is ``on`` a device, by default a GPU if it can."""
     name, engine = fastest_engine(network, on or device(), height, width)
     return BodyModel(engine, height, width, {"size": [height, width], "engine": name})
 
