@@ -58,12 +58,7 @@ def files_of(split: Split, mode: str, with_cast: bool) -> dict[str, list[str]]:
 
 
 def extract_split(
-    extractor: Extractor,
-    split: Split,
-    mode: str,
-    out: Path,
-    with_cast: bool = False,
-    progress: Progress = silent,
+    extractor: Extractor, split: Split, mode: str, out: Path, with_cast: bool = False, progress: Progress = silent
 ) -> int:
     """Write the features of a whole split to ``out``, ``{movie: (n, d) float32}``.
 

@@ -51,7 +51,7 @@ class BodyModel:
 
 
 def open_network(network: Network, height: int, width: int, on: torch.device | None = None) -> BodyModel:
-    """The model that runs ``network`` as it is, the fastest way there is ``on`` a device, by default a GPU if it can."""
+    """The model that runs ``network`` as it is, the fastest way there is on a device; by default a GPU if it can."""
     name, engine = fastest_engine(network, on or device(), height, width)
     return BodyModel(engine, height, width, {"size": [height, width], "engine": name})
 
