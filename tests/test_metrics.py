@@ -29,7 +29,14 @@ def test_figures_by_hand():
 
 
 def test_nothing_to_score():
-    assert evaluate({}, {"a": ["1"]}).mean_ap == 0
+    assert average_precision([False, False]) == average_precision([]) == average_precision([False], 0) == 0
+    found = evaluate({}, {"a": ["1"]})
+    assert found.mean_ap == 0 and found.rank == {1: 0, 5: 0, 10: 0} and found.absent == ()
+
+
+def test_the_table():
+    found = evaluate({"a": ["1", "2"], "b": ["3"]}, {"a": ["1", "4", "2"], "b": ["4"] * 9 + ["3"]})
+    assert str(found) == "      mAP   Rank@1   Rank@5  Rank@10\n    66.67    50.00   100.00   100.00"
 
 
 def test_a_real_submission_scores_as_the_challenge_said(testdata):

@@ -10,8 +10,8 @@ from castsearch.stagefiles.detections import detection_entry, read_detections
 from castsearch.stagefiles.errors import StageFileError
 from castsearch.stagefiles.features import read_features
 from castsearch.stagefiles.names import MODES, body_name, face_name, reid_name, retina_name
-from castsearch.stagefiles.reading import read
-from castsearch.stagefiles.resuming import Resumable, last_change
+from castsearch.stagefiles.reading import last_change, read
+from castsearch.stagefiles.resuming import Resumable
 from castsearch.stagefiles.splits import read_body, read_retina, write_body, write_retina
 from castsearch.stagefiles.writing import atomic_write, file_sha256, metadata_path, read_metadata, write
 

@@ -39,8 +39,7 @@ def read_features(
 def _of_movie(rows: object, movie: MoviePictures, casts: Literal["always", "maybe"]) -> Features:
     with_casts, without = len(movie), len(movie.candidates)
     allowed = (with_casts,) if casts == "always" else (with_casts, without)
-    numbers = isinstance(rows, np.ndarray) and rows.ndim == 2 and rows.dtype.kind in "fiu"
-    if not isinstance(rows, np.ndarray) or not numbers or len(rows) not in allowed:
+    if not isinstance(rows, np.ndarray) or rows.ndim != 2 or rows.dtype.kind not in "fiu" or len(rows) not in allowed:
         least = f"({without}, d) features, or " if casts == "maybe" else ""
         raise StageFileError(f"expected {least}({with_casts}, d) with casts, got {described(rows)}")
     return Features(rows.astype(np.float32, copy=False), len(movie.cast) if len(rows) == with_casts else None)

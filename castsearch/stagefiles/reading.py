@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,14 @@ def read(path: str | os.PathLike[str]) -> dict[Any, Any]:
     if not isinstance(content, dict):
         raise StageFileError(f"{path}: expected a dict, found {type(content).__name__}; run its stage again")
     return content
+
+
+def last_change(path: str | os.PathLike[str]) -> float:
+    """When a file or a folder changed, in seconds since the epoch; one that is not there changes for ever."""
+    try:
+        return Path(path).stat().st_mtime
+    except OSError:
+        return math.inf
 
 
 def load(machine: Machine) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -15,14 +14,6 @@ from castsearch.stagefiles.errors import StageFileError
 from castsearch.stagefiles.machine import Machine
 from castsearch.stagefiles.reading import load, read
 from castsearch.stagefiles.writing import PortablePickler, atomic_write, read_metadata, write
-
-
-def last_change(*paths: str | os.PathLike[str]) -> float:
-    """When the latest of files changed, in seconds since the epoch; one that is absent always has."""
-    try:
-        return max((Path(path).stat().st_mtime for path in paths), default=0.0)
-    except OSError:
-        return math.inf
 
 
 class Resumable:

@@ -39,7 +39,8 @@ def test_a_detector_without_landmarks(tmp_path):
 
 @pytest.mark.parametrize("rows", [None, np.zeros((0, 5)), np.zeros(0)])
 def test_no_face(tmp_path, rows):
-    assert len(read(tmp_path, {"a.jpg": {"file": "a.jpg", "faces": rows, "landmarks": None}})["a.jpg"]) == 0
+    found = read(tmp_path, {"a.jpg": {"file": "a.jpg", "faces": rows, "landmarks": None}})["a.jpg"]
+    assert found.boxes.shape == (0, 4) and found.landmarks.shape == (0, 5, 2)
 
 
 def test_files_of_the_original(testdata):

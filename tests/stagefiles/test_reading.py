@@ -124,6 +124,15 @@ def test_too_little_memory_is_told(tmp_path, monkeypatch):
         read(tmp_path, b"")
 
 
+def test_last_change(tmp_path):
+    for name, time in (("old", 10**9), ("new", 10**9 + 0.5)):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (time, time))
+    assert stagefiles.last_change(tmp_path / "old") == 10**9
+    names = sorted(("absent", "new", "old"), key=lambda name: stagefiles.last_change(tmp_path / name))
+    assert names == ["old", "new", "absent"]
+
+
 READ_ALL = """
 import re, sys, time
 from castsearch.stagefiles import StageFileError, read
