@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import FrozenInstanceError
+
 import numpy as np
 import pytest
 
@@ -115,3 +117,12 @@ def test_features():
 def test_features_of_other_shapes(rows, n_casts, message):
     with pytest.raises(StageFileError, match=message):
         Features(rows, n_casts)
+
+
+@pytest.mark.parametrize(
+    "made", [faces(1), Picture("p", "p.jpg"), movie("tt1", "a", "b"), Features(np.ones((1, 2), np.float32), None)]
+)
+def test_what_is_checked_stays_as_it_is(made):
+    field = next(iter(vars(made)))
+    with pytest.raises(FrozenInstanceError):
+        setattr(made, field, None)
