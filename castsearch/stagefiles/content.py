@@ -171,7 +171,7 @@ class Features:
     @property
     def candidates(self) -> np.ndarray:
         """(n, d), a row a crop."""
-        return self.rows[self.n_casts or 0 :]
+        return self.rows[self.n_casts :]
 
 
 def described(value: object) -> str:
