@@ -30,7 +30,9 @@ test: install-dev
 	$(BIN)/python -m pytest
 
 bench: install-dev
-	for part in ranking faces bodies; do $(BIN)/python benchmarks/$$part.py || exit 1; done
+	$(BIN)/python benchmarks/ranking.py --beside f72ca5e
+	$(BIN)/python benchmarks/faces.py
+	$(BIN)/python benchmarks/bodies.py
 
 fuzz: install-dev
 	$(BIN)/python tests/stagefiles/fuzz_pickles.py 5000

@@ -1,15 +1,17 @@
-"""Time and memory of the ranking, beside the float32 product it needs and the plain implementation, in one run.
+"""Time and memory of the ranking, beside an earlier commit, the float32 product it needs and plain implementations.
 
-    python benchmarks/ranking.py            # the whole table, some minutes
-    python benchmarks/ranking.py ecn        # the rows whose name holds a word
+    python benchmarks/ranking.py                        # the whole table, some minutes
+    python benchmarks/ranking.py ecn                    # the rows whose name holds a word
+    python benchmarks/ranking.py --beside f72ca5e       # a column of that commit, built in a worktree of its own
 
-Every case runs in a process of its own, whose peak memory is told; times are medians over its runs. The movie of 5,000
-candidates is simulated by the tool in the folder of test data and ranked by fusion.py, start-up included.
+Every run has a process of its own, whose peak memory is told, start-up included; commits take turns run by run. Times
+are medians over the runs, of the job alone or, for fusion.py, of the whole command. The movie of 5,000 candidates is
+simulated by the tool in the folder of test data.
 """
 
 from __future__ import annotations
 
-import importlib.util
+import argparse
 import json
 import os
 import resource
@@ -18,18 +20,20 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
 TESTDATA = Path(os.environ.get("CASTSEARCH_TESTDATA", ROOT.parent / "shared"))
 FLAGS = {"plain": [], "both k-reciprocal": ["--face_rerank", "--body_rerank"]}
 FLAGS["both ECN"] = ["--face_rerank_ecn", "--body_rerank_ecn"]
+MOVIE_RUNS = 5
 Job = Callable[[np.ndarray, int], object]
+Figures = tuple[float, float]  # median seconds, peak MB
 
 
 @dataclass(frozen=True)
@@ -38,10 +42,10 @@ class Points:
 
     Attributes:
         name: what is computed.
-        n: points, of which ``queries`` are queries and the rest the gallery.
+        queries: how many of the ``n`` points are queries; the rest is the gallery.
+        width: of the features.
         runs: how often it is timed.
-        reference: whether the plain implementation can bear the size.
-        target: seconds and MB aimed at; 0 seconds stands for twice the product.
+        plain: whether the plain implementation can bear the size.
     """
 
     name: str
@@ -49,22 +53,20 @@ class Points:
     n: int
     width: int
     runs: int
-    reference: bool
-    target: tuple[float, float]
+    plain: bool
 
 
 NEIGHBOURS = "21 nearest neighbours"
 TABLE = [
-    Points(NEIGHBOURS, 10_000, 10_000, 512, 5, False, (0, 700)),
-    Points("k-reciprocal", 20, 10_000, 512, 5, True, (0, 700)),
-    Points("ECN", 20, 10_000, 512, 5, True, (0, 700)),
-    Points("k-reciprocal", 3_368, 19_281, 512, 3, False, (12, 2048)),
-    Points("ECN", 3_368, 19_281, 512, 3, False, (12, 2048)),
-    Points("k-reciprocal", 50, 100_000, 512, 1, False, (240, 6144)),
-    Points("ECN", 50, 100_000, 512, 1, False, (240, 6144)),
+    Points(NEIGHBOURS, 10_000, 10_000, 512, 5, True),
+    Points(NEIGHBOURS, 5_000, 5_000, 2048, 5, True),
+    Points("k-reciprocal", 20, 10_000, 512, 5, True),
+    Points("ECN", 20, 10_000, 512, 5, True),
+    Points("k-reciprocal", 3_368, 19_281, 512, 3, False),
+    Points("ECN", 3_368, 19_281, 512, 3, False),
+    Points("k-reciprocal", 50, 100_000, 512, 1, False),
+    Points("ECN", 50, 100_000, 512, 1, False),
 ]
-MOVIE_TARGETS = {"plain": (1.5, 1024), "both k-reciprocal": (3, 1024), "both ECN": (3, 1024)}
-MOVIE_RUNS = 5
 
 
 # ---------------------------------------------------------------------------- in a process of its own
@@ -81,17 +83,29 @@ def clustered(n: int, width: int) -> np.ndarray:
 
 
 def library(name: str) -> Job:
-    """The library's function."""
-    from castsearch.ranking import ecn, k_reciprocal
+    """The library's function, of the checkout that stands first in the module path."""
+    from castsearch.ranking import ecn, k_reciprocal, neighbours
 
-    return {"k-reciprocal": k_reciprocal, "ECN": ecn}[name]
+    return {"k-reciprocal": k_reciprocal, "ECN": ecn, NEIGHBOURS: lambda features, _: neighbours(features, 21)}[name]
 
 
-def reference(name: str) -> Job:
+def plain(name: str) -> Job:
     """The plain function."""
     import reference_ranking
 
-    return {"k-reciprocal": reference_ranking.k_reciprocal, "ECN": reference_ranking.ecn}[name]
+    return {"k-reciprocal": reference_ranking.k_reciprocal, "ECN": reference_ranking.ecn, NEIGHBOURS: numpy_lists}[name]
+
+
+def numpy_lists(features: np.ndarray, _: int) -> np.ndarray:
+    """The neighbour lists in ten lines of numpy: every product in float64, which needs no sieve."""
+    unit = features / np.linalg.norm(features, axis=1, keepdims=True).astype(np.float64)
+    lists = np.empty((len(unit), 21), np.int32)
+    for first in range(0, len(unit), 500):
+        dist = (1 - unit[first : first + 500] @ unit.T).astype(np.float32)
+        near = np.sort(np.argpartition(dist, 21, axis=1)[:, :21], axis=1)
+        order = np.argsort(np.take_along_axis(dist, near, axis=1), axis=1, kind="stable")
+        lists[first : first + 500] = np.take_along_axis(near, order, axis=1)
+    return lists
 
 
 def product(_: str) -> Job:
@@ -104,85 +118,81 @@ def product(_: str) -> Job:
     return multiply
 
 
-def symmetric_product(_: str) -> Job:
-    """The same in one call, in which BLAS computes one half and mirrors it: all N x N numbers are held."""
-    return lambda features, _: features @ features.T
+WHAT = {some.__name__: some for some in (library, plain, product)}
 
 
-def faiss_search(_: str) -> Job:
-    """The 21 nearest neighbours alone, by faiss."""
-    import faiss
-
-    def search(features: np.ndarray, __: int) -> None:
-        index = faiss.IndexFlatIP(features.shape[1])
-        index.add(features)
-        index.search(features, 21)
-
-    return search
-
-
-def neighbour_lists(_: str) -> Job:
-    """The same by the library."""
-    from castsearch.ranking import neighbours
-
-    return lambda features, _: neighbours(features, 21)
-
-
-WHAT = {some.__name__: some for some in (library, reference, product, symmetric_product, faiss_search, neighbour_lists)}
-
-
-def run_case(what: str, name: str, queries: int, n: int, width: int, runs: int) -> None:
-    """Time one case and print what came out as JSON."""
+def run_case(what: str, name: str, queries: int, n: int, width: int) -> None:
+    """Time one run and print what came out as JSON."""
     job, features = WHAT[what](name), clustered(n, width)
-    seconds = []
-    for _ in range(runs):
-        start = time.perf_counter()
-        job(features, queries)
-        seconds.append(time.perf_counter() - start)
-    print(json.dumps([statistics.median(seconds), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
+    start = time.perf_counter()
+    job(features, queries)
+    seconds = time.perf_counter() - start
+    print(json.dumps([seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
+
+
+# ---------------------------------------------------------------------------- runs
+
+
+def points_run(what: str, row: Points, root: Path) -> Figures:
+    """Seconds and MB of one run of a case, by the library in ``root``."""
+    case = [what, row.name, row.queries, row.n, row.width]
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    command = [sys.executable, __file__, "--case", *map(str, case)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    return tuple(json.loads(done.stdout))
+
+
+def movie_run(data: Path, flags: list[str], root: Path) -> Figures:
+    """Seconds and MB of one run of fusion.py on the movie in ``data``."""
+    command = [sys.executable, str(root / "fusion.py"), "--mode", "val", "--data", str(data)]
+    command += ["--submission", str(data / "result.txt"), *flags]
+    start = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - start
+    if status:
+        raise SystemExit(f"{' '.join(command)} failed")
+    return seconds, usage.ru_maxrss / 1024
+
+
+def in_turns(runs: int, *jobs: Callable[[], Figures]) -> list[Figures]:
+    """The median time and the highest peak of each job; the jobs take turns."""
+    rounds = [[job() for job in jobs] for _ in range(runs)]
+    return [
+        (statistics.median(seconds), max(peaks))
+        for seconds, peaks in (zip(*runs_of_one, strict=True) for runs_of_one in zip(*rounds, strict=True))
+    ]
+
+
+@contextmanager
+def worktree(commit: str | None) -> Iterator[Path | None]:
+    """A folder with that commit, its kernel built; None without a commit."""
+    if commit is None:
+        yield None
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder) / commit
+        subprocess.run(["git", "-C", str(ROOT), "worktree", "add", "--detach", "--quiet", place, commit], check=True)
+        try:
+            build = [sys.executable, "setup.py", "--quiet", "build_ext", "--inplace"]
+            subprocess.run(build, cwd=place, check=True, capture_output=True)
+            yield place
+        finally:
+            subprocess.run(["git", "-C", str(ROOT), "worktree", "remove", "--force", place], check=True)
 
 
 # ---------------------------------------------------------------------------- the table
 
 
-def measured(what: str, row: Points, runs: int | None = None) -> tuple[float, float]:
-    """Seconds and MB of a case."""
-    case = [what, row.name, row.queries, row.n, row.width, row.runs if runs is None else runs]
-    command = [sys.executable, __file__, "--case", *map(str, case)]
-    return tuple(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
-
-
-def by_faiss(row: Points) -> tuple[float, float] | None:
-    """Seconds and MB of faiss where it is installed."""
-    return measured("faiss_search", row) if importlib.util.find_spec("faiss") else None
-
-
-def cell(figures: tuple[float, float] | None) -> str:
+def cell(figures: Figures | None) -> str:
     """Seconds and MB as a column."""
-    return f"{figures[0]:9.2f} s {figures[1]:6.0f} MB" if figures else f"{'-':>21}"
+    return f"{figures[0]:8.2f} s {figures[1]:6.0f} MB" if figures else f"{'-':>20}"
 
 
-def print_row(job: str, target: tuple[float, float], *cells: tuple[float, float] | None) -> None:
-    """One line of the table."""
-    print(
-        f"{job:72} {f'{target[0]:.1f} s {target[1]:.0f} MB':>16} {' '.join(cell(some) for some in cells)}", flush=True
-    )
-
-
-def movie_case(data: Path, flags: list[str]) -> tuple[float, float]:
-    """Seconds and MB of fusion.py on the movie in ``data``."""
-    command = [sys.executable, str(ROOT / "fusion.py"), "--mode", "val", "--data", str(data)]
-    command += ["--submission", str(data / "result.txt"), *flags]
-    seconds, peaks = [], []
-    for _ in range(MOVIE_RUNS):
-        start = time.perf_counter()
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds.append(time.perf_counter() - start)
-        peaks.append(usage.ru_maxrss / 1024)
-        if status:
-            raise SystemExit(f"{' '.join(command)} failed")
-    return statistics.median(seconds), max(peaks)
+def print_row(job: str, ours: Figures, earlier: Figures | None, *others: Figures | None) -> None:
+    """One line of the table: ours, the earlier commit's, what ours takes of its time and memory, the others'."""
+    ratio = f"{ours[0] / earlier[0]:6.2f} {ours[1] / earlier[1]:5.2f}" if earlier else f"{'-':>12}"
+    print(f"{job:58} {cell(ours)} {cell(earlier)} {ratio} {' '.join(map(cell, others))}", flush=True)
 
 
 def print_machine() -> None:
@@ -191,11 +201,24 @@ def print_machine() -> None:
 
     for pool in threadpool_info():
         if pool["user_api"] == "blas":
-            print(
-                f"{pool['internal_api']} {pool['version']} {pool['architecture']}, {pool['num_threads']} threads",
-                end="; ",
-            )
+            name = f"{pool['internal_api']} {pool['version']} {pool['architecture']}"
+            print(f"{name}, {pool['num_threads']} threads", end="; ")
     print(f"load before the run {os.getloadavg()[0]:.1f}")
+
+
+def points_row(row: Points, job: str, earlier: Path | None) -> None:
+    """Measure a row and print it."""
+    jobs = [lambda root=root: points_run("library", row, root) for root in (ROOT, earlier) if root]
+    ours, *before = in_turns(row.runs, *jobs)
+    others = [points_run(what, row, ROOT) for what in ("product", "plain") if what == "product" or row.plain]
+    print_row(job, ours, before[0] if before else None, *others)
+
+
+def movie_row(data: Path, flags: list[str], job: str, earlier: Path | None) -> None:
+    """Measure fusion.py and print it."""
+    jobs = [lambda root=root: movie_run(data, flags, root) for root in (ROOT, earlier) if root]
+    ours, *before = in_turns(MOVIE_RUNS, *jobs)
+    print_row(job, ours, before[0] if before else None)
 
 
 def main() -> None:
@@ -204,34 +227,27 @@ def main() -> None:
         what, name, *numbers = sys.argv[2:]
         run_case(what, name, *map(int, numbers))
         return
-    word = " ".join(sys.argv[1:]).lower()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("word", nargs="?", default="", help="only rows whose name holds it")
+    parser.add_argument("--beside", metavar="COMMIT", help="a commit to compare with")
+    args = parser.parse_args()
     print_machine()
-    columns = " ".join(f"{name:>21}" for name in ("this code", "float32 product", "symmetric product", "reference"))
-    print(f"{'job':72} {'target':>16} {columns}")
-    for row in TABLE:
-        job = f"{row.name}, {row.queries:,} queries of {row.n:,} points, {row.width}-d"
-        if word not in job.lower():
-            continue
-        bare = measured("product", row)
-        symmetric = measured("symmetric_product", row) if row.n < 50_000 else None
-        target = (row.target[0] or 2 * bare[0], row.target[1])
-        plain = measured("reference", row, 1) if row.reference else None
-        if row.name == NEIGHBOURS:
-            print_row(
-                f"{job} (reference: faiss)", target, measured("neighbour_lists", row), bare, symmetric, by_faiss(row)
-            )
-            continue
-        print_row(job, target, measured("library", row), bare, symmetric, plain)
-    tool = TESTDATA / "tools/make_stage_pickles.py"
-    if not tool.exists():
-        print(f"no movie: {tool} is not there; set CASTSEARCH_TESTDATA")
-        return
-    with tempfile.TemporaryDirectory() as folder:
+    columns = [f"{name:>20}" for name in ("this code", args.beside or "-", "float32 product", "plain")]
+    print(f"{'job':58} {columns[0]} {columns[1]} {'time  memory':>12} {' '.join(columns[2:])}")
+    with worktree(args.beside) as earlier, tempfile.TemporaryDirectory() as folder:
+        for row in TABLE:
+            job = f"{row.name}, {row.queries:,} queries of {row.n:,} points, {row.width}-d"
+            if args.word.lower() in job.lower():
+                points_row(row, job, earlier)
+        tool = TESTDATA / "tools/make_stage_pickles.py"
+        if not tool.exists():
+            print(f"no movie: {tool} is not there; set CASTSEARCH_TESTDATA")
+            return
         subprocess.run([sys.executable, str(tool), folder, "--seed", "3", "--movie", "tt0000001:20:5000"], check=True)
         for name, flags in FLAGS.items():
             job = f"fusion.py, 20 casts, 5,000 candidates, {name}"
-            if word in job.lower():
-                print_row(job, MOVIE_TARGETS[name], movie_case(Path(folder), flags))
+            if args.word.lower() in job.lower():
+                movie_row(Path(folder), flags, job, earlier)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,14 @@ from collections.abc import Sequence
 import numpy as np
 
 
+DECIMALS = 12  # similarities that float64 computes this nearly alike are equal
+
+
+def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(A, B) cosines of unit rows."""
+    return np.round(a @ b.T, DECIMALS)
+
+
 def unit(features: np.ndarray) -> np.ndarray:
     """Rows of length 1, float64."""
     features = np.asarray(features, dtype=np.float64)
@@ -19,7 +27,7 @@ def unit(features: np.ndarray) -> np.ndarray:
 
 def euclidean_dist(features: np.ndarray) -> np.ndarray:
     """(N, N) Euclidean distances of unit rows."""
-    dist = np.sqrt(np.maximum(2 - 2 * features @ features.T, 0))
+    dist = np.sqrt(np.maximum(2 - 2 * cosines(features, features), 0))
     np.fill_diagonal(dist, 0)
     return dist
 
@@ -59,7 +67,7 @@ def k_reciprocal_of(dist: np.ndarray, n_queries: int, k1: int = 20, k2: int = 6,
 
     result = np.empty((n_queries, n_points - n_queries))
     for query in range(n_queries):
-        shared = np.minimum(weights[query], weights[n_queries:]).sum(axis=1)
+        shared = np.round(np.minimum(weights[query], weights[n_queries:]).sum(axis=1), DECIMALS)
         result[query] = (1 - lam) * (1 - shared / (2 - shared)) + lam * scaled[query, n_queries:]
     return result
 
@@ -82,7 +90,7 @@ def ecn_of(dist: np.ndarray, n_queries: int, t: int = 10, q: int = 8) -> np.ndar
     for query in range(n_queries):
         for column, point in enumerate(range(n_queries, n_points)):
             terms = [*dist[point, expanded[query]], *dist[query, expanded[point]]]
-            result[query, column] = np.mean(terms) if terms else dist[query, point]
+            result[query, column] = np.round(np.mean(terms), DECIMALS) if terms else dist[query, point]
     return result
 
 
@@ -100,11 +108,11 @@ def fuse(
     rerank = {"k_reciprocal": k_reciprocal, "ecn": ecn}
     faces, bodies = unit(faces), unit(bodies)
     n = len(bodies)
-    cast_sim = faces[:n_casts] @ faces[n_casts:].T
+    cast_sim = cosines(faces[:n_casts], faces[n_casts:])
     if face_rerank:
         cast_sim = 1 - rerank[face_rerank](faces, n_casts)
     cast_sim[:, ~has_face] = -2
-    face_sim = faces[n_casts:] @ faces[n_casts:].T
+    face_sim = cosines(faces[n_casts:], faces[n_casts:])
     face_sim[~has_face] = -2
     face_sim[:, ~has_face] = -2
 
@@ -117,13 +125,13 @@ def fuse(
         if len(matches) < 5:
             matches = best_first(row, range(n))[:5]
         for threshold in thresholds[1:]:
-            mean = face_sim[:, matches].mean(axis=1)
+            mean = np.round(face_sim[:, matches].mean(axis=1), DECIMALS)
             matches = matches + best_first(mean, [c for c in np.flatnonzero(mean > threshold) if c not in set(matches)])
         ranking.append([int(c) for c in matches])
 
     decided = sorted(set().union(*ranking))
     unknown = [c for c in range(n) if c not in set(decided)]
-    cosine = bodies @ bodies.T
+    cosine = cosines(bodies, bodies)
     smooth = np.empty_like(bodies)
     for candidate in range(n):
         nearest = ascending(-cosine[candidate : candidate + 1])[0, :9]
@@ -135,7 +143,7 @@ def fuse(
         base = 1 - rerank[body_rerank](points, n)
     else:
         base = cosine[:, unknown]
-    body_sim = (base + smooth @ smooth[unknown].T) / 2
+    body_sim = (base + cosines(smooth, smooth[unknown])) / 2
 
     complete = []
     for matches in ranking:
@@ -143,7 +151,7 @@ def fuse(
         for column, candidate in enumerate(unknown):
             best = np.sort(body_sim[matches, column])[::-1][:3]
             weight = np.exp(best)
-            score[candidate] = (weight / weight.sum()) @ best
+            score[candidate] = np.round((weight / weight.sum()) @ best, DECIMALS)
         own_frames = {frames[match] for match in matches}
         order = [
             *matches,

@@ -161,7 +161,7 @@ cdef class Shortlist:
     def __init__(self, Py_ssize_t n_rows, Py_ssize_t k, double margin):
         require(n_rows >= 0 and k >= 1 and margin >= 0, "a shortlist without length")
         self.k = k
-        self.room = 2 * k + 64
+        self.room = 2 * k + 40
         self.margin = margin
         self.entries = np.empty((n_rows, self.room), dtype=np.dtype([("value", "f4"), ("index", "i4")]))
         self.count = np.zeros(n_rows, dtype=np.int32)

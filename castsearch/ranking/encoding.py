@@ -43,7 +43,9 @@ class KReciprocal:
         lists, self._scale = points.nearest_scaled(max(k1 + 1, k2))
         encodings = _encode(points, expanded_sets(lists, k1), self._scale)
         averaged = _indicator(lists[:, :k2]) @ encodings  # section 3.4, local query expansion
-        averaged.data = _on_grid(averaged.data / min(k2, len(lists)))
+        del encodings
+        averaged.data /= min(k2, lists.shape[1])
+        averaged.data = _on_grid(averaged.data)
         self._rows = averaged
         self._by_column = averaged[gallery].tocsc()
 
@@ -111,4 +113,6 @@ def _indicator(index: I32) -> sparse.csr_array:
 
 
 def _on_grid(weight: F64) -> F64:
-    return np.rint(weight * GRID) / GRID
+    weight = np.rint(weight * GRID)
+    weight /= GRID
+    return weight

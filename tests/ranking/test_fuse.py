@@ -314,3 +314,34 @@ def test_a_threshold_must_be_passed_not_met() -> None:
     for thresholds, expected in (((0.5, 0.5), 5), ((0.5, 0.499), 7), ((0.499,), 7), ((0.5,), 5)):
         found = propagate(sim, unit.tile(slice(1, None)), movie.has_face[1:], thresholds)
         assert len(found.matches[0]) == expected
+
+
+@few_points
+@pytest.mark.parametrize("face_rerank", RERANKS)
+@pytest.mark.parametrize("body_rerank", RERANKS)
+@pytest.mark.parametrize("seed", range(8))
+def test_copies_tie_through_every_step(
+    reference: ModuleType, seed: int, face_rerank: str | None, body_rerank: str | None
+) -> None:
+    """Few looks worn by many boxes: equal candidates, copies of different matches, equal frames' worth of them."""
+    rng = np.random.default_rng(seed)
+    q, n, looks = 3, int(rng.integers(8, 60)), int(rng.integers(2, 9))
+    faces = rng.normal(size=(looks, 16)).astype(np.float32)
+    bodies = [rng.normal(size=(looks, width)).astype(np.float32) for width in (24, 10)]
+    worn = rng.integers(looks, size=n)
+    movie = MovieFeatures(
+        name="m",
+        cast=[f"nm{i}" for i in range(q)],
+        candidates=[f"{i:03d}" for i in range(n)],
+        frames=[str(i) for i in np.cumsum(rng.random(n) < 0.6)],
+        faces=faces[rng.integers(looks, size=q + n)],
+        has_face=np.concatenate([np.ones(q, bool), rng.random(n) < 0.5]),
+        bodies=[bodies[0][worn]],
+    )
+    options = {"face_rerank": face_rerank, "body_rerank": body_rerank}
+    assert fuse(movie, Settings(**options)) == plain(reference, movie, **options)  # type: ignore[arg-type]
+
+    both = replace(movie, bodies=[part[worn] for part in bodies])
+    joined = np.concatenate([reference.unit(part[worn]) for part in bodies], axis=1).astype(np.float32)
+    expected = plain(reference, replace(movie, bodies=[joined]), **options)
+    assert fuse(both, Settings(**options)) == expected  # type: ignore[arg-type]
