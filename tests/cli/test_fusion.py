@@ -123,7 +123,7 @@ def test_several_body_models(fusion, split):
 def test_bodies_alone_need_the_casts(fusion, split):
     features = split / "triplet_resnext101_32x8d_val.pkl"
     stderr = fusion("--body_only", code=2).stderr
-    assert stderr == (f"error: {features}: movie tt1: no features of its casts; extract them again with --with_cast\n")
+    assert stderr == f"error: {features}: movie tt1: no features of its casts; extract them again, with the casts\n"
     for name in ("retina_val.pkl", "face_val.pkl"):
         (split / name).unlink()
     change(features, lambda content: content.update({m: np.concatenate([x[:2], x]) for m, x in content.items()}))
@@ -186,6 +186,7 @@ def test_features_of_another_split(fusion, split, rows, message):
         (["--memory", "0"], "--memory must be above 0"),
         (["--memory", "0.01"], "error: movie tt1 needs about 0.1 GB of memory to rank"),
         (["--thres", "nan"], "expected at least one number, all finite"),
+        (["--memory", "0.001"], "GB; allow more: --memory 0."),
         (["--gt", "nowhere.json"], "error: nowhere.json: no such file"),
     ],
 )
@@ -195,6 +196,25 @@ def test_flags_that_do_not_fit(fusion, split, flags, message):
 
 
 def test_start_up_is_light(split):
-    code = "import sys, fusion; print(sorted({'torch', 'cv2', 'dlib', 'scipy', 'sklearn'} & set(sys.modules)))"
+    heavy = {"torch", "cv2", "dlib", "sklearn", "onnxruntime", "PIL"}
+    code = f"import sys, fusion; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_thresholds_in_percent_are_doubted(fusion):
+    done = fusion("--thres", "50", "40")
+    assert "warning: thresholds [50.0, 40.0]: similarities lie within -1 to 1" in done.stderr
+
+
+def test_pictures_without_a_box_in_their_name_are_frames_of_their_own(fusion, split):
+    """All of frame_0001_... were one frame once; one warning says what is done."""
+
+    def rename(content):
+        for movie in content.values():
+            for number, item in enumerate(movie["candidates"]):
+                item["file"] = f"{number}/frame_0001_{number}.jpg"
+
+    change(split / "retina_val.pkl", rename)
+    done = fusion()
+    assert done.stderr.count("do not end in the _x_y_w_h of a box") == 1
