@@ -64,6 +64,19 @@ def test_what_is_made_is_paid(tmp_path, name):
 
 
 @pytest.mark.parametrize(("item", "n_bytes"), [(np.zeros(25, np.float32), 100), (np.float64(1), 8)])
+def test_objects_take_no_more_than_is_paid():
+    header = 16  # of the garbage collector's
+    few, many = {f"k{i}": None for i in range(5)}, {f"k{i}": None for i in range(100_000)}
+    for empty in (few, set(), frozenset("ab"), []):
+        assert sys.getsizeof(empty) + header <= CONTAINER
+    assert sys.getsizeof(()) + header <= TUPLE and sys.getsizeof((1,) * 1000) <= TUPLE + 1000 * ITEM
+    assert sys.getsizeof(many) <= 100_000 * ENTRY and sys.getsizeof(set(many)) <= 100_000 * ENTRY
+    grown: list[None] = []
+    for _ in range(100_000):
+        grown.append(None)
+    assert sys.getsizeof(grown) <= 100_000 * ITEM
+
+
 def test_an_array_again_is_paid_by_its_bytes(tmp_path, item, n_bytes):
     twice, once = (cost(tmp_path, pickle.dumps([item, other], 2)) for other in (item, None))
     assert twice - once == n_bytes

@@ -127,6 +127,7 @@ REFUSED = {
     "no quotes": (b"Sabc\n.", "without quotes"),
     "one quote": (b"S'\n.", "without quotes"),
     "two kinds of quotes": (b"S'a\"\n.", "without quotes"),
+    "a cut float": (b"G?\xf8", "cut short"),
     "a cut text": (b"X\x09\x00\x00\x00abc", "cut short"),
     "a length beyond the file": (b"B\xff\xff\xff\xffabc.", "cut short"),
     "a frame beyond the file": (b"\x95\x03\x00\x00\x00\x00\x00\x00\x00N.", "cut short"),
