@@ -170,8 +170,11 @@ def test_sets_are_reciprocal_and_expanded_by_two_thirds(n: int, k1: int) -> None
 
 
 @pytest.mark.parametrize("spread", [1e-3, 1e-5, 1e-6])
-def test_near_equal_rows_have_the_lists_of_the_contract(reference: ModuleType, spread: float) -> None:
+def test_near_equal_rows_have_the_lists_of_the_contract(
+    reference: ModuleType, spread: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Lists sort the float32 of the squared distance and 1e-4 over the largest, in which the nearest tie."""
+    monkeypatch.setattr(reference, "DECIMALS", 17)
     rng = np.random.default_rng(0)
     near = rng.normal(size=64) + spread * rng.normal(size=(40, 64))
     features = np.concatenate([near, rng.normal(size=(40, 64))])[rng.permutation(80)].astype(np.float32)
