@@ -63,7 +63,6 @@ def test_what_is_made_is_paid(tmp_path, name):
     assert cost(tmp_path, data) == expected
 
 
-@pytest.mark.parametrize(("item", "n_bytes"), [(np.zeros(25, np.float32), 100), (np.float64(1), 8)])
 def test_objects_take_no_more_than_is_paid():
     header = 16  # of the garbage collector's
     few, many = {f"k{i}": None for i in range(5)}, {f"k{i}": None for i in range(100_000)}
@@ -77,6 +76,7 @@ def test_objects_take_no_more_than_is_paid():
     assert sys.getsizeof(grown) <= 100_000 * ITEM
 
 
+@pytest.mark.parametrize(("item", "n_bytes"), [(np.zeros(25, np.float32), 100), (np.float64(1), 8)])
 def test_an_array_again_is_paid_by_its_bytes(tmp_path, item, n_bytes):
     twice, once = (cost(tmp_path, pickle.dumps([item, other], 2)) for other in (item, None))
     assert twice - once == n_bytes
