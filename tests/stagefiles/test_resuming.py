@@ -164,6 +164,13 @@ def test_an_entry_of_many_sources(target):
     assert run(pictures).todo == ["tt1"]
 
 
+def test_a_source_whose_name_is_no_text(target):
+    source = target.with_name(os.fsdecode(b"\xff.jpg"))
+    source.touch()
+    Resumable(target, DEPENDS, ["tt1"], lambda key: [source]).add("tt1", 1)
+    assert Resumable(target, DEPENDS, ["tt1"], lambda key: [source]).todo == []
+
+
 def test_an_entry_of_no_source_counts(target):
     for todo in (["tt1"], []):
         run = Resumable(target, DEPENDS, ["tt1"], lambda key: [])
