@@ -23,6 +23,7 @@ from castsearch.bodies.engines import torch_engine
 from castsearch.bodies.extraction import Extractor
 from castsearch.bodies.log import Step, Validation
 from castsearch.bodies.models import BodyModel
+from castsearch.bodies.scoring import Retrieval
 from castsearch.bodies.settings import PRECISIONS, Settings
 from castsearch.bodies.training import Start, Trainer, new_network, open_run
 from castsearch.bodies.validation import validator
@@ -285,6 +286,14 @@ def test_checkpoints_and_validations_come_as_often_as_asked(small: Path, tmp_pat
     assert (tmp_path / "best.pt").exists()
 
 
+def test_the_best_is_the_first_of_the_largest(small: Path, tmp_path: Path) -> None:
+    scores = iter([0.5, 0.7, 0.7, 0.6])
+    run, saves = trainer(small, tmp_path), []
+    run.save = lambda name: saves.append((name, run.step))  # type: ignore[method-assign, assignment]
+    assert run.run(4, validate=lambda network: Retrieval(np.array([next(scores)]), np.array([0])))
+    assert [step for name, step in saves if name == "best.pt"] == [2, 4] and run.best == 0.7
+
+
 @pytest.mark.slow
 def test_killed_ten_times_it_ends_as_if_it_never_was(small: Path, tmp_path: Path) -> None:
     command = [sys.executable, str(Path(__file__).with_name("killed.py")), str(small), str(tmp_path)]
@@ -318,6 +327,13 @@ def test_where_a_run_begins(small: Path, tmp_path: Path) -> None:
     assert torch.equal(again.model.backbone.stem[0].weight, run.model.backbone.stem[0].weight)
     with pytest.raises(BodyModelError, match=r"absent\.pt: no such file"):
         opened(tmp_path / "absent.pt")
+
+
+def test_without_weights_a_run_begins_at_torchvisions(small: Path, tmp_path: Path, imagenet: Path) -> None:
+    settings = replace(SETTINGS, cnn="mobilenet_v2")
+    run, start = open_run(settings, people_of(small), ImageReader(small / "body"), tmp_path, CPU)
+    first = torch.load(imagenet, weights_only=True)["features.0.0.weight"]
+    assert start is Start.BACKBONE and torch.equal(run.model.backbone.features[0][0].weight, first)
 
 
 def test_the_first_weights_come_from_the_seed() -> None:
@@ -364,6 +380,11 @@ def test_two_processes_train_in_mixed_precision(small: Path, two: Path, tmp_path
         [line["loss"] for line in logged(folder) if "loss" in line] for folder in (tmp_path, two / "two_mixed")
     )
     assert both[:5] == pytest.approx(one[:5], rel=0.02)
+
+
+def test_one_process_that_is_told_to_stop_stops_both(two: Path) -> None:
+    assert [torch.load(two / f"stopped{process}.pt") for process in range(2)] == [3, 3]
+    assert checkpoints.read(two / "stopped/last.pt")["step"] == 3
 
 
 def test_gradients_between_processes_are_of_the_sum_of_their_losses(two: Path) -> None:

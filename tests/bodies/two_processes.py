@@ -30,16 +30,20 @@ CPU = torch.device("cpu")
 EPOCHS = 10  # of 2 steps
 
 
-def train(small: Path, folder: Path, network: str, precision: str) -> nn.Module:
-    """Train on 10 people, and validate on the way."""
-    split = stagefiles.read_body(small / "data/body_train.pkl")
-    people = data.identities({"train": split})
+def opened(small: Path, folder: Path, network: str = "triplet", precision: str = "float64") -> training.Trainer:
+    """A trainer of 10 people."""
+    people = data.identities({"train": stagefiles.read_body(small / "data/body_train.pkl")})
     settings = training.Settings(
         network, "tiny", height=64, width=32, batch_size=4, image_num=4, lr=0.01, precision=precision
     )
-    reader = ImageReader(small / "body")
     fresh = training.new_network(settings, len(people))
-    trainer = training.Trainer(settings, people, fresh, reader, folder, CPU, workers=1)
+    return training.Trainer(settings, people, fresh, ImageReader(small / "body"), folder, CPU, workers=1)
+
+
+def train(small: Path, folder: Path, network: str, precision: str) -> nn.Module:
+    """Train, and validate on the way."""
+    trainer, reader = opened(small, folder, network, precision), ImageReader(small / "body")
+    split = stagefiles.read_body(small / "data/body_train.pkl")
     score = validator(split, "train", lambda model: Extractor(BodyModel(torch_engine(model, CPU), 64, 32), reader))
     trainer.run(EPOCHS, validate=score, val_every=5)
     return trainer.model
@@ -91,6 +95,9 @@ def run(rank: int, small: Path, out: Path) -> None:
             model = train(small, out / f"two_{network}", network, "float64")
             torch.save(model.state_dict(), out / f"two_{network}{rank}.pt")
         train(small, out / "two_mixed", "triplet", "mixed")
+        stopped = opened(small, out / "stopped")
+        stopped.run(EPOCHS, stopped=lambda: rank == 1 and stopped.step == 3)
+        torch.save(stopped.step, out / f"stopped{rank}.pt")
     assert not dist.is_initialized()
 
 
