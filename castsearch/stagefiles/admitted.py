@@ -24,10 +24,9 @@ Maker: TypeAlias = Callable[[tuple[Any, ...]], Any]
 class Global:
     """Stands for a name that a pickle asks for: inert, until it is called with checked arguments."""
 
-    __slots__ = ("make", "name")
+    __slots__ = ("make",)
 
-    def __init__(self, name: str, make: Maker) -> None:
-        self.name = name
+    def __init__(self, make: Maker) -> None:
         self.make = make
 
 
@@ -83,7 +82,7 @@ def _dtype(args: tuple[Any, ...]) -> Unbuilt:
 
 def _is_text_dtype(text: str) -> bool:
     length = text[1:]
-    decimal = length.isascii() and length.isdigit() and len(length) <= 5
+    decimal = length.isascii() and length.isdigit()
     return text[:1] == "U" and decimal and 0 < int(length) <= _LONGEST_TEXT
 
 
@@ -197,24 +196,24 @@ def checked_keys(keys: Any) -> Any:
     return keys
 
 
-_NDARRAY = Global("numpy.ndarray", _ndarray)
+_NDARRAY = Global(_ndarray)
 
 
 def _admit() -> dict[tuple[str, str], Global]:
-    found = {("numpy", "ndarray"): _NDARRAY, ("numpy", "dtype"): Global("numpy.dtype", _dtype)}
+    found = {("numpy", "ndarray"): _NDARRAY, ("numpy", "dtype"): Global(_dtype)}
     # numpy moved these functions between 1.x and 2.x; a file may name either place.
     for module, name, make in (
         ("multiarray", "_reconstruct", _reconstruct),
         ("multiarray", "scalar", _numpy_scalar),
         ("numeric", "_frombuffer", _frombuffer),
     ):
-        found |= {(f"numpy.{core}.{module}", name): Global(name, make) for core in ("core", "_core")}
-    found["_codecs", "encode"] = Global("_codecs.encode", _encode)
+        found |= {(f"numpy.{core}.{module}", name): Global(make) for core in ("core", "_core")}
+    found["_codecs", "encode"] = Global(_encode)
     own: dict[str, Maker] = {"bytes": _bytes, "bytearray": _bytearray, "complex": _complex}
     own |= {kind.__name__: _members(kind) for kind in (set, frozenset)}
     own |= {kind.__name__: _itself(kind) for kind in (bool, int, float, str)}
     for module in ("builtins", "__builtin__"):  # of Python 3 and 2
-        found |= {(module, name): Global(name, make) for name, make in own.items()}
+        found |= {(module, name): Global(make) for name, make in own.items()}
     return found
 
 

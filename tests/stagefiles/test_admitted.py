@@ -131,7 +131,9 @@ def test_arrays_own_their_bytes_in_the_order_they_were_written():
         (1, (2,), dtype("f4"), False),
         (2, (2,), dtype("f4"), False, bytes(8)),
         ("1", (2,), dtype("f4"), False, bytes(8)),
+        (1.0, (2,), dtype("f4"), False, bytes(8)),
         (1, (2,), dtype("f4"), 2, bytes(8)),
+        (1, (2,), dtype("f4"), 1.0, bytes(8)),
         (1, (2,), dtype("f4"), "F", bytes(8)),
         (1, (2,), dtype("f4"), False, bytearray(8)),
         (1, (2,), dtype("f4"), False, [0.0, 0.0]),
@@ -169,6 +171,10 @@ def test_shapes_and_bytes_that_do_not_fit(shape, data):
 @pytest.mark.parametrize("shape", [(0,), (0, 4), (3, 0, 5), (0, 1 << 18)])
 def test_empty_arrays(shape):
     assert array(1, shape, dtype("f4"), False, b"").shape == shape
+
+
+def test_a_long_array():
+    assert len(array(1, (1 << 19,), dtype("f4"), False, bytes(1 << 21))) == 1 << 19
 
 
 def test_arrays_of_most_axes():
