@@ -47,7 +47,7 @@ def embed_split(
     for movie, part in progress(_batches(todo, chips, pack.chip_size, batch), total=total, unit="batch"):
         parts.append(pack.embed(part))
         if sum(map(len, parts)) == todo[movie]:
-            results.add(movie, np.concatenate(parts).astype(np.float32))
+            results.add(movie, np.concatenate(parts))
             parts = []
     results.finish()
     return results.content

@@ -87,6 +87,8 @@ def test_positions_are_rounded_to_a_32nd_of_a_pixel():
     # Positions have ten bits behind the point before they are rounded: 15 / 1024 go down, half of a 32nd goes up.
     for shift, level in ((15, 0), (16, 2), (47, 2), (48, 4)):
         assert align_arcface(steep, None, ARCFACE_TEMPLATE + shift / 1024)[0, 0, 59] == level
+    # Steps along a row are rounded to those ten bits, too: 15.75 / 1024 more a pixel count as 16.
+    assert align_arcface(steep[:, 58:], None, TEMPLATE * (1 + 15.75 / 1024))[0, 0, 1] == 2
 
 
 def test_the_template_grows_with_the_chip():

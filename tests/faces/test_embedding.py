@@ -46,7 +46,9 @@ def embed(tmp_path, split, put, fake_pack):
 
     def run(pack=None, split=split, batch=2, **kw):
         pack = pack or fake_pack()
-        embed_split(split, Chips(tmp_path / "val_img"), pack, tmp_path / "face_val.pkl", batch, **kw)
+        target = tmp_path / "face_val.pkl"
+        features = embed_split(split, Chips(tmp_path / "val_img"), pack, target, batch, **kw)
+        assert {movie: len(rows) for movie, rows in features.items()} == SIZES
         return pack.embedded
 
     return run
