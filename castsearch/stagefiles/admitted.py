@@ -131,7 +131,7 @@ def _reconstruct(args: tuple[Any, ...]) -> Unbuilt:
 
 def _frombuffer(args: tuple[Any, ...]) -> np.ndarray:
     """``_frombuffer(data, dtype, shape, order)``, as numpy writes in protocol 5."""
-    _check(len(args) == 4 and type(args[3]) is str and args[3] in ("C", "F"), "_frombuffer")
+    _check(len(args) == 4 and args[3] in ("C", "F"), "_frombuffer")
     data, dtype, shape, order = args
     return _array(shape, dtype, order == "F", data)
 
@@ -157,12 +157,12 @@ def _bytes(args: tuple[Any, ...]) -> bytes:
 
 
 def _bytearray(args: tuple[Any, ...]) -> bytearray:
-    if args == ():
-        return bytearray()
-    _check(args[1:] in ((), ("latin-1",)), "bytearray")
-    data = args[0].encode("latin-1") if type(args[0]) is str and len(args) == 2 else args[0]
-    _check(type(data) is bytes, "bytearray")
-    return bytearray(data)
+    """``bytearray()``, ``bytearray(data)``, and ``bytearray(text, "latin-1")`` in protocols 0 to 2."""
+    if len(args) == 2:
+        _check(type(args[0]) is str and args[1] == "latin-1", "bytearray")
+        return bytearray(args[0].encode("latin-1"))
+    _check(args == () or (len(args) == 1 and type(args[0]) is bytes), "bytearray")
+    return bytearray(*args)
 
 
 def _complex(args: tuple[Any, ...]) -> complex:

@@ -277,6 +277,7 @@ def test_builtins(module, name, args, made):
         ("frozenset", ("ab",)),
         ("bytearray", (2_000_000_000,)),
         ("bytearray", ("x",)),
+        ("bytearray", (b"x", "latin-1")),
         ("bytearray", ("x", "utf-8")),
         ("bytearray", (b"x", "latin-1", "strict")),
         ("bytearray", ([1, 2],)),
