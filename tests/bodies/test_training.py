@@ -382,6 +382,14 @@ def test_two_processes_train_in_mixed_precision(small: Path, two: Path, tmp_path
     assert both[:5] == pytest.approx(one[:5], rel=0.02)
 
 
+def test_processes_share_the_movies_of_a_validation(small: Path, two: Path) -> None:
+    from two_processes import precisions
+
+    whole = precisions(small)
+    assert len(whole) == 30 and len(set(whole)) > 4
+    assert [torch.load(two / f"precisions{process}.pt") for process in range(2)] == [whole, whole]
+
+
 def test_one_process_that_is_told_to_stop_stops_both(two: Path) -> None:
     assert [torch.load(two / f"stopped{process}.pt") for process in range(2)] == [3, 3]
     assert checkpoints.read(two / "stopped/last.pt")["step"] == 3
