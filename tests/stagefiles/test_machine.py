@@ -91,6 +91,12 @@ def test_the_account_may_be_spent_to_the_last_byte(tmp_path, monkeypatch):
         read(tmp_path, b"].")
 
 
+def test_what_a_file_may_take(tmp_path):
+    (tmp_path / "x.pkl").write_bytes(bytes(1000))
+    with (tmp_path / "x.pkl").open("rb") as file:
+        assert Machine(file)._left == 64 * 2**20 + 20 * 1000
+
+
 def test_the_allowance_grows_with_the_file(tmp_path, monkeypatch):
     monkeypatch.setattr(machines, "_ALLOWANCE", 0)
     data = b"(" + b"]" * 100 + b"l."
