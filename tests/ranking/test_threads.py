@@ -5,17 +5,23 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from threading import Lock, get_ident
 
-import numpy as np
 import pytest
-from threadpoolctl import threadpool_info
+from threadpoolctl import threadpool_info, threadpool_limits
 
-from castsearch.ranking.threads import THREAD_MEMORY, Resources
+from castsearch.ranking.threads import THREAD_MEMORY, TILE, TILE_BYTES, Resources, slices, tile_rows
+
+
+@pytest.fixture(autouse=True)
+def two_blas_threads() -> Iterator[None]:
+    """Whatever the environment says: with one thread there is nothing to hold and let go."""
+    with threadpool_limits(2, user_api="blas"):
+        yield
 
 
 def blas_threads() -> list[int]:
-    np.ones((2, 2)) @ np.ones((2, 2))
     return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
 
 
@@ -36,6 +42,7 @@ def test_every_item_is_seen_once_by_several_threads() -> None:
 
 def test_blas_has_one_thread_meanwhile_and_its_own_number_afterwards() -> None:
     before, during = blas_threads(), []
+    assert set(before) == {2}
     for threads in (1, 2):
         Resources(0, threads).each(lambda _: during.append(blas_threads()), range(2))
         assert blas_threads() == before
@@ -69,6 +76,40 @@ def test_little_memory_means_few_threads(monkeypatch: pytest.MonkeyPatch) -> Non
     assert Resources.within(100 * THREAD_MEMORY).threads == 8
     assert Resources.within(6 * THREAD_MEMORY).threads == 3
     assert Resources.within(1) == Resources(1, 1)
+
+
+def test_one_item_needs_no_thread() -> None:
+    seen = []
+    Resources(0, 4).each(lambda _: seen.append(get_ident()), [0])
+    Resources(0, 1).each(lambda _: seen.append(get_ident()), [0, 1])
+    assert seen == [get_ident()] * 3
+    Resources(0, 4).each(seen.append, [])
+    assert len(seen) == 3
+
+
+def test_blas_is_held_until_the_last_of_several_jobs_is_done() -> None:
+    inner: list[list[int]] = []
+
+    def job(_: int) -> None:
+        Resources(0, 1).each(lambda _: None, [0])
+        inner.append(blas_threads())
+
+    Resources(0, 1).each(job, [0])
+    assert set(inner[0]) == {1}
+
+
+@pytest.mark.parametrize(("n", "step"), [(0, 3), (1, 3), (6, 3), (7, 3)])
+def test_slices_cover_everything_once(n: int, step: int) -> None:
+    parts = [list(range(n))[some] for some in slices(n, step)]
+    assert [item for part in parts for item in part] == list(range(n))
+    assert all(len(part) == step for part in parts[:-1])
+    assert all(some.stop <= n for some in slices(n, step))
+
+
+def test_tiles_are_as_high_as_their_memory_allows() -> None:
+    assert tile_rows(0) == tile_rows(1) == tile_rows(512) == TILE
+    assert tile_rows(4096) == TILE_BYTES // (8 * 4096) == 256
+    assert tile_rows(1 << 30) == 64
 
 
 FORK = """
