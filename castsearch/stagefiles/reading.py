@@ -70,7 +70,6 @@ def load(machine: Machine) -> Any:
     if machine.outer:
         raise Refused("it is damaged (a mark is left)")
     _inspect(content)
-    machine.reset()
     return content
 
 

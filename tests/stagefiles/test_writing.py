@@ -128,7 +128,7 @@ def test_a_kill_between_the_two_never_leaves_wrong_metadata(tmp_path, monkeypatc
 def test_both_are_on_the_disk_before_either_takes_its_place(tmp_path, monkeypatch):
     done: list[str] = []
     fsync, replace = os.fsync, Path.replace
-    monkeypatch.setattr(os, "fsync", lambda file: done.append("sync") or fsync(file))
+    monkeypatch.setattr(os, "fsync", lambda file: done.append("sync" if os.fstat(file).st_size else "") or fsync(file))
     monkeypatch.setattr(Path, "replace", lambda old, new: done.append(new.name) or replace(old, new))
     stagefiles.write(tmp_path / "x.pkl", CONTENT, {})
     assert done == ["sync", "sync", "x.pkl", "x.pkl.json"]
@@ -156,10 +156,10 @@ def test_metadata_never_stands_beside_content_it_does_not_describe(tmp_path):
 
 
 def test_others_may_read_what_is_written(tmp_path):
-    stagefiles.write(tmp_path / "folder/x.pkl", {}, {})
+    stagefiles.write(tmp_path / "folder/below/x.pkl", {}, {})
     umask = os.umask(0)
     os.umask(umask)
-    for path in (tmp_path / "folder").iterdir():
+    for path in (tmp_path / "folder/below").iterdir():
         assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~umask
 
 
@@ -217,4 +217,6 @@ def test_sha256(tmp_path):
 
 def test_metadata_is_json_that_others_read(tmp_path):
     stagefiles.write(tmp_path / "x.pkl", {}, {"b": "é", "a": (1, 2)})
-    assert json.loads((tmp_path / "x.pkl.json").read_text()) == {"a": [1, 2], "b": "é"}
+    text = (tmp_path / "x.pkl.json").read_text()
+    assert json.loads(text) == {"a": [1, 2], "b": "é"}
+    assert text.index('"a"') < text.index('"b"') and text.count("\n") == 7
