@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from castsearch import stagefiles
+from castsearch.bodies import data
 from castsearch.bodies.data import (
     Augmentation,
     Batches,
@@ -20,6 +22,7 @@ from castsearch.bodies.data import (
     erase,
     identities,
 )
+from castsearch.bodies.models import resize
 from castsearch.images import ImageError, ImageReader
 from castsearch.stagefiles import MoviePictures, Picture, Split
 
@@ -135,13 +138,38 @@ def test_half_of_the_pictures_is_mirrored_and_half_erased_and_all_are_shifted() 
     assert 0.4 < np.mean(np.array(places) > 15) < 0.6
 
 
-def test_colour_jitter_changes_colours_only() -> None:
-    picture = np.full((8, 8, 3), (100, 150, 50), dtype=np.uint8)
-    plain, jittered = (Augmentation(8, 8, jitter, pad=0) for jitter in (0.0, 0.3))
-    seeds = [seed for seed in range(40) if (plain(picture, np.random.default_rng(seed)) == picture).all()]
-    assert len(seeds) > 5
-    colours = np.array([jittered(picture, np.random.default_rng(seed))[0, 0] for seed in seeds])
-    assert (colours.std(0) > 5).all() and (np.abs(colours.astype(int) - (100, 150, 50)) < 90).all()
+def plain_seeds(height: int, width: int, n: int) -> list[int]:
+    """Seeds with which nothing is mirrored or erased."""
+    grey = np.full((height, width, 3), 200, dtype=np.uint8)
+    grey[:, 0] = 255
+    same = (seed for seed in range(1000) if (Augmentation(height, width, pad=0)(grey, rng(seed)) == grey).all())
+    return list(itertools.islice(same, n))
+
+
+def rng(seed: int) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def test_colour_jitter_changes_brightness_then_contrast_then_saturation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is a blend: with black, with the mean grey, with the grey of each pixel."""
+    monkeypatch.setattr(data, "erase", lambda picture, draw: None)
+    picture = rng(0).integers(60, 160, (8, 8, 3)).astype(np.uint8)
+    grey = (0.299, 0.587, 0.114)
+    for seed in range(20):
+        draw = rng(seed)
+        seen = picture[:, ::-1] if draw.random() < 0.5 else picture
+        brightness, contrast, saturation = 1 + draw.uniform(-0.3, 0.3, size=3)
+        bright = seen * brightness
+        strong = (bright @ grey).mean() * (1 - contrast) + bright * contrast
+        expected = (strong @ grey)[:, :, None] * (1 - saturation) + strong * saturation
+        found = Augmentation(8, 8, 0.3, pad=0)(picture, rng(seed))
+        np.testing.assert_allclose(found, expected.clip(0, 255), atol=4)  # Pillow cuts the fractions off, three times
+
+
+def test_pictures_are_resized_as_for_extraction() -> None:
+    picture = rng(0).integers(0, 255, (50, 31, 3)).astype(np.uint8)
+    for seed in plain_seeds(64, 32, 3):
+        np.testing.assert_array_equal(Augmentation(64, 32, pad=0)(picture, rng(seed)), resize(picture, 64, 32))
 
 
 # ---------------------------------------------------------------------------- reading
@@ -172,5 +200,9 @@ def test_a_bad_picture_is_named_or_replaced_by_another_of_that_person(small: Pat
     pictures = Pictures(people, reader, Augmentation(64, 32), 0)
     np.testing.assert_array_equal(pictures(bad), pictures(Sample(label=0, picture=0, epoch=0, place=0)))
     assert list(reader.bad) == ["train/b.jpg"]
+    (tmp_path / "train/b.jpg").write_bytes(
+        good.read_bytes()[:-50] + bytes(50)
+    )  # what is known as bad is not read again
+    np.testing.assert_array_equal(pictures(bad), pictures(Sample(label=0, picture=0, epoch=0, place=0)))
     with pytest.raises(ImageError, match=r"train/b\.jpg: cannot be read, nor any other picture of that person"):
         pictures(Sample(label=1, picture=0, epoch=0, place=0))

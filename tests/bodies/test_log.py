@@ -50,6 +50,7 @@ def test_a_log_goes_on_after_the_steps_that_count(tmp_path: Path) -> None:
 
 
 def test_a_new_run_begins_an_empty_log(tmp_path: Path) -> None:
+    (tmp_path / "log.jsonl").write_text("of something else\n")
     for _ in range(2):
         log = Log(tmp_path, 0)
         log.add(step(1))

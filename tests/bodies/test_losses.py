@@ -69,6 +69,13 @@ def test_precision_counts_as_many_neighbours_as_there_are_to_find() -> None:
     assert float(found.precision) == pytest.approx((2 + 2 + 1 + 2 + 2 + 0) / 12)
 
 
+def test_small_distances_between_large_embeddings_are_exact() -> None:
+    """A matrix product would lose them: 1000 squared leaves float32 no digit for 0.001."""
+    embeddings = torch.tensor([[1000.0, 0.0], [1000.0, 0.001], [1000.0, 0.003]]).repeat(20, 1)
+    assert pairwise_dist(embeddings, "euclidean")[0, :3].tolist() == pytest.approx([0, 0.001, 0.003])
+    assert pairwise_dist(embeddings, "sqeuclidean")[0, :3].tolist() == pytest.approx([0, 1e-6, 9e-6])
+
+
 def test_equal_pictures_keep_the_gradient_finite() -> None:
     embeddings = torch.ones(4, 3, requires_grad=True)
     triplet_loss(embeddings, torch.tensor([0, 0, 1, 1]), "adaptive", None, "euclidean").loss.backward()

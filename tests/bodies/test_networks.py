@@ -79,6 +79,15 @@ def test_the_neck_stands_before_the_classifier_alone(network: str) -> None:
         torch.testing.assert_close(embeddings[number], expected)
 
 
+def test_the_branches_of_mgn_begin_alike_and_part() -> None:
+    model = checkpoints.build("mgn", "tiny")
+    first, second = (next(branch.parameters()) for branch in (model.branch1, model.branch2))
+    assert torch.equal(first, second)
+    with torch.no_grad():
+        first.zero_()
+    assert second.any()
+
+
 def test_a_classifier_begins_near_zero() -> None:
     model = checkpoints.build("triplet", "tiny", num_classes=500)
     assert float(model.logits.weight.detach().std()) == pytest.approx(0.001, rel=0.1)
