@@ -129,6 +129,7 @@ REFUSED = {
     "no float": (b"Fx\n.", r"damaged \(ValueError\)"),
     "no UTF-8": (b"X\x01\x00\x00\x00\xff.", r"damaged \(UnicodeDecodeError\)"),
     "no quotes": (b"Sabc\n.", "without quotes"),
+    "letters for quotes": (b"Saba\n.", "without quotes"),
     "one quote": (b"S'\n.", "without quotes"),
     "two kinds of quotes": (b"S'a\"\n.", "without quotes"),
     "a cut float": (b"G?\xf8", "cut short"),
