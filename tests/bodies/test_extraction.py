@@ -212,18 +212,22 @@ def test_a_picture_replaced_in_mid_run_is_done_again_by_the_next(
     np.testing.assert_array_equal(run.row("tt1", 3), run.row("tt1", 17))
 
 
-def test_a_bad_picture_stops_the_run_or_keeps_its_row_and_is_tried_again(small: Path, tmp_path: Path) -> None:
-    files = [*(f"tt1/candidates/shot0img{i}_0_0_32_64.jpg" for i in range(2)), "absent.jpg"]
+@pytest.mark.parametrize("damaged", [False, True], ids=["absent", "damaged"])
+def test_a_bad_picture_stops_the_run_or_keeps_its_row_and_is_tried_again(body: Path, damaged: bool) -> None:
+    files = [*(f"tt1/candidates/shot0img{i}_0_0_32_64.jpg" for i in range(2)), "bad.jpg"]
     candidates = tuple(Picture(f"c{i}", file) for i, file in enumerate(files))
     split = Split([MoviePictures("tt1", (), candidates), MoviePictures("tt2", (), ())])
-    model, out = BodyModel(Pixels()), tmp_path / "a.pkl"
-    with pytest.raises(ImageError, match=r"absent\.jpg"):
-        extract_split(Extractor(model, ImageReader(small / "body")), split, "val", out)
-    assert list(tmp_path.glob("*.pkl")) == []
+    if damaged:
+        (body / "val/bad.jpg").write_bytes(b"no picture")
+    engine, out = Pixels(), body.with_name("a.pkl")
+    with pytest.raises(ImageError, match=r"bad\.jpg"):
+        extract_split(Extractor(BodyModel(engine), ImageReader(body)), split, "val", out)
+    assert not out.exists()
     for _ in range(2):
-        reader = ImageReader(small / "body", skip_bad=True)
-        assert extract_split(Extractor(model, reader), split, "val", out) == 3
-        assert list(reader.bad) == ["val/absent.jpg"]
+        reader = ImageReader(body, skip_bad=True)
+        assert extract_split(Extractor(BodyModel(engine), reader), split, "val", out) == 3
+        assert list(reader.bad) == ["val/bad.jpg"]
+    assert engine.calls == [3, 3]
     features = stagefiles.read_features(out, split)
     np.testing.assert_array_equal(features["tt1"].candidates[2], np.full(6, 127))
     assert len(features["tt2"].candidates) == 0
