@@ -1,5 +1,5 @@
 # make demo    the whole pipeline on a small movie       make test    all tests
-# make bench   speed and memory beside references        make lint    style and types
+# make bench   speed and memory beside references        make lint    style, types, imports
 # make fuzz    5,000 hostile stage files
 PYTHON ?= python3
 VENV := .venv
@@ -41,6 +41,7 @@ lint: install-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 clean:
-	rm -rf build *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	rm -rf build *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache .grimp_cache .import_linter_cache

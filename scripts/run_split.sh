@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# All numbered commands of the README for one split, in order. Everything is written below --out.
+# All numbered commands of docs/pipeline.md for one split, in order. Everything is written below --out.
 #
 #   bash scripts/run_split.sh --origin ORIGIN --annotations DIR --mode val --model dlib --cnn mobilenet_v2 --out OUT
 #

@@ -1,6 +1,6 @@
 # Sourced by the scripts that run several stages; `root` is the project's root.
 #
-# step SCRIPT ARGS...   shows a stage's command in the form of the README, then runs it
+# step SCRIPT ARGS...   shows a stage's command in the form of docs/pipeline.md, then runs it
 python=${PYTHON:-$([ -x "$root/.venv/bin/python" ] && echo "$root/.venv/bin/python" || echo python3)}
 step() {
     local script=$1
