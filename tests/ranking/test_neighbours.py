@@ -173,3 +173,28 @@ def test_pairs_of_blocks_come_once_each() -> None:
 def test_no_neighbour_is_an_error() -> None:
     with pytest.raises(RankingError, match="k = 0: expected at least 1 neighbour"):
         neighbours(np.ones((3, 2)), 0)
+
+
+@pytest.mark.parametrize("n", [1, 30, 400])
+def test_a_table_is_filled_with_and_without_a_sieve(clustered: Clustered, n: int) -> None:
+    features = clustered(8, n)
+    table = np.full((n, n), np.nan, np.float32)
+    pairs = sifted(features, 9, table)
+    np.testing.assert_allclose(table, exact_sim(features), rtol=0, atol=margin(features.shape[1]) / 2)
+    assert_plain(pairs, features, 9)
+
+
+def test_lists_have_their_types(clustered: Clustered) -> None:
+    for n in (5, 400):
+        found = neighbours(clustered(9, n), 3)
+        assert (found.index.dtype, found.squared_dist.dtype) == (np.int32, np.float32)
+        best = most_similar([View(UnitRows(clustered(9, n)))], np.arange(n), np.arange(n), 2, RESOURCES)
+        assert best.dtype == np.float32
+
+
+@pytest.mark.parametrize("width", [1, 64, 512, 16_384])
+def test_the_margin_covers_the_error_that_is_proven(width: int) -> None:
+    """Twice the error of a float32 sum of ``width`` products, of two rows' rounding, and a few roundings of the key."""
+    unit = 2.0**-24
+    proven = 2 * width * unit / (1 - width * unit) + 2 * np.sqrt(width) * unit / 4 + 8 * unit
+    assert proven <= margin(width) <= 4 * proven
