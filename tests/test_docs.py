@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 import pytest
 
+from castsearch.annotations import read_annotations
+
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "RetinaFace/model/README.md"]
 SCRIPTS = (
@@ -167,6 +169,14 @@ def test_names_in_the_text_resolve(page):
 
 
 # ---------------------------------------------------------------------------- examples
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "docs/files.md"], ids=lambda page: page.name)
+def test_annotations_shown_are_annotations(page, tmp_path):
+    (shown,) = (block.text for block in blocks(page) if block.language == "json")
+    (tmp_path / "val.json").write_text(shown)
+    (movie,) = read_annotations(tmp_path / "val.json").values()
+    assert (len(movie.cast), len(movie.candidates)) == (1, 1)
 
 
 def test_examples_run(tmp_path, monkeypatch):
