@@ -17,16 +17,16 @@ def main() -> None:
         "--results",
         type=Path,
         nargs="+",
-        default=[cli.RESULTS, cli.RETINAFACE / "results"],
         metavar="DIR",
-        help="folders of the lists' results",
+        help="folders of the lists' results, by default results/ and RetinaFace/results/",
     )
     cli.add_mode(parser)
     cli.add_data(parser)
     args = parser.parse_args()
 
+    folders = args.results or [cli.RESULTS, cli.RETINAFACE / "results"]
     split, metadata = merge_results(
-        stagefiles.read_body(args.data / stagefiles.body_name(args.mode)), args.mode, args.results
+        stagefiles.read_body(args.data / stagefiles.body_name(args.mode)), args.mode, folders
     )
     target = args.data / stagefiles.retina_name(args.mode)
     stagefiles.write_retina(target, split, metadata)

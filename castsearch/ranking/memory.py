@@ -5,29 +5,30 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+from castsearch.parallel import CGROUP, CGROUPS, cgroup_folders
 from castsearch.ranking.errors import TooLittleMemory
 
 SHARE = 4  # of the free memory, one part in four by default
 UNKNOWN = 2 << 30  # where the system does not tell what is free
-PROC, CGROUP = Path("/proc"), Path("/sys/fs/cgroup")
-# Of version 2 and 1: the folder below the mount, then the files of limit and use.
-_CONTROLLERS = (("", "memory.max", "memory.current"), ("memory", "memory.limit_in_bytes", "memory.usage_in_bytes"))
+MEMINFO = Path("/proc/meminfo")
+# Of control groups of version 2 and 1: the controller, then the files of limit and use.
+_CONTROLLERS = (
+    ("", "memory.max", "memory.current"),
+    ("memory", "memory.limit_in_bytes", "memory.usage_in_bytes"),
+)
 
 
-def available(proc: Path = PROC, cgroup: Path = CGROUP) -> int:
-    """Bytes that are free or can be freed, on the machine and within every control group around this process."""
-    free: float = _fields(proc / "meminfo").get("MemAvailable:", UNKNOWN >> 10) << 10
-    for line in _lines(proc / "self/cgroup"):
-        _, controllers, path = line.split(":", 2)
-        if controllers and "memory" not in controllers.split(","):
-            continue
-        folder, limit, usage = _CONTROLLERS[bool(controllers)]
-        mount = cgroup / folder
-        group = mount / path.lstrip("/")
-        for place in (group, *group.parents):
-            free = min(free, _room(place, limit, usage))
-            if place == mount:
-                break
+def available(meminfo: Path = MEMINFO, cgroup: Path = CGROUP, cgroups: Path = CGROUPS) -> int:
+    """Bytes that are free or can be freed, on the machine and within every control group around this process.
+
+    Args:
+        meminfo: tells what the machine has.
+        cgroup, cgroups: as in ``castsearch.parallel.core_count``.
+    """
+    free: float = _fields(meminfo).get("MemAvailable:", UNKNOWN >> 10) << 10
+    for controller, limit, usage in _CONTROLLERS:
+        for folder in cgroup_folders(controller, cgroup, cgroups):
+            free = min(free, _room(folder, limit, usage))
     return int(free)
 
 

@@ -1,6 +1,6 @@
 """What stage files hold, typed and checked where it is made: a split's pictures, their faces, features.
 
-Files hold plain dicts (see ``schema``); nothing outside this folder handles those.
+Files hold plain dicts (see ``splits``, ``features``, ``detections``); nothing outside this folder handles those.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ def machine(tmp_path: Path) -> Path:
 
 
 def free(machine: Path) -> int:
-    return available(machine / "proc", machine / "cgroup")
+    return available(machine / "proc/meminfo", machine / "proc/self/cgroup", machine / "cgroup")
 
 
 def test_without_control_groups_the_machine_tells(machine: Path) -> None:
