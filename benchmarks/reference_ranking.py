@@ -8,8 +8,8 @@ Re-Identification with Expanded Cross Neighborhood Re-Ranking", CVPR 2018) and s
 from __future__ import annotations
 
 from collections.abc import Sequence
-import numpy as np
 
+import numpy as np
 
 DECIMALS = 12  # similarities that float64 computes this nearly alike are equal
 
