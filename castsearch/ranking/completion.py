@@ -10,7 +10,7 @@ import numpy.typing as npt
 from castsearch.ranking.nearest import NearPairs, Neighbours, View, largest, most_similar
 from castsearch.ranking.points import FeaturePoints
 from castsearch.ranking.propagation import Matches, best_first
-from castsearch.ranking.reranking import LIST_LENGTH, RERANKERS, Rerank, Reranker
+from castsearch.ranking.reranking import LIST_LENGTH, Rerank, Reranker, open_reranker
 from castsearch.ranking.threads import Resources, slices, tile_rows
 from castsearch.ranking.unit import F32, F64, Ids, UnitRows, _kernel, cosines, write_unit_rows
 
@@ -56,7 +56,7 @@ def complete(
         best = _best_plain(matches, unknown, (plain, View(smooth)), resources)
     else:
         points = FeaturePoints(bodies, resources, unknown, pairs)
-        reranker = RERANKERS[rerank](points, n + np.arange(len(unknown)), resources)
+        reranker = open_reranker(rerank, points, n + np.arange(len(unknown)), resources)
         best = _best_reranked(matches, unknown, reranker, smooth, resources)
 
     for own, best_sim in zip(matches, best, strict=True):

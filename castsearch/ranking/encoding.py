@@ -8,20 +8,13 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from castsearch.ranking.errors import RankingError
 from castsearch.ranking.points import I32, Points
+from castsearch.ranking.reranking import K1, K2, LAMBDA
 from castsearch.ranking.threads import TILE, Resources, slices
 from castsearch.ranking.unit import F32, F64, Ids, _kernel
 
-K1, K2, LAMBDA = 20, 6, 0.3
 GRID = 2.0**40
 BLOCK = 1024  # rows whose sets are expanded at a time
-
-
-def check_k_reciprocal(k1: int, k2: int, lam: float) -> None:
-    """Raise ``RankingError`` for settings that mean nothing."""
-    if k1 < 1 or k2 < 1 or not 0 <= lam <= 1:
-        raise RankingError(f"k1 = {k1}, k2 = {k2}, lambda = {lam}: expected k1 >= 1, k2 >= 1 and lambda within 0 to 1")
 
 
 class KReciprocal:

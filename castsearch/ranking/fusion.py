@@ -15,9 +15,9 @@ from castsearch.ranking.errors import RankingError, RankingWarning
 from castsearch.ranking.memory import spare_memory
 from castsearch.ranking.points import FeaturePoints
 from castsearch.ranking.propagation import THRESHOLDS, best_first, propagate
-from castsearch.ranking.reranking import LIST_LENGTH, RERANKERS, Rerank, warn_if_short
+from castsearch.ranking.reranking import LIST_LENGTH, Rerank, open_reranker, warn_if_short
 from castsearch.ranking.threads import THREAD_MEMORY, Resources, slices, tile_rows
-from castsearch.ranking.unit import F32, UnitRows, as_features, bad_row, cosines, unit_rows, write_unit_rows
+from castsearch.ranking.unit import F32, UnitRows, as_features, bad_row, cosines, norms, unit_rows, write_unit_rows
 
 Ranked = Iterable[tuple[str, npt.NDArray[np.int64]]]
 Progress = Callable[[Ranked], Ranked]
@@ -67,7 +67,7 @@ class MovieFeatures:
             got = f"{self.has_face.shape} {self.has_face.dtype}"
             raise RankingError(f"movie {self.name}: has_face must be ({q + n},) bool, got {got}")
         for what, features, _ in checked:
-            if (bad := bad_row(as_features(features))) is not None:
+            if (bad := bad_row(norms(as_features(features)))) is not None:
                 item = [*self.cast, *self.candidates][bad[0] + q + n - len(features)]
                 raise RankingError(
                     f"movie {self.name}: {item}: its {what} feature is {bad[1]}; extract it again or leave the item out"
@@ -202,7 +202,7 @@ def _cast_sim(unit: UnitRows, n_casts: int, kind: Rerank | None, resources: Reso
     casts, candidates = np.arange(n_casts), np.arange(n_casts, len(unit))
     if kind is None:
         return cosines(unit, casts, candidates, resources)
-    return 1 - RERANKERS[kind](FeaturePoints(unit, resources), candidates, resources).dist(casts)
+    return 1 - open_reranker(kind, FeaturePoints(unit, resources), candidates, resources).dist(casts)
 
 
 def _joined_bodies(models: Sequence[F32]) -> UnitRows:

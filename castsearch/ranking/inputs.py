@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from castsearch.ranking.errors import RankingError, RankingWarning
 from castsearch.ranking.fusion import MovieFeatures
 from castsearch.stagefiles import Features, MoviePictures, Split
 
-_BOX = re.compile(r"(_-?\d+){4}$")
+_CROP = re.compile(r"(.*?)(?:_-?\d+){4}(?:\.[^./]*)?", re.DOTALL)
 
 
 def read_movies(data: Path, mode: str, reid: Sequence[str], body_only: bool = False) -> list[MovieFeatures]:
@@ -36,18 +36,23 @@ def read_movies(data: Path, mode: str, reid: Sequence[str], body_only: bool = Fa
         split = stagefiles.read_body(data / stagefiles.body_name(mode))
     else:
         split = stagefiles.read_retina(data / stagefiles.retina_name(mode))
-    _warn_of_frames(split)
+    frames = {name: [frame(picture.file) for picture in movie.candidates] for name, movie in split.items()}
+    _warn_of_frames(split, frames)
     bodies = [_read_bodies(data / f"{name}_{mode}.pkl", split, body_only) for name in reid]
     faces = {} if body_only else stagefiles.read_features(data / stagefiles.face_name(mode), split, "always")
-    return [_movie(movie, faces.get(name), [model[name] for model in bodies]) for name, movie in split.items()]
+    return [
+        _movie(movie, frames[name], faces.get(name), [model[name] for model in bodies]) for name, movie in split.items()
+    ]
 
 
-def _movie(movie: MoviePictures, faces: Features | None, bodies: Sequence[Features]) -> MovieFeatures:
+def _movie(
+    movie: MoviePictures, frames: Sequence[str | None], faces: Features | None, bodies: Sequence[Features]
+) -> MovieFeatures:
     return MovieFeatures(
         name=movie.name,
         cast=[picture.id for picture in movie.cast],
         candidates=[picture.id for picture in movie.candidates],
-        frames=[frame(picture.file) or picture.file for picture in movie.candidates],
+        frames=[name or picture.file for name, picture in zip(frames, movie.candidates, strict=True)],
         faces=None if faces is None else faces.rows,
         has_face=np.array([faces is None or picture.faces is not None for picture in movie.pictures], dtype=bool),
         bodies=[model.candidates if faces is not None else model.rows for model in bodies],
@@ -69,14 +74,14 @@ def frame(file: str) -> str | None:
     'tt0107290/candidates/shot0001img0'
     >>> frame("tt0107290/candidates/frame_0001_a.jpg")
     """
-    path = PurePosixPath(file)
-    box = _BOX.search(path.stem)
-    return None if box is None else str(path.with_name(path.stem[: box.start()] or "_"))
+    found = _CROP.fullmatch(file)
+    return None if found is None else found[1]
 
 
-def _warn_of_frames(split: Split) -> None:
+def _warn_of_frames(split: Split, frames: Mapping[str, Sequence[str | None]]) -> None:
     files = [picture.file for movie in split.values() for picture in movie.candidates]
-    boxless = [file for file in files if frame(file) is None]
+    known = [name for names in frames.values() for name in names]
+    boxless = [file for file, name in zip(files, known, strict=True) if name is None]
     if boxless:
         warnings.warn(
             f"{boxless[0]} and {len(boxless) - 1} more of {len(files)} names do not end in the _x_y_w_h of a box, by "

@@ -10,20 +10,13 @@ from threading import Lock
 import numpy as np
 from scipy import sparse
 
-from castsearch.ranking.errors import RankingError
 from castsearch.ranking.nearest import symmetric_pairs
 from castsearch.ranking.points import I32, Points
+from castsearch.ranking.reranking import Q, T
 from castsearch.ranking.threads import Resources, slices
 from castsearch.ranking.unit import F32, Ids, _kernel
 
-T, Q = 10, 8
 TILE = 512  # rows and columns of distances at a time: they are read many times, from the cache
-
-
-def check_ecn(t: int, q: int) -> None:
-    """Raise ``RankingError`` for settings that mean nothing."""
-    if t < 1 or q < 0:
-        raise RankingError(f"t = {t}, q = {q}: expected t >= 1 and q >= 0")
 
 
 class ExpandedCross:

@@ -7,21 +7,21 @@ valid. Out: (queries, gallery) distances.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from types import MappingProxyType
 from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from castsearch.ranking.encoding import K1, K2, LAMBDA, KReciprocal, check_k_reciprocal
 from castsearch.ranking.errors import RankingError, RankingWarning
-from castsearch.ranking.neighbourhood import ExpandedCross, Q, T, check_ecn
 from castsearch.ranking.points import Points, as_points
 from castsearch.ranking.threads import Resources
 from castsearch.ranking.unit import F32, Ids
 
 Rerank = Literal["k_reciprocal", "ecn"]
+K1, K2, LAMBDA = 20, 6, 0.3  # of k-reciprocal encoding
+T, Q = 10, 8  # of expanded cross neighbourhoods
 
 
 class Reranker(Protocol):
@@ -31,11 +31,20 @@ class Reranker(Protocol):
         """(Q, G) distances of the query points and the gallery."""
 
 
-# Prepares a re-ranker, of default settings, for a gallery of points; and how long its neighbour lists are.
-RERANKERS: Mapping[str, Callable[[Points, Ids, Resources], Reranker]] = MappingProxyType(
-    {"k_reciprocal": KReciprocal, "ecn": ExpandedCross}
-)
+# How long the neighbour lists of a re-ranker are, by default.
 LIST_LENGTH = MappingProxyType({"k_reciprocal": max(K1 + 1, K2), "ecn": max(T, Q) + 1})
+
+
+def open_reranker(kind: Rerank, points: Points, gallery: Ids, resources: Resources) -> Reranker:
+    """A re-ranker of default settings, prepared for a gallery of points."""
+    # scipy.sparse takes longer to load than a small movie to rank: only re-ranking needs it.
+    if kind == "k_reciprocal":
+        from castsearch.ranking.encoding import KReciprocal
+
+        return KReciprocal(points, gallery, resources)
+    from castsearch.ranking.neighbourhood import ExpandedCross
+
+    return ExpandedCross(points, gallery, resources)
 
 
 def k_reciprocal(
@@ -79,7 +88,9 @@ def k_reciprocal(
     [[0.03 0.95 0.1  0.91]
      [0.94 0.02 0.87 0.05]]
     """
-    check_k_reciprocal(k1, k2, lam)
+    if k1 < 1 or k2 < 1 or not 0 <= lam <= 1:
+        raise RankingError(f"k1 = {k1}, k2 = {k2}, lambda = {lam}: expected k1 >= 1, k2 >= 1 and lambda within 0 to 1")
+    from castsearch.ranking.encoding import KReciprocal
 
     def prepare(points: Points, gallery: Ids, resources: Resources) -> Reranker:
         return KReciprocal(points, gallery, resources, k1, k2, lam)
@@ -120,7 +131,9 @@ def ecn(
     [[0.1  1.22 0.23 1.16]
      [1.21 0.16 1.09 0.16]]
     """
-    check_ecn(t, q)
+    if t < 1 or q < 0:
+        raise RankingError(f"t = {t}, q = {q}: expected t >= 1 and q >= 0")
+    from castsearch.ranking.neighbourhood import ExpandedCross
 
     def prepare(points: Points, gallery: Ids, resources: Resources) -> Reranker:
         return ExpandedCross(points, gallery, resources, t, q)

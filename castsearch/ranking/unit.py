@@ -52,9 +52,8 @@ def norms(features: F32) -> F64:
     return out
 
 
-def bad_row(features: F32) -> tuple[int, str] | None:
-    """The first row of (N, d) features that has no direction, and why; None where all have."""
-    length = norms(features)
+def bad_row(length: F64) -> tuple[int, str] | None:
+    """The first row that has no direction, by its length, and why; None where all have."""
     bad = np.flatnonzero(~np.isfinite(length) | (length == 0))
     if not len(bad):
         return None
@@ -83,10 +82,11 @@ def unit_rows(features: npt.ArrayLike, name: str = "features") -> F32:
 
 def write_unit_rows(features: F32, out: F32, name: str) -> None:
     """``unit_rows`` of ``features``, written to ``out``, which may be ``features``."""
-    if (bad := bad_row(features)) is not None:
+    length = norms(features)
+    if (bad := bad_row(length)) is not None:
         raise RankingError(f"{name}: row {bad[0]} is {bad[1]}; compute it again or leave it out")
     for rows in slices(len(features), tile_rows(features.shape[1])):
-        unit = features[rows] / norms(features[rows])[:, None]
+        unit = features[rows] / length[rows, None]
         unit *= GRID
         np.rint(unit, out=unit)
         unit /= GRID
