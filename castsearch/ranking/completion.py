@@ -102,14 +102,21 @@ def _best_reranked(
         rows = np.unique(np.concatenate(group))
         best = [np.empty((len(unknown), 0), np.float32) for _ in group]
         for block in slices(len(rows), most_rows):
-            some = rows[block]
-            sim = np.subtract(1, reranker.dist(some).T, order="C")
-            sim += cosines(smooth, unknown, some, resources)
+            sim = 1 - reranker.dist(rows[block])
+            sim += cosines(smooth, rows[block], unknown, resources)
             sim /= 2
-            for cast, own in enumerate(group):
-                known = np.searchsorted(some, own[np.isin(own, some)])
-                best[cast] = largest(np.concatenate([best[cast], sim[:, known]], axis=1), BEST)
+            _keep_best(best, group, rows[block], sim, resources)
         yield from best
+
+
+def _keep_best(best: list[F32], group: Sequence[Ids], rows: Ids, sim: F32, resources: Resources) -> None:
+    """Take the similarities (R, U) of some rows and the unknown into the ``best`` of the casts that they match."""
+
+    def take(cast: int) -> None:
+        own = np.searchsorted(rows, group[cast][np.isin(group[cast], rows)])
+        best[cast] = largest(np.concatenate([best[cast], sim[own].T], axis=1), BEST)
+
+    resources.each(take, range(len(group)))
 
 
 def _groups(matches: Matches, most_rows: int) -> Iterator[Sequence[npt.NDArray[np.int64]]]:

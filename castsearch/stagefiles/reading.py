@@ -58,12 +58,13 @@ def load(machine: Machine) -> Any:
         Refused: it is damaged, cut short, or holds anything else.
     """
     machine.reset()
-    read_on = machine.read
+    read_on, operations = machine.read, OPERATIONS
     try:
         while (code := read_on(1)) != b".":
-            if code not in OPERATIONS:
+            operation = operations.get(code)
+            if operation is None:
                 raise Refused(f"opcode {code!r}, which no stage file needs" if code else "it is cut short")
-            OPERATIONS[code](machine)
+            operation(machine)
         (content,) = machine.stack
     except (IndexError, ValueError) as error:  # of an empty stack, or of text that is no number
         raise Refused(f"it is damaged ({type(error).__name__})") from None
