@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import get_args
@@ -39,7 +40,8 @@ class MovieFeatures:
         bodies: body features of each model, (n, d) float32, or casts first (q + n, d).
 
     Raises:
-        RankingError: lengths do not fit, or a feature is all zero or not finite: movie and item are named.
+        RankingError: lengths do not fit, an id stands twice, or a feature is all zero or not finite: movie and item
+            are named.
     """
 
     name: str
@@ -51,27 +53,39 @@ class MovieFeatures:
     bodies: Sequence[npt.NDArray[np.float32]]
 
     def __post_init__(self) -> None:
-        q, n = len(self.cast), len(self.candidates)
+        where, q, n = f"movie {self.name}", len(self.cast), len(self.candidates)
+        for group, ids in (("cast", self.cast), ("candidates", self.candidates)):
+            if len(set(ids)) < len(ids):
+                twice = next(item for item, count in Counter(ids).items() if count > 1)
+                raise RankingError(f"{where}: id {twice} stands among its {group} twice; ids must be unique")
         if len(self.frames) != n:
-            raise RankingError(f"movie {self.name}: expected {n} frames, got {len(self.frames)}")
-        if not self.bodies:
-            raise RankingError(f"movie {self.name}: expected the features of at least one body model")
-        checked = [("body", some, (n, q + n) if self.faces is not None else (q + n,)) for some in self.bodies]
-        if self.faces is not None:
-            checked.append(("face", self.faces, (q + n,)))
-        for what, features, lengths in checked:
-            if features.ndim != 2 or len(features) not in lengths:
-                wanted = " or ".join(f"({length}, d)" for length in lengths)
-                raise RankingError(f"movie {self.name}: {what} features must be {wanted}, got {features.shape}")
-        if self.has_face.shape != (q + n,) or self.has_face.dtype != bool:
-            got = f"{self.has_face.shape} {self.has_face.dtype}"
-            raise RankingError(f"movie {self.name}: has_face must be ({q + n},) bool, got {got}")
-        for what, features, _ in checked:
-            if (bad := bad_row(norms(as_features(features)))) is not None:
-                item = [*self.cast, *self.candidates][bad[0] + q + n - len(features)]
-                raise RankingError(
-                    f"movie {self.name}: {item}: its {what} feature is {bad[1]}; extract it again or leave the item out"
-                )
+            raise RankingError(f"{where}: expected {n} frames, got {len(self.frames)}")
+        if len(self.bodies) == 0:
+            raise RankingError(f"{where}: expected the features of at least one body model")
+        has_face = np.asarray(self.has_face)
+        if has_face.shape != (q + n,) or has_face.dtype != bool:
+            raise RankingError(f"{where}: has_face must be ({q + n},) bool, got {has_face.shape} {has_face.dtype}")
+        bodies = tuple(
+            self._checked("body", some, (n, q + n) if self.faces is not None else (q + n,)) for some in self.bodies
+        )
+        faces = None if self.faces is None else self._checked("face", self.faces, (q + n,))
+        for name, value in (("has_face", has_face), ("bodies", bodies), ("faces", faces)):
+            object.__setattr__(self, name, value)  # as arrays, whatever they came as
+
+    def _checked(self, what: str, features: npt.ArrayLike, lengths: tuple[int, ...]) -> F32:
+        """The same as (rows, d) float32, each row with a direction."""
+        shape = np.shape(features)
+        if len(shape) != 2 or shape[0] not in lengths:
+            wanted = " or ".join(f"({length}, d)" for length in lengths)
+            raise RankingError(f"movie {self.name}: {what} features must be {wanted}, got {shape}")
+        array = as_features(features)
+        if (bad := bad_row(norms(array))) is not None:
+            items = [*self.cast, *self.candidates]
+            item = items[bad[0] + len(items) - len(array)]
+            raise RankingError(
+                f"movie {self.name}: {item}: its {what} feature is {bad[1]}; extract it again or leave the item out"
+            )
+        return array
 
 
 @dataclass(frozen=True)
@@ -98,12 +112,18 @@ class Settings:
     memory: int | None = None
 
     def __post_init__(self) -> None:
-        if not self.thresholds or not np.isfinite(self.thresholds).all():
-            raise RankingError(f"thresholds {list(self.thresholds)}: expected at least one number, all finite")
+        thresholds = np.asarray(self.thresholds)
+        if (
+            thresholds.ndim != 1
+            or not len(thresholds)
+            or thresholds.dtype.kind not in "fiu"
+            or not np.isfinite(thresholds).all()
+        ):
+            raise RankingError(f"thresholds {self.thresholds!r}: expected at least one number, all finite")
         for name in ("face_rerank", "body_rerank"):
             if (kind := getattr(self, name)) not in (None, *get_args(Rerank)):
                 raise RankingError(f"{name} {kind!r}: expected None, {' or '.join(map(repr, get_args(Rerank)))}")
-        if any(abs(threshold) > 1 for threshold in self.thresholds):
+        if (abs(thresholds) > 1).any():
             warnings.warn(
                 f"thresholds {list(self.thresholds)}: similarities lie within -1 to 1; is one of them a percentage?",
                 RankingWarning,
@@ -179,7 +199,7 @@ def _resources(spare: int, settings: Settings) -> Resources:
 def _rank_by_both(movie: MovieFeatures, settings: Settings, resources: Resources) -> Iterator[npt.NDArray[np.int64]]:
     q, n = len(movie.cast), len(movie.candidates)
     assert movie.faces is not None
-    faces = UnitRows(as_features(movie.faces))
+    faces = UnitRows(movie.faces)
     cast_sim = _cast_sim(faces, q, settings.face_rerank, resources)
     matches = propagate(cast_sim, faces.tile(slice(q, None)), movie.has_face[q:], settings.thresholds).matches
     bodies = _joined_bodies([some[len(some) - n :] for some in movie.bodies])
@@ -208,7 +228,7 @@ def _cast_sim(unit: UnitRows, n_casts: int, kind: Rerank | None, resources: Reso
 def _joined_bodies(models: Sequence[F32]) -> UnitRows:
     """Unit rows of several models side by side, as unit rows."""
     if len(models) == 1:
-        return UnitRows(as_features(models[0]))
+        return UnitRows(models[0])
     edges = np.cumsum([0, *(features.shape[1] for features in models)])
     joined = np.empty((len(models[0]), edges[-1]), np.float32)
     for rows in slices(len(joined), tile_rows(joined.shape[1])):

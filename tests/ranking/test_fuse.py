@@ -345,3 +345,30 @@ def test_copies_tie_through_every_step(
     joined = np.concatenate([reference.unit(part[worn]) for part in bodies], axis=1).astype(np.float32)
     expected = plain(reference, replace(movie, bodies=[joined]), **options)
     assert fuse(both, Settings(**options)) == expected  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("thresholds", [0.5, "0.5", [None], [[0.5]]])
+def test_thresholds_are_a_list_of_numbers(thresholds: object) -> None:
+    with pytest.raises(RankingError, match="expected at least one number, all finite"):
+        Settings(thresholds=thresholds)  # type: ignore[arg-type]
+
+
+def test_whatever_is_an_array_will_do(make_movie: MakeMovie) -> None:
+    movie = make_movie(17, 2, 60)
+    ranking = fuse(movie, Settings(np.array([0.5, 0.3])))  # type: ignore[arg-type]
+    assert movie.faces is not None
+    other = replace(
+        movie,
+        faces=np.asfortranarray(movie.faces.astype(">f8")),
+        has_face=movie.has_face.tolist(),
+        bodies=[movie.bodies[0].tolist()],
+    )
+    assert fuse(other, Settings((0.5, 0.3))) == ranking
+
+
+@pytest.mark.parametrize("group", ["cast", "candidates"])
+def test_ids_stand_once(make_movie: MakeMovie, group: str) -> None:
+    movie = make_movie(18, 3, 9)
+    ids = [*getattr(movie, group)[:-1], getattr(movie, group)[0]]
+    with pytest.raises(RankingError, match=f"movie m: id {ids[0]} stands among its {group} twice"):
+        replace(movie, **{group: ids})
