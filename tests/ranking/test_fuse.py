@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from types import ModuleType
@@ -113,8 +114,12 @@ def test_no_candidate_no_line_and_a_warning(make_movie: MakeMovie) -> None:
 def test_portrait_without_face_is_used_and_named(make_movie: MakeMovie) -> None:
     movie = make_movie(4, 2, 80)
     blind = replace(movie, has_face=np.concatenate([[True, False], movie.has_face[2:]]))
-    with pytest.warns(RankingWarning, match="movie m: the portrait of m_nm1 shows no face"):
-        assert fuse(blind) == fuse(movie)
+    with pytest.warns(RankingWarning, match="movie m: the portrait of m_nm1 shows no face") as caught:
+        ranking = fuse(blind)
+    assert len(caught) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert fuse(movie) == ranking
 
 
 @pytest.mark.parametrize("value", [0.0, np.nan, -np.inf])
