@@ -17,6 +17,8 @@ from castsearch.ranking import MovieFeatures, RankingError, Settings, TooLittleM
 from castsearch.ranking.propagation import THRESHOLDS
 from scripts import cli
 
+MOST_GB = 1_000_000
+
 
 def parse_args() -> argparse.Namespace:
     """Read the flags."""
@@ -56,8 +58,8 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     if args.body_only and (args.face_rerank or args.face_rerank_ecn):
         parser.error("--body_only uses no faces: leave the flags of face re-ranking out")
-    if args.memory is not None and not args.memory > 0:
-        parser.error("--memory must be above 0")
+    if args.memory is not None and not 0 < args.memory < MOST_GB:
+        parser.error(f"--memory must lie between 0 and {MOST_GB} GB")
     return args
 
 

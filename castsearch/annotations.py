@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import reprlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -121,9 +122,18 @@ def _check_ids(words: Iterable[object], where: str) -> None:
             raise AnnotationError(f"{where}: id {shown(word)} {fault}")
 
 
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON; of names that stand in it twice, Python would drop the first."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+        raise ValueError(f"{shown(twice)} stands in one object twice; rename one of them")
+    return found
+
+
 def _read_object(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_each_once)
     except FileNotFoundError:
         raise AnnotationError(f"{path}: no such file") from None
     except OSError as error:

@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from castsearch.annotations import AnnotationError, Candidate, Cast, Movie
-from castsearch.images import JPEG_QUALITY, ImageError, crop_box, read_image, write_jpeg
+from castsearch.images import JPEG_QUALITY, ImageError, crop_box, read_image, write_changed, write_jpeg
 from castsearch.parallel import core_count
 from castsearch.progress import Progress, silent
-from castsearch.stagefiles import MoviePictures, Picture, Split, atomic_write
+from castsearch.stagefiles import MoviePictures, Picture, Split
 
 Bad = dict[str, str]  # id of a cast or candidate -> what is wrong with its picture
 
@@ -38,10 +38,12 @@ def crop_split(
         The split's pictures, the bad left out, and the bad: id -> message.
 
     Raises:
-        AnnotationError: two frames would meet in one crop.
+        AnnotationError: two frames would meet in one crop, or crops among the frames.
         StageFileError: there is no writing in ``body``, or no room.
     """
     origin, body = Path(origin), Path(body)
+    if origin.resolve() == body.resolve():
+        raise AnnotationError(f"{body}: crops would lie among the frames; choose another folder for them")
     _check_files(movies.values())
     bad: Bad = {}
     frames = [(movie, *frame) for movie in movies.values() for frame in _frames(movie)]
@@ -109,6 +111,5 @@ def _copy_portrait(origin: Path, body: Path, movie: Movie, cast: Cast) -> Bad:
         read_image(origin / cast.img)
     except ImageError as error:
         return {cast.id: f"movie {movie.name}, cast {cast.id}: {error}"}
-    with atomic_write(body / cast.file, sync=False) as file:
-        file.write((origin / cast.img).read_bytes())
+    write_changed(body / cast.file, (origin / cast.img).read_bytes())
     return {}

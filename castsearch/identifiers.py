@@ -58,6 +58,8 @@ def path_fault(word: object) -> str | None:
         return "must stay below its folder"
     if not path.name:
         return "names no file"
+    if str(path) != word:
+        return f"is a roundabout way to write {path}"
     return _character_fault(word)
 
 

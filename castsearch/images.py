@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -94,6 +95,19 @@ def crop_box(image: np.ndarray, bbox: Sequence[int]) -> np.ndarray:
 
 
 def write_jpeg(path: str | os.PathLike[str], image: np.ndarray, quality: int = JPEG_QUALITY) -> None:
-    """Write (h, w, 3) uint8 RGB as a JPEG, atomically."""
+    """Write (h, w, 3) uint8 RGB as a JPEG, atomically; the same picture again leaves the file as it is."""
+    encoded = io.BytesIO()
+    Image.fromarray(image).save(encoded, format="JPEG", quality=quality)
+    write_changed(path, encoded.getvalue())
+
+
+def write_changed(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write a file, atomically, unless it holds ``data`` already: what was made of it then need not be made again."""
+    path = Path(path)
+    try:
+        if path.stat().st_size == len(data) and path.read_bytes() == data:
+            return
+    except OSError:
+        pass  # absent, or not to be read: writing will tell
     with atomic_write(path, sync=False) as file:
-        Image.fromarray(image).save(file, format="JPEG", quality=quality)
+        file.write(data)

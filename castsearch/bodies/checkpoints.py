@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,7 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise BodyModelError(f"{path}: no such file of weights; train first, or name one that is there") from None
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+    except Exception as error:  # of a damaged file, torch raises what it stumbles over
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise BodyModelError(f"{path}: not a usable file of weights ({reason}); copy or train it again") from None
     if not isinstance(content, dict):
@@ -61,9 +60,10 @@ def load_weights(model: Network, path: str | os.PathLike[str]) -> bool:
         BodyModelError: the file is unusable or belongs to another network.
     """
     content = read(path)
-    state = {key.removeprefix("module."): value for key, value in content.get("model", content).items()}
-    if not all(isinstance(value, Tensor) for value in state.values()):
+    found = content.get("model", content)
+    if not isinstance(found, dict) or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in found.items()):
         raise BodyModelError(f"{path}: expected weights by name; give a checkpoint or torchvision's file")
+    state = {key.removeprefix("module."): value for key, value in found.items()}
     whole = any(key.startswith("backbone.") for key in state)
     if whole:
         fresh = {key: value for key, value in model.state_dict().items() if key.startswith("logits.")}

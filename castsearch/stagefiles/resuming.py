@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -13,7 +14,7 @@ from castsearch.stagefiles.admitted import Refused
 from castsearch.stagefiles.errors import StageFileError
 from castsearch.stagefiles.machine import Machine
 from castsearch.stagefiles.reading import load, read
-from castsearch.stagefiles.writing import PortablePickler, atomic_write, read_metadata, write
+from castsearch.stagefiles.writing import PortablePickler, atomic_write, check_target, read_metadata, write
 
 
 class Resumable:
@@ -21,8 +22,8 @@ class Resumable:
 
     Entries are appended to ``{path}.partial``, and ``finish`` turns them into the stage file. An entry of an earlier
     run, killed or finished, counts if that run depended on the same and the entry's sources are the same files still:
-    as many, with the names, sizes and times of change that they had before that run read them. Any other time is a
-    change, an earlier one too: an old picture may be put in the place of a new one.
+    as many, in the same places, of the sizes and times of change that they had before that run read them. Any other
+    time is a change, an earlier one too: an old picture may be put in the place of a new one.
 
     Args:
         path: the stage file.
@@ -44,10 +45,11 @@ class Resumable:
         sources: Callable[[str], Iterable[Path]],
         notes: Mapping[str, Any] | None = None,
     ) -> None:
-        self.path = Path(path)
+        self.path = check_target(path)
         self.depends = json.loads(json.dumps(depends))  # as a later run will read them: tuples are lists there
         self.notes = dict(notes or {})
-        self._stamps = {key: _stamp(sources(key)) for key in keys}  # now: what is replaced in mid-run must differ
+        real = cache(os.path.realpath)  # of the few folders that hold the sources
+        self._stamps = {key: _stamp(sources(key), real) for key in keys}  # now: what is replaced in mid-run must differ
         self._log_path = self.path.with_name(f"{self.path.name}.partial")
         self._log: BinaryIO | None = None
         self._bad: dict[str, str] = {}
@@ -126,13 +128,14 @@ def _object(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _stamp(sources: Iterable[Path]) -> str | None:
-    """Stands for the names, sizes and times of change of files; None where one cannot be found."""
+def _stamp(sources: Iterable[Path], real: Callable[[Path], str]) -> str | None:
+    """Stands for the places, sizes and times of change of files; None where one cannot be found."""
     digest = hashlib.blake2b(digest_size=16)
     for source in sources:
         try:
             found = source.stat()
         except OSError:
             return None
-        digest.update(f"{source.name}/{found.st_size}/{found.st_mtime_ns}/".encode(errors="surrogatepass"))
+        name = f"{real(source.parent)}/{source.name}"
+        digest.update(f"{name}/{found.st_size}/{found.st_mtime_ns}/".encode(errors="surrogatepass"))
     return digest.hexdigest()

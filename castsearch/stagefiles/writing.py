@@ -9,7 +9,7 @@ import os
 import pickle
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -22,7 +22,9 @@ from castsearch.stagefiles.errors import StageFileError
 _UMASK = os.umask(0)
 os.umask(_UMASK)
 
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_OF = "pickle"  # the metadata's word for the pickle that it tells of
+_ENDS = 1 << 16  # bytes at either end of a pickle that tell it from others
 
 
 @dataclass(frozen=True)
@@ -35,12 +37,15 @@ class _Replacement:
 
     def complete(self, sync: bool) -> None:
         """Hand all bytes to the system, with ``sync`` to the disk; only reading is left to do."""
-        self.file.flush()
-        if sync:
-            os.fsync(self.file.fileno())
-        self.file.close()
-        # mkstemp gives 0600; others on a shared disk must be able to read the result.
-        self.temporary.chmod(0o666 & ~_UMASK)
+        try:
+            self.file.flush()
+            if sync:
+                os.fsync(self.file.fileno())
+            self.file.close()
+            # mkstemp gives 0600; others on a shared disk must be able to read the result.
+            self.temporary.chmod(0o666 & ~_UMASK)
+        except OSError as error:
+            raise _not_written(self.path, error) from None
 
     def take_place(self) -> None:
         """Become the file, at once and whole."""
@@ -64,9 +69,10 @@ def _replacement(path: Path) -> Iterator[_Replacement]:
     except OSError as error:
         if error.errno in _NO_ROOM:
             raise _not_written(path, error) from None
-        raise
+        raise  # of what the block does besides
     finally:
-        Path(temporary).unlink(missing_ok=True)
+        with suppress(OSError):
+            Path(temporary).unlink(missing_ok=True)
 
 
 def _not_written(path: Path, error: OSError) -> StageFileError:
@@ -120,8 +126,8 @@ def write(
 ) -> None:
     """Write a stage file atomically, and its metadata as JSON beside it.
 
-    A write that fails leaves the old pair; one that is killed may leave a file without metadata, never one with the
-    metadata of another.
+    A write that fails leaves the old pair. The metadata tell which pickle they are of: where a kill, or a copy of
+    another file, parted the two, they count no more.
 
     Args:
         path: the pickle's path.
@@ -131,23 +137,45 @@ def write(
     Raises:
         StageFileError: there is no writing there, or no room.
     """
-    path, beside = Path(path), metadata_path(path)
+    path, beside = check_target(path), metadata_path(path)
     with _replacement(path) as pickled, _replacement(beside) as described:
         PortablePickler(pickled.file, protocol=4).dump(dict(content))
-        described.file.write((json.dumps(metadata, indent=2, sort_keys=True) + "\n").encode())
         pickled.complete(sync=True)
+        told = {} if metadata is None else {**metadata, _OF: _fingerprint(pickled.temporary)}
+        described.file.write((json.dumps(told, indent=2, sort_keys=True) + "\n").encode())
         described.complete(sync=True)
-        _remove(beside)
-        pickled.take_place()
+        pickled.take_place()  # from here on the old metadata is that of another pickle, and counts no more
         if metadata is not None:
             described.take_place()
+        else:
+            with suppress(OSError):
+                beside.unlink(missing_ok=True)
 
 
-def _remove(path: Path) -> None:
-    try:
-        path.unlink(missing_ok=True)
-    except OSError as error:
-        raise _not_written(path, error) from None
+def check_target(path: str | os.PathLike[str]) -> Path:
+    """See that a stage file may be written there, before the work that fills it.
+
+    Raises:
+        StageFileError: its name does not end in ``.pkl``, so that its metadata could be another's file; or it or its
+            metadata is a folder.
+    """
+    path = Path(path)
+    if path.suffix != ".pkl":
+        raise StageFileError(f"{path}: a stage file's name ends in .pkl; choose such a name")
+    for file in (path, metadata_path(path)):
+        if file.is_dir():
+            raise StageFileError(f"{file}: is a folder; choose another name, or remove it")
+    return path
+
+
+def _fingerprint(path: Path) -> str:
+    """Tells a pickle from others: its length, and a hash of its first and last bytes."""
+    with path.open("rb") as file:
+        ends = file.read(_ENDS)
+        length = file.seek(0, os.SEEK_END)
+        file.seek(max(0, length - _ENDS))
+        ends += file.read()
+    return f"{length} bytes, {hashlib.blake2b(ends, digest_size=16).hexdigest()}"
 
 
 def file_sha256(path: str | os.PathLike[str]) -> str:
@@ -173,7 +201,7 @@ def metadata_path(path: str | os.PathLike[str]) -> Path:
 
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The metadata beside a stage file; empty where there is none (the original wrote none).
+    """The metadata beside a stage file; empty where there is none (the original wrote none), or it is another pickle's.
 
     Raises:
         StageFileError: it cannot be read, or is no JSON object.
@@ -189,4 +217,7 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise StageFileError(f"{beside}: not valid JSON ({error}); delete it or run the stage again") from None
     if not isinstance(found, dict):
         raise StageFileError(f"{beside}: expected a JSON object; delete it or run the stage again")
-    return found
+    try:
+        return found if found.pop(_OF, None) == _fingerprint(Path(path)) else {}
+    except OSError:
+        return {}  # there is no pickle to tell of

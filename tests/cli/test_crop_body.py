@@ -139,3 +139,35 @@ def test_two_frames_may_not_meet_in_one_crop(script, movie):
         movie, lambda entry: entry["candidates"][1].update(img="tt1/candidates/shot0001img0.png", bbox=[10, 20, 50, 60])
     )
     assert "would overwrite" in crop(script, movie, code=2).stderr
+
+
+def test_the_same_pictures_again_stay_as_they_are(script, movie):
+    """What later stages made of them then counts still."""
+    crop(script, movie)
+    files = [file for file in (movie / "body").rglob("*.jpg")]
+    times = [file.stat().st_mtime_ns for file in files]
+    crop(script, movie)
+    assert [file.stat().st_mtime_ns for file in files] == times
+    crop(script, movie, "--quality", 95)
+    changed = [file.name for file, time in zip(files, times, strict=True) if file.stat().st_mtime_ns != time]
+    assert len(changed) == 3  # the crops, not the portrait
+
+
+def test_crops_do_not_lie_among_the_frames(script, movie):
+    (movie / "body").symlink_to(movie / "origin")
+    assert "crops would lie among the frames; choose another folder" in crop(script, movie, code=2).stderr
+
+
+def test_a_movie_named_twice_is_refused(script, movie):
+    text = (movie / "val.json").read_text()
+    (movie / "val.json").write_text(text[:-1] + ', "tt1": {"cast": [], "candidates": []}}')
+    assert (
+        "val.json: not valid JSON (tt1 stands in one object twice; rename one of them)"
+        in crop(script, movie, code=2).stderr
+    )
+
+
+@pytest.mark.parametrize("img", ["tt1//cast/nm1.jpg", "./tt1/cast/nm1.jpg", "tt1/./cast/nm1.jpg"])
+def test_a_path_has_one_spelling(script, movie, img):
+    change(movie, lambda content: content["cast"][0].update(img=img))
+    assert "is a roundabout way to write tt1/cast/nm1.jpg" in crop(script, movie, code=2).stderr

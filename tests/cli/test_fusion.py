@@ -183,10 +183,11 @@ def test_features_of_another_split(fusion, split, rows, message):
         (["--face_rerank", "--face_rerank_ecn"], "not allowed with argument --face_rerank"),
         (["--body_rerank", "--body_rerank_ecn"], "not allowed with argument --body_rerank"),
         (["--body_only", "--face_rerank"], "--body_only uses no faces"),
-        (["--memory", "0"], "--memory must be above 0"),
+        (["--memory", "0"], "--memory must lie between 0 and"),
         (["--memory", "0.01"], "error: movie tt1 needs about 0.1 GB of memory to rank"),
         (["--thres", "nan"], "expected at least one number, all finite"),
         (["--memory", "0.001"], "GB; allow more: --memory 0."),
+        (["--memory", "inf"], "--memory must lie between 0 and"),
         (["--gt", "nowhere.json"], "error: nowhere.json: no such file"),
     ],
 )
