@@ -4,8 +4,8 @@
 
 Every function checks what it is handed (dtype and contiguity by its signature, shapes and index ranges by hand) before
 a pointer moves, raises ValueError otherwise, and works without the interpreter's lock: threads share a job by calling a
-function with rows of their own. Sums are over numbers on a grid that float64 or int32 holds exactly (see ``unit.py``),
-so nothing depends on the order of terms.
+function with rows of their own. Sums are in one fixed order, or over numbers on a grid that float64 or int32 holds
+exactly (see ``unit.py``), so that nothing depends on blocks and threads.
 """
 
 import numpy as np
@@ -26,8 +26,8 @@ cdef extern from *:
 
     struct Entry { float value; int32_t index; };
 
-    /* Eight sums at once let the compiler use vector registers; the order is free because the sums are exact. */
-    WIDE static double exact_dot(const float *a, const float *b, Py_ssize_t d)
+    /* Eight sums at once let the compiler use vector registers; in which order is the same for all rows. */
+    WIDE static double ordered_dot(const float *a, const float *b, Py_ssize_t d)
     {
         double s[8] = {0, 0, 0, 0, 0, 0, 0, 0};
         Py_ssize_t k = 0;
@@ -76,7 +76,7 @@ cdef extern from *:
     ctypedef struct Entry:
         float value
         int32_t index
-    double exact_dot(const float *a, const float *b, Py_ssize_t d) noexcept nogil
+    double ordered_dot(const float *a, const float *b, Py_ssize_t d) noexcept nogil
     int any_above(const float *values, const float *limits) noexcept nogil
     int any_above_one(const float *values, float limit) noexcept nogil
     void add_scaled(int32_t *total, const int32_t *row, int32_t weight, Py_ssize_t n) noexcept nogil
@@ -111,7 +111,7 @@ cdef int require_csr(const int32_t[::1] start, const int32_t[::1] column, Py_ssi
 
 
 def pair_dots(const float[:, ::1] a, const int32_t[::1] a_row, const float[:, ::1] b, const int32_t[::1] b_row):
-    """(P,) float64 exact products of row ``a_row[i]`` of (A, d) unit rows with row ``b_row[i]`` of (B, d)."""
+    """(P,) float64 products of row ``a_row[i]`` of (A, d) with row ``b_row[i]`` of (B, d), summed in one fixed order."""
     cdef Py_ssize_t i, d = a.shape[1]
     require(b.shape[1] == d and a_row.shape[0] == b_row.shape[0], "rows of two widths, or pairs without a partner")
     require_within(a_row, a.shape[0], "rows of a out of range")
@@ -121,7 +121,7 @@ def pair_dots(const float[:, ::1] a, const int32_t[::1] a_row, const float[:, ::
     if d:
         with nogil:
             for i in range(a_row.shape[0]):
-                dots[i] = exact_dot(&a[a_row[i], 0], &b[b_row[i], 0], d)
+                dots[i] = ordered_dot(&a[a_row[i], 0], &b[b_row[i], 0], d)
     return out
 
 
@@ -158,7 +158,7 @@ cdef class Shortlist:
     cdef float[::1] above
     cdef uint8_t[::1] full
 
-    def __init__(self, Py_ssize_t n_rows, Py_ssize_t k, double margin):
+    def __cinit__(self, Py_ssize_t n_rows, Py_ssize_t k, double margin):
         require(n_rows >= 0 and k >= 1 and margin >= 0, "a shortlist without length")
         self.k = k
         self.room = 2 * k + 40

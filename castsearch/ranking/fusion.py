@@ -120,6 +120,7 @@ class Settings:
             or not np.isfinite(thresholds).all()
         ):
             raise RankingError(f"thresholds {self.thresholds!r}: expected at least one number, all finite")
+        object.__setattr__(self, "thresholds", tuple(map(float, thresholds)))
         for name in ("face_rerank", "body_rerank"):
             if (kind := getattr(self, name)) not in (None, *get_args(Rerank)):
                 raise RankingError(f"{name} {kind!r}: expected None, {' or '.join(map(repr, get_args(Rerank)))}")
@@ -189,7 +190,8 @@ def needed_memory(movie: MovieFeatures, settings: Settings) -> int:
     bodies = (8 if movie.faces is not None else 4) * sum(some.shape[1] for some in movie.bodies)
     lists = RERANKED_POINT if settings.face_rerank or settings.body_rerank else PLAIN_POINT
     threads = Resources.within(settings.memory).threads
-    return (q + n) * (faces + bodies + lists) + 16 * q * n + THREAD_MEMORY * threads
+    # Sums of faces, cut into parts, in float64; matches, orders and similarities of each cast and candidate.
+    return (q + n) * (faces + bodies + lists) + 16 * q * faces + 32 * q * n + THREAD_MEMORY * threads
 
 
 def _resources(spare: int, settings: Settings) -> Resources:
@@ -203,7 +205,8 @@ def _rank_by_both(movie: MovieFeatures, settings: Settings, resources: Resources
     cast_sim = _cast_sim(faces, q, settings.face_rerank, resources)
     matches = propagate(cast_sim, faces.tile(slice(q, None)), movie.has_face[q:], settings.thresholds).matches
     bodies = _joined_bodies([some[len(some) - n :] for some in movie.bodies])
-    frames = np.unique(np.asarray(movie.frames), return_inverse=True)[1]
+    numbers: dict[str, int] = {}
+    frames = np.array([numbers.setdefault(name, len(numbers)) for name in movie.frames])
     return complete(matches, bodies, frames, settings.body_rerank, resources)
 
 

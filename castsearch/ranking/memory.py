@@ -57,7 +57,7 @@ def _fields(path: Path) -> dict[str, int]:
 
 def budget(memory: int | None) -> int:
     """``memory``, or by default a quarter of what is free: bytes."""
-    return available() // SHARE if memory is None else memory
+    return available() // SHARE if memory is None else int(memory)
 
 
 def spare_memory(needed: int, memory: int | None, what: str) -> int:

@@ -24,7 +24,7 @@ from castsearch.ranking.unit import (
 )
 
 I32 = npt.NDArray[np.int32]
-ROUNDING = 1e-4  # relative: how far two measurements of one distance may lie apart
+ROUNDING = 1e-4  # of the largest: how far the squares of two measurements of one distance may lie apart
 
 
 class ScaledLists(NamedTuple):
@@ -144,8 +144,9 @@ class DistancePoints:
         self.dist = np.asarray(dist, dtype=np.float32)
         if self.dist.ndim != 2 or self.dist.shape[0] != self.dist.shape[1]:
             raise RankingError(f"distances: expected an (N, N) array, got shape {self.dist.shape}")
+        largest = float(self.dist.max(initial=0))
         for rows in slices(len(self.dist), TILE):
-            _check_distances(self.dist[rows], self.dist[:, rows].T, rows.start)
+            _check_distances(self.dist[rows], self.dist[:, rows].T, rows.start, ROUNDING * largest**2)
         self.n_rows, self.tile = len(self.dist), TILE
         self.origin = np.arange(self.n_rows, dtype=np.int32)
         self.unit = float(self.dist.max(initial=0)) / 2 or 1.0
@@ -176,7 +177,7 @@ class DistancePoints:
         return np.rint(self.dist[np.ix_(rows, columns)] * (2.0**bits / self.unit)).astype(np.int32)
 
 
-def _check_distances(dist: F32, transposed: F32, first: int) -> None:
+def _check_distances(dist: F32, transposed: F32, first: int, rounding: float) -> None:
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         squared = dist * dist
         faults = {
@@ -185,7 +186,8 @@ def _check_distances(dist: F32, transposed: F32, first: int) -> None:
                 (dist > 0) & ~((squared >= np.finfo(np.float32).tiny) & np.isfinite(squared))
             ),
             "differs from its column; give symmetric distances": (
-                np.abs(dist - transposed) > ROUNDING * np.maximum(dist, transposed)
+                # Distances near 0 are roots of what rounding left of a difference: compare the squares.
+                np.abs(squared - transposed * transposed) > rounding
             ),
         }
     for fault, where in faults.items():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from operator import index
 from types import MappingProxyType
 from typing import Literal, Protocol
 
@@ -88,6 +89,7 @@ def k_reciprocal(
     [[0.03 0.95 0.1  0.91]
      [0.94 0.02 0.87 0.05]]
     """
+    k1, k2 = index(k1), index(k2)
     if k1 < 1 or k2 < 1 or not 0 <= lam <= 1:
         raise RankingError(f"k1 = {k1}, k2 = {k2}, lambda = {lam}: expected k1 >= 1, k2 >= 1 and lambda within 0 to 1")
     from castsearch.ranking.encoding import KReciprocal
@@ -131,6 +133,7 @@ def ecn(
     [[0.1  1.22 0.23 1.16]
      [1.21 0.16 1.09 0.16]]
     """
+    t, q = index(t), index(q)
     if t < 1 or q < 0:
         raise RankingError(f"t = {t}, q = {q}: expected t >= 1 and q >= 0")
     from castsearch.ranking.neighbourhood import ExpandedCross

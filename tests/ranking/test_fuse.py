@@ -377,3 +377,17 @@ def test_ids_stand_once(make_movie: MakeMovie, group: str) -> None:
     ids = [*getattr(movie, group)[:-1], getattr(movie, group)[0]]
     with pytest.raises(RankingError, match=f"movie m: id {ids[0]} stands among its {group} twice"):
         replace(movie, **{group: ids})
+
+
+def test_a_threshold_of_any_type_is_the_same_number() -> None:
+    given = [Settings(thresholds=some).thresholds for some in ((0.4,), np.array([0.4]), [np.float64(0.4)])]
+    assert given == [(0.4,)] * 3
+    assert all(type(threshold) is float for some in given for threshold in some)
+
+
+def test_frames_are_told_apart_by_any_name(make_movie: MakeMovie) -> None:
+    """However long, and whatever it is: no array of words is made of them."""
+    movie = make_movie(19, 2, 40)
+    named = {name: (f"{'x' * 5000}{name}", name) for name in movie.frames}
+    other = replace(movie, frames=[named[name] for name in movie.frames])  # type: ignore[misc]
+    assert fuse(other) == fuse(movie)

@@ -227,3 +227,14 @@ def test_what_does_not_fit_is_refused_before_a_pointer_moves(call: Callable[[], 
 def test_what_fits_is_taken() -> None:
     jaccard()
     add()
+
+
+def test_a_shortlist_is_made_once_and_whole() -> None:
+    with pytest.raises(TypeError):
+        _kernel.Shortlist.__new__(_kernel.Shortlist)
+    shortlist = _kernel.Shortlist(4, 2, 0.0)
+    with pytest.raises((TypeError, ValueError, MemoryError)):
+        shortlist.__init__(2, 2**58, 0.0)
+        raise TypeError  # object's own __init__ may take what __cinit__ took, and does nothing
+    shortlist.scan(np.random.default_rng(0).random((4, 500)).astype(F32), 0, 0)
+    assert shortlist.columns(0, 4)[0].shape == (4, 2)

@@ -130,6 +130,7 @@ SHAPES = [
     (20, 5000, 512, 2048, 1),
     (10, 4000, 128, 512, 3),  # several models
     (200, 3000, 128, 64, 1),  # many casts
+    (1000, 500, 8192, 64, 1),  # many casts with wide faces
 ]
 
 

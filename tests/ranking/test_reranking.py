@@ -241,3 +241,23 @@ def test_all_points_equal(rerank: Rerank) -> None:
 def test_errors_say_what_is_wrong(clustered: Clustered, call: Callable, message: str) -> None:
     with pytest.raises(RankingError, match=message):
         call(clustered(0, 30))
+
+
+@BOTH
+def test_distances_that_differ_by_rounding_are_symmetric(rerank: Rerank) -> None:
+    """Of near copies, by float32 products in two blocks: the root of what rounding left."""
+    rng = np.random.default_rng(0)
+    rows = np.concatenate([rng.normal(size=(100, 512)), np.repeat(rng.normal(size=(1, 512)), 100, axis=0)])
+    rows[100:] += 1e-4 * rng.normal(size=(100, 512))
+    rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    products = np.concatenate([rows[:77] @ rows.T, rows[77:] @ rows.T])
+    dist = np.sqrt(np.maximum(2 - 2 * products, 0))
+    dist[0, 150] += 3e-4 * (dist[0, 150] == 0)
+    assert np.isfinite(rerank(dist, 20, distances=True)).all()
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int8, np.int64])
+def test_lengths_are_numbers_of_any_type(clustered: Clustered, kind: type) -> None:
+    features = clustered(14, 150)
+    np.testing.assert_array_equal(k_reciprocal(features, 5, k1=kind(100)), k_reciprocal(features, 5, k1=100))
+    np.testing.assert_array_equal(ecn(features, 5, t=kind(127), q=kind(3)), ecn(features, 5, t=127, q=3))
