@@ -98,13 +98,15 @@ class NearPairs:
                 table[rows, columns] = tile
                 table[columns, rows] = tile.T
             for shortlist in (self._near, self._far):
-                if shortlist is not None:
-                    with locks[i]:
-                        shortlist.scan(tile, rows.start, columns.start)
-                    if i != j:
-                        with locks[j]:
-                            shortlist.scan_transposed(tile, columns.start, rows.start)
-                np.negative(tile, out=tile)  # the farthest have the largest negative products
+                if shortlist is None:
+                    continue
+                if shortlist is self._far:
+                    np.negative(tile, out=tile)  # the farthest have the largest negative products
+                with locks[i]:
+                    shortlist.scan(tile, rows.start, columns.start)
+                if i != j:
+                    with locks[j]:
+                        shortlist.scan_transposed(tile, columns.start, rows.start)
 
         self._resources.each(visit, symmetric_pairs(len(blocks)))
 

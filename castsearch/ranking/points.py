@@ -67,7 +67,7 @@ class FeaturePoints:
     """Points given by unit rows, some perhaps twice.
 
     Args:
-        unit_rows: R rows.
+        rows: R unit rows.
         resources: what may be taken.
         twins: rows that follow once more as further points, after all of the rows.
         pairs: the rows' sifted pairs, where they are known already.
@@ -149,7 +149,7 @@ class DistancePoints:
             _check_distances(self.dist[rows], self.dist[:, rows].T, rows.start, ROUNDING * largest**2)
         self.n_rows, self.tile = len(self.dist), TILE
         self.origin = np.arange(self.n_rows, dtype=np.int32)
-        self.unit = float(self.dist.max(initial=0)) / 2 or 1.0
+        self.unit = largest / 2 or 1.0
 
     def nearest(self, k: int) -> I32:
         """See ``Points``."""
