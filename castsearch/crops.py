@@ -99,10 +99,7 @@ def _crop_frame(origin: Path, body: Path, movie: Movie, img: str, candidates: li
         try:
             write_jpeg(body / candidate.file, crop_box(frame, candidate.bbox), quality)
         except ImageError as error:
-            bad[candidate.id] = (
-                f"movie {movie.name}, candidate {candidate.id}: {origin / img}: {error}; mend its bbox, "
-                "or go on without it by --skip_bad"
-            )
+            bad[candidate.id] = f"movie {movie.name}, candidate {candidate.id}: {origin / img}: {error}; mend its bbox"
     return bad
 
 

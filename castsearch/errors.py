@@ -1,5 +1,9 @@
 """The root of every error this library raises on purpose."""
 
+from __future__ import annotations
+
+from typing import ClassVar
+
 
 class CastSearchError(Exception):
     """A mistake in the user's input, told in one line: the file, the item and the mend.
@@ -7,4 +11,9 @@ class CastSearchError(Exception):
     Each module derives its own type, so that callers can tell a bad picture from a bad
     annotation. Scripts print the message and exit with code 2; anything that is not a
     ``CastSearchError`` is a bug and keeps its traceback.
+
+    Attributes:
+        skippable: whether the work can go on without the item, so that a script may offer to.
     """
+
+    skippable: ClassVar[bool] = False

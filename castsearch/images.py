@@ -26,6 +26,8 @@ _BLANK = np.full((128, 64, 3), 127, dtype=np.uint8)
 class ImageError(CastSearchError):
     """A picture that is missing, truncated or not a picture."""
 
+    skippable = True
+
 
 def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     """Read a picture, turned upright by its EXIF orientation (as OpenCV does).
@@ -43,9 +45,9 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
             with Image.open(path) as image:
                 return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
     except FileNotFoundError:
-        raise ImageError(f"{path}: no such picture; put it there, or go on without it by --skip_bad") from None
+        raise ImageError(f"{path}: no such picture; put it there") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ImageError(f"{path}: cannot be read ({error}); replace it, or go on without it by --skip_bad") from None
+        raise ImageError(f"{path}: cannot be read ({error}); replace it") from None
 
 
 class ImageReader:

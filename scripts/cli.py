@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
@@ -16,6 +19,8 @@ from castsearch.metrics import Evaluation
 from castsearch.stagefiles import MODES
 
 T = TypeVar("T")
+
+_skip_bad = ""  # advice that is true only where the script has the flag
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "data"
@@ -52,7 +57,9 @@ def add_data(parser: argparse.ArgumentParser, *spellings: str) -> None:
 
 
 def add_skip_bad(parser: argparse.ArgumentParser) -> None:
-    """Add ``--skip_bad``."""
+    """Add ``--skip_bad``, which from then on errors that it helps against name."""
+    global _skip_bad
+    _skip_bad = ", or go on without it by --skip_bad"
     parser.add_argument(
         "--skip_bad",
         action="store_true",
@@ -95,9 +102,14 @@ def progress(items: Iterable[T], *, total: int, unit: str) -> Iterable[T]:
 
 def report_bad(bad: Mapping[str, str]) -> None:
     """List the pictures that ``--skip_bad`` went on without."""
-    if bad:
-        warn(f"went on without {len(bad)} bad picture{'s' * (len(bad) > 1)}:")
-        for message in bad.values():
+    report(f"went on without {len(bad)} bad picture{'s' * (len(bad) > 1)}", bad.values())
+
+
+def report(what: str, messages: Collection[str]) -> None:
+    """Warn of several things of one kind, a line each; nothing where there are none."""
+    if messages:
+        warn(f"{what}:")
+        for message in messages:
             print(f"  {message}", file=sys.stderr)
 
 
@@ -110,11 +122,39 @@ def report_evaluation(evaluation: Evaluation) -> None:
 
 def run(main: Callable[[], None]) -> None:
     """Run a script's ``main``; a mistake in the input is one line on standard error and exit code 2."""
+    _prepare_streams()
     try:
         main()
+        sys.stdout.flush()
     except CastSearchError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        _fail(f"{error}{_skip_bad if error.skippable else ''}")
+    except MemoryError:
+        _fail("there is too little memory for this; close other programs, or take smaller pictures or fewer at once")
+    except BrokenPipeError:
+        _fail("whatever read the standard output stopped reading; send it to a file")
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        _fail(f"{error.filename or 'standard output'}: there is no room left on the disk; make room")
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+
+
+def _prepare_streams() -> None:
+    """Names of any script can be shown by any terminal; somebody must be there to see them."""
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
+    if sys.stdout is None:
+        _fail("the standard output is closed; send it to a file or to /dev/null")
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+
+
+def _fail(message: str) -> NoReturn:
+    """End with one line and exit code 2."""
+    print(f"error: {' '.join(message.splitlines())}", file=sys.stderr)
+    with suppress(OSError, AttributeError):
+        # What could not be written must not be tried again when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(2)

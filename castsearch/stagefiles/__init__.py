@@ -13,7 +13,15 @@ from castsearch.stagefiles.names import MODES, body_name, face_name, reid_name, 
 from castsearch.stagefiles.reading import last_change, read
 from castsearch.stagefiles.resuming import Resumable
 from castsearch.stagefiles.splits import read_body, read_retina, write_body, write_retina
-from castsearch.stagefiles.writing import atomic_write, file_sha256, metadata_path, read_metadata, write
+from castsearch.stagefiles.writing import (
+    atomic_write,
+    check_folder,
+    check_output,
+    file_sha256,
+    metadata_path,
+    read_metadata,
+    write,
+)
 
 __all__ = [
     "MODES",
@@ -26,6 +34,8 @@ __all__ = [
     "StageFileError",
     "atomic_write",
     "body_name",
+    "check_folder",
+    "check_output",
     "detection_entry",
     "face_name",
     "file_sha256",

@@ -24,6 +24,7 @@ os.umask(_UMASK)
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _OF = "pickle"  # the metadata's word for the pickle that it tells of
+_LONGEST_PREFIX = 80  # characters of a temporary file's name that tell whose it is
 _ENDS = 1 << 16  # bytes at either end of a pickle that tell it from others
 
 
@@ -59,13 +60,14 @@ class _Replacement:
 def _replacement(path: Path) -> Iterator[_Replacement]:
     """A temporary file for ``path``, in a folder made if absent; removed unless it took its place."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        place = Path(os.path.realpath(path)) if path.is_symlink() else path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=place.parent, prefix=f".{place.name}."[:_LONGEST_PREFIX])
     except OSError as error:
         raise _not_written(path, error) from None
     try:
         with os.fdopen(handle, "wb") as file:
-            yield _Replacement(path, Path(temporary), file)
+            yield _Replacement(place, Path(temporary), file)
     except OSError as error:
         if error.errno in _NO_ROOM:
             raise _not_written(path, error) from None
@@ -91,6 +93,8 @@ def atomic_write(path: str | os.PathLike[str], sync: bool = True) -> Iterator[Bi
         path: the file.
         sync: wait for the disk, so that the file outlives a power cut too. Small files by the
             ten thousand, which their stage can make again, go without.
+
+    Where ``path`` is a link, the file that it leads to is replaced, and the link stays.
 
     Raises:
         StageFileError: there is no writing there, or no room.
@@ -162,9 +166,40 @@ def check_target(path: str | os.PathLike[str]) -> Path:
     path = Path(path)
     if path.suffix != ".pkl":
         raise StageFileError(f"{path}: a stage file's name ends in .pkl; choose such a name")
-    for file in (path, metadata_path(path)):
-        if file.is_dir():
-            raise StageFileError(f"{file}: is a folder; choose another name, or remove it")
+    check_output(path)
+    check_output(metadata_path(path))
+    return path
+
+
+def check_output(path: str | os.PathLike[str]) -> Path:
+    """See that a file may be written there, before the work whose result it receives.
+
+    Raises:
+        StageFileError: it is a folder or no file at all, or its folder cannot be made or written to.
+    """
+    path = Path(path)
+    try:
+        place = Path(os.path.realpath(path))
+        if place.is_dir():
+            raise StageFileError(f"{path}: is a folder; choose another name, or remove it")
+        if place.exists() and not place.is_file():
+            raise StageFileError(f"{path}: is no file but a device or a pipe; choose another name")
+        above = next(folder for folder in place.parents if folder.exists())
+        if not above.is_dir():
+            raise StageFileError(f"{path}: {above} is a file, where a folder was expected; choose another place")
+        if not os.access(above, os.W_OK | os.X_OK):
+            raise StageFileError(f"{path}: {above} is not to be written to; choose another place")
+    except OSError as error:  # of a name that is too long, or of links that lead in a circle
+        raise _not_written(path, error) from None
+    return path
+
+
+def check_folder(path: str | os.PathLike[str]) -> Path:
+    """See that files may be written into a folder, before the work whose results it receives; see ``check_output``."""
+    path = Path(path)
+    if path.exists() and not path.is_dir():
+        raise StageFileError(f"{path}: is a file, where a folder was expected; choose another place")
+    check_output(path / "_")
     return path
 
 
