@@ -167,7 +167,7 @@ def test_others_may_read_what_is_written(tmp_path):
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(StageFileError, match=r"x\.pkl: cannot be written \(.*\); choose another place"):
+    with pytest.raises(StageFileError, match=r"x\.pkl: .*file is a file, where a folder was expected; choose another place"):
         stagefiles.write(tmp_path / "file" / "x.pkl", {})
     (tmp_path / "folder.pkl/inside").mkdir(parents=True)
     with pytest.raises(StageFileError, match=r"folder\.pkl: is a folder; choose another name"):
