@@ -1,6 +1,8 @@
 # make demo    the whole pipeline on a small movie       make test    all tests
 # make bench   speed and memory beside references        make lint    style, types, imports
 # make fuzz    5,000 hostile stage files
+#
+# PYTHON is the one that the environment is made with; everything runs with the environment's own.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -24,7 +26,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
 	touch $@
 
 demo: install
-	bash scripts/quickstart.sh
+	PYTHON=$(CURDIR)/$(BIN)/python bash scripts/quickstart.sh
 
 test: install-dev
 	$(BIN)/python -m pytest
