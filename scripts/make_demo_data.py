@@ -12,6 +12,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from castsearch.demo_movie import render_split
+from castsearch.stagefiles import check_folder
 from scripts import cli
 
 FRAMES = {"train": 24, "val": 24, "test": 8}
@@ -22,6 +23,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=cli.DATA / "demo", help="folder that receives the movie")
     parser.add_argument("--seed", type=int, default=0, help="same seed, same pictures")
     args = parser.parse_args()
+    check_folder(args.out)
     for number, (mode, frames) in enumerate(FRAMES.items()):
         n_boxes = render_split(args.out, mode, f"tt000000{number + 1}", frames, [args.seed, number])
         print(f"{mode}: {frames} frames, {n_boxes} person boxes -> {args.out / f'{mode}.json'}")

@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+pytest.register_assert_rewrite("tests.cli.table")
+
 ROOT = Path(__file__).resolve().parents[1]
 
 

@@ -180,6 +180,8 @@ def check_output(path: str | os.PathLike[str]) -> Path:
     path = Path(path)
     try:
         place = Path(os.path.realpath(path))
+        if place.is_symlink():
+            raise StageFileError(f"{path}: is a link that leads in a circle; choose another name")
         if place.is_dir():
             raise StageFileError(f"{path}: is a folder; choose another name, or remove it")
         if place.exists() and not place.is_file():
@@ -189,7 +191,7 @@ def check_output(path: str | os.PathLike[str]) -> Path:
             raise StageFileError(f"{path}: {above} is a file, where a folder was expected; choose another place")
         if not os.access(above, os.W_OK | os.X_OK):
             raise StageFileError(f"{path}: {above} is not to be written to; choose another place")
-    except OSError as error:  # of a name that is too long, or of links that lead in a circle
+    except OSError as error:  # of a name that is too long
         raise _not_written(path, error) from None
     return path
 

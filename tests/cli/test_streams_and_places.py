@@ -8,28 +8,105 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
+
+from castsearch import stagefiles
+from castsearch.annotations import read_annotations
+from castsearch.crops import crop_split
+from castsearch.stagefiles import MoviePictures, Split
+from tests.cli.table import Case, check
 
 ROOT = Path(__file__).resolve().parents[2]
+CAST, BOXES = "Zoë", ["盒0", "盒1", "盒2"]
 
 
-def labelled(folder: Path) -> None:
-    """Labels and a ranking of one cast."""
-    (folder / "label.json").write_text(json.dumps({"c": ["b0"]}))
-    (folder / "result.txt").write_text("c b0,b1\n")
-
-
-def run_eval(folder: Path, redirection: str, **environment: str) -> subprocess.CompletedProcess:
-    """``eval.py`` on such labels, its standard output redirected by the shell."""
-    labelled(folder)
-    flags = f"--gt {folder}/label.json --submission {folder}/result.txt"
-    return subprocess.run(
-        ["bash", "-c", f"{sys.executable} eval.py {flags} {redirection}"],
-        cwd=ROOT,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
+def split(folder: Path) -> None:
+    """A split of one movie with all of its stage files, and in ``file`` no folder, in ``folder`` no file."""
+    noise = np.random.default_rng(0)
+    origin = folder / "origin/val/m"
+    origin.mkdir(parents=True)
+    for name in ("cast.jpg", "frame.jpg"):
+        Image.fromarray(noise.integers(0, 255, (80, 60, 3), dtype=np.uint8)).save(origin / name)
+    boxes = [{"id": box, "img": "m/frame.jpg", "bbox": [10 * i, 0, 20, 70]} for i, box in enumerate(BOXES)]
+    movie = {"cast": [{"id": CAST, "img": "m/cast.jpg", "label": CAST}], "candidates": boxes}
+    (folder / "val.json").write_text(json.dumps({"m": movie}))
+    (folder / "val_label.json").write_text(json.dumps({CAST: BOXES[:1]}))
+    (folder / "val_result.txt").write_text(f"{CAST} {','.join(BOXES)}\n")
+    made, _ = crop_split(read_annotations(folder / "val.json"), folder / "origin/val", folder / "body/val")
+    stagefiles.write_body(folder / "data/body_val.pkl", made, {"body": str(folder / "body")})
+    stagefiles.write_retina(
+        folder / "data/retina_val.pkl", Split(MoviePictures(m.name, m.cast, m.candidates) for m in made.values())
     )
+    for name, rows in (("face", 4), ("triplet_tiny", 3)):
+        stagefiles.write(folder / f"data/{name}_val.pkl", {"m": noise.normal(size=(rows, 8)).astype(np.float32)})
+    (folder / "list_cast.txt").write_text("val/m/cast.jpg\n")
+    (folder / "file").write_text("no folder")
+    (folder / "folder.pkl").mkdir()
+    (folder / "folder.pkl/kept").write_text("")
+
+
+A_FILE = "{tmp}/file is a file, where a folder was expected; choose another place"
+A_FOLDER = "{tmp}/folder.pkl: is a folder; choose another name, or remove it"
+CROP = "crop_body.py --origin {tmp}/origin --annotations {tmp} --mode val"
+FUSE = "fusion.py --mode val --data {tmp}/data --reid triplet_tiny"
+DETECT = "RetinaFace/deploy.py --model dlib --txt_file {tmp}/list_cast.txt --image_root {tmp}/body"
+DEMO = f"demo.py --movcast {CAST} --data {{tmp}}/data --submission {{tmp}}/val_result.txt"
+
+PLACES = [
+    Case("crops into a file", split, f"{CROP} --body {{tmp}}/file --data {{tmp}}/new", (A_FILE,)),
+    Case("crops below a file", split, f"{CROP} --body {{tmp}}/file/body --data {{tmp}}/new", (A_FILE,)),
+    Case("stage files below a file", split, f"{CROP} --body {{tmp}}/new --data {{tmp}}/file", (A_FILE,)),
+    Case("lists into a file", split, "RetinaFace/datalist.py --root {tmp}/body --mode val --data {tmp}/data --out {tmp}/file", (A_FILE,)),
+    Case("faces into a folder", split, f"{DETECT} --pkl_file {{tmp}}/folder.pkl", (A_FOLDER,)),
+    Case("faces below a file", split, f"{DETECT} --pkl_file {{tmp}}/file/list.pkl", (A_FILE,)),
+    Case("faces of another name", split, f"{DETECT} --pkl_file {{tmp}}/list.txt", ("a stage file's name ends in .pkl",)),
+    Case("chips into a file", split, "RetinaFace/face_det.py --model dlib --image_root {tmp}/body --mode val --data {tmp}/data --out {tmp}/file", (A_FILE,)),
+    Case("a ranking into a folder", split, f"{FUSE} --submission {{tmp}}/folder.pkl", (A_FOLDER,)),
+    Case("a ranking below a file", split, f"{FUSE} --submission {{tmp}}/file/r.txt", (A_FILE,)),
+    Case("a picture into a folder", split, f"{DEMO} --out {{tmp}}/folder.pkl", (A_FOLDER,)),
+    Case("body features into a folder", split, "reid/triplet.py --eval --cnn mobilenet_v2 --image_root {tmp}/body --data {tmp}/data --checkpoint imagenet --ckpt {tmp}/none --out {tmp}/folder.pkl", (A_FOLDER,)),
+    Case("a training into a file", split, "reid/triplet.py --cnn mobilenet_v2 --image_root {tmp}/body --data {tmp}/data --save_dir {tmp}/file", (A_FILE,)),
+    Case("a demo movie into a file", split, "scripts/make_demo_data.py --out {tmp}/file", (A_FILE,)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", PLACES, ids=str)
+def test_a_place_that_takes_no_result_is_one_line(case, script, tmp_path):
+    check(case, script, tmp_path)
+
+
+def test_a_result_that_is_a_link_is_followed(script, tmp_path):
+    split(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "linked.txt").symlink_to(tmp_path / "elsewhere/result.txt")
+    flags = f"--mode val --data {tmp_path}/data --reid triplet_tiny --submission {tmp_path}/linked.txt"
+    for _ in range(2):  # the link leads nowhere, then to a file
+        script("fusion.py", *flags.split())
+        assert (tmp_path / "linked.txt").is_symlink()
+        assert (tmp_path / "elsewhere/result.txt").read_text().startswith(f"{CAST} ")
+    assert [path.name for path in (tmp_path / "elsewhere").iterdir()] == ["result.txt"]
+
+
+def test_links_in_a_circle_are_one_line(script, tmp_path):
+    split(tmp_path)
+    (tmp_path / "circle").symlink_to("circle")
+    flags = f"--mode val --data {tmp_path}/data --reid triplet_tiny --submission {tmp_path}/circle"
+    done = script("fusion.py", *flags.split(), code=2)
+    assert done.stderr == f"error: {tmp_path}/circle: is a link that leads in a circle; choose another name\n"
+
+
+def run_in_shell(folder: Path, command: str, **environment: str) -> subprocess.CompletedProcess:
+    """A script on such a split, redirected by the shell."""
+    split(folder)
+    command = f"{sys.executable} {command}".replace("{tmp}", str(folder))
+    return subprocess.run(
+        ["bash", "-c", command], cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True
+    )
+
+
+EVAL = "eval.py --gt {tmp}/val_label.json --submission {tmp}/val_result.txt"
 
 
 @pytest.mark.parametrize(
@@ -40,10 +117,32 @@ def run_eval(folder: Path, redirection: str, **environment: str) -> subprocess.C
     ],
 )
 def test_an_output_that_takes_nothing_is_one_line(tmp_path, redirection, words):
-    done = run_eval(tmp_path, redirection)
+    done = run_in_shell(tmp_path, f"{EVAL} {redirection}")
     assert (done.returncode, done.stderr) == (2, f"error: {words}\n")
 
 
+def test_a_closed_output_stops_before_the_work(tmp_path):
+    assert run_in_shell(tmp_path, f"{FUSE} --submission {{tmp}}/new.txt >&-").returncode == 2
+    assert not (tmp_path / "new.txt").exists()
+
+
+def test_a_closed_error_stream_hides_nothing_but_warnings(tmp_path):
+    done = run_in_shell(tmp_path, f"{EVAL} 2>&-")
+    assert done.returncode == 0
+    assert "100.00" in done.stdout
+
+
 def test_a_reader_that_left_is_one_line(tmp_path):
-    done = run_eval(tmp_path, "| true; exit ${PIPESTATUS[0]}", PYTHONUNBUFFERED="1")
-    assert done.returncode == 0 or done.stderr.count("\n") == 1
+    done = run_in_shell(tmp_path, f"{EVAL} | sleep 0; exit ${{PIPESTATUS[0]}}")
+    assert done.returncode in (0, 2)  # whichever was faster
+    assert "Traceback" not in done.stderr
+    assert done.stderr.count("\n") == (done.returncode == 2)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_names_of_any_script_are_shown_by_any_terminal(tmp_path, encoding):
+    command = f"{FUSE} --submission {{tmp}}/Žižek.txt --gt {{tmp}}/val_label.json 2>{{tmp}}/told"
+    assert run_in_shell(tmp_path, command, PYTHONIOENCODING=encoding, PYTHONUTF8="0").returncode == 0
+    name = CAST.encode(encoding, "backslashreplace").decode(encoding)
+    assert f"the portrait of {name} shows no face" in (tmp_path / "told").read_text(encoding=encoding)
+    assert (tmp_path / "Žižek.txt").read_text(encoding="utf-8").startswith(f"{CAST} ")
