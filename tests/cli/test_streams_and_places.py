@@ -49,27 +49,32 @@ def split(folder: Path) -> None:
 
 A_FILE = "{tmp}/file is a file, where a folder was expected; choose another place"
 A_FOLDER = "{tmp}/folder.pkl: is a folder; choose another name, or remove it"
+BODY, DATA, FILE, FOLDER = "{tmp}/body", "--data {tmp}/data", "{tmp}/file", "{tmp}/folder.pkl"
 CROP = "crop_body.py --origin {tmp}/origin --annotations {tmp} --mode val"
-FUSE = "fusion.py --mode val --data {tmp}/data --reid triplet_tiny"
-DETECT = "RetinaFace/deploy.py --model dlib --txt_file {tmp}/list_cast.txt --image_root {tmp}/body"
-DEMO = f"demo.py --movcast {CAST} --data {{tmp}}/data --submission {{tmp}}/val_result.txt"
+LIST = f"RetinaFace/datalist.py --root {BODY} --mode val {DATA}"
+DETECT = f"RetinaFace/deploy.py --model dlib --txt_file {{tmp}}/list_cast.txt --image_root {BODY}"
+ALIGN = f"RetinaFace/face_det.py --model dlib --image_root {BODY} --mode val {DATA}"
+TRAIN = f"reid/triplet.py --cnn mobilenet_v2 --image_root {BODY} {DATA}"
+EXTRACT = f"{TRAIN} --eval --checkpoint imagenet --ckpt {{tmp}}/none"
+FUSE = f"fusion.py --mode val {DATA} --reid triplet_tiny"
+SHOW = f"demo.py --movcast {CAST} {DATA} --submission {{tmp}}/val_result.txt"
 
 PLACES = [
-    Case("crops into a file", split, f"{CROP} --body {{tmp}}/file --data {{tmp}}/new", (A_FILE,)),
-    Case("crops below a file", split, f"{CROP} --body {{tmp}}/file/body --data {{tmp}}/new", (A_FILE,)),
-    Case("stage files below a file", split, f"{CROP} --body {{tmp}}/new --data {{tmp}}/file", (A_FILE,)),
-    Case("lists into a file", split, "RetinaFace/datalist.py --root {tmp}/body --mode val --data {tmp}/data --out {tmp}/file", (A_FILE,)),
-    Case("faces into a folder", split, f"{DETECT} --pkl_file {{tmp}}/folder.pkl", (A_FOLDER,)),
-    Case("faces below a file", split, f"{DETECT} --pkl_file {{tmp}}/file/list.pkl", (A_FILE,)),
-    Case("faces of another name", split, f"{DETECT} --pkl_file {{tmp}}/list.txt", ("a stage file's name ends in .pkl",)),
-    Case("chips into a file", split, "RetinaFace/face_det.py --model dlib --image_root {tmp}/body --mode val --data {tmp}/data --out {tmp}/file", (A_FILE,)),
-    Case("a ranking into a folder", split, f"{FUSE} --submission {{tmp}}/folder.pkl", (A_FOLDER,)),
-    Case("a ranking below a file", split, f"{FUSE} --submission {{tmp}}/file/r.txt", (A_FILE,)),
-    Case("a picture into a folder", split, f"{DEMO} --out {{tmp}}/folder.pkl", (A_FOLDER,)),
-    Case("body features into a folder", split, "reid/triplet.py --eval --cnn mobilenet_v2 --image_root {tmp}/body --data {tmp}/data --checkpoint imagenet --ckpt {tmp}/none --out {tmp}/folder.pkl", (A_FOLDER,)),
-    Case("a training into a file", split, "reid/triplet.py --cnn mobilenet_v2 --image_root {tmp}/body --data {tmp}/data --save_dir {tmp}/file", (A_FILE,)),
-    Case("a demo movie into a file", split, "scripts/make_demo_data.py --out {tmp}/file", (A_FILE,)),
-]  # fmt: skip
+    Case("crops into a file", split, f"{CROP} --body {FILE} --data {{tmp}}/new", (A_FILE,)),
+    Case("crops below a file", split, f"{CROP} --body {FILE}/body --data {{tmp}}/new", (A_FILE,)),
+    Case("stage files below a file", split, f"{CROP} --body {{tmp}}/new --data {FILE}", (A_FILE,)),
+    Case("lists into a file", split, f"{LIST} --out {FILE}", (A_FILE,)),
+    Case("faces into a folder", split, f"{DETECT} --pkl_file {FOLDER}", (A_FOLDER,)),
+    Case("faces below a file", split, f"{DETECT} --pkl_file {FILE}/list.pkl", (A_FILE,)),
+    Case("faces of another name", split, f"{DETECT} --pkl_file {{tmp}}/a.txt", ("a stage file's name ends in .pkl",)),
+    Case("chips into a file", split, f"{ALIGN} --out {FILE}", (A_FILE,)),
+    Case("body features into a folder", split, f"{EXTRACT} --out {FOLDER}", (A_FOLDER,)),
+    Case("a training into a file", split, f"{TRAIN} --save_dir {FILE}", (A_FILE,)),
+    Case("a ranking into a folder", split, f"{FUSE} --submission {FOLDER}", (A_FOLDER,)),
+    Case("a ranking below a file", split, f"{FUSE} --submission {FILE}/r.txt", (A_FILE,)),
+    Case("a picture into a folder", split, f"{SHOW} --out {FOLDER}", (A_FOLDER,)),
+    Case("a demo movie into a file", split, f"scripts/make_demo_data.py --out {FILE}", (A_FILE,)),
+]
 
 
 @pytest.mark.parametrize("case", PLACES, ids=str)
