@@ -2,10 +2,35 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
+from typing import BinaryIO
 from unicodedata import normalize
+
+_LONGEST_SHOWN = 300  # characters of a path
+_PICTURES = frozenset(
+    ".avif .bmp .gif .heic .heif .jfif .jp2 .jpe .jpeg .jpg .pgm .png .pnm .ppm .tif .tiff .webp".split()
+)
+
+
+class NoPlainFileError(OSError):
+    """A pipe, a socket or a device: reading it may wait for ever."""
+
+
+def open_plain(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open a file for reading, if it is a plain file.
+
+    Raises:
+        OSError: it is none, or the system would not open it; ``unreadable`` puts it into words.
+    """
+    mode = os.stat(path).st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise NoPlainFileError(errno.EINVAL, "a pipe or a device", str(path))
+    return Path(path).open("rb")
 
 
 def unreadable(path: str | os.PathLike[str], error: OSError, mend: str = "") -> str:
@@ -23,24 +48,59 @@ def unreadable(path: str | os.PathLike[str], error: OSError, mend: str = "") -> 
     match error:
         case FileNotFoundError() | NotADirectoryError():
             found = look_alike(Path(path))
-            reason = "no such file" if found is None else f"no such file, but there is {found}; write it as it is there"
-            mend = mend if found is None else ""
+            if found is not None:
+                reason, mend = f"no such file, but there is {found}; write it as it is there", ""
+            else:
+                reason = "is a link that leads nowhere" if Path(path).is_symlink() else "no such file"
         case IsADirectoryError():
             reason, mend = "is a folder, where a file was expected", "name the file"
         case PermissionError():
             reason, mend = "may not be read", "ask for the permission"
+        case NoPlainFileError():
+            reason, mend = "is a pipe or a device, where a file was expected", "write its content to a file first"
         case _:
             reason = f"cannot be read ({error.strerror or type(error).__name__})"
-    return f"{path}: {reason}" + (f"; {mend}" if mend else "")
+    return f"{_shown(path)}: {reason}" + (f"; {mend}" if mend else "")
+
+
+def _shown(path: str | os.PathLike[str]) -> str:
+    text = os.fspath(path)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN // 2]}…{text[-_LONGEST_SHOWN // 2 :]}"
+
+
+def misplaced(root: str | os.PathLike[str], file: str) -> Path | None:
+    """The folder that was probably meant by ``root``, where ``file`` does not lie below that.
+
+    Somebody named a folder too deep (``BODY/val``) or too high: a folder above, or one in it. None where ``file`` lies
+    below ``root``, and where it lies below none of these.
+
+    Args:
+        root: what was given.
+        file: a path relative to what was meant.
+    """
+    root = Path(os.path.abspath(root))  # noqa: PTH100  links stay as the user wrote them
+    if (root / file).exists():
+        return None
+    return next((folder for folder in (*root.parents, *_folders(root)) if (folder / file).exists()), None)
+
+
+def _folders(root: Path) -> Iterator[Path]:
+    try:
+        yield from sorted(path for path in root.iterdir() if path.is_dir())
+    except OSError:
+        return
 
 
 def look_alike(path: Path) -> Path | None:
-    """A path on disk that differs from ``path`` only in Unicode normalisation, case, extension or backslashes.
+    """A path on disk that differs from ``path`` only in Unicode normalisation, case, blanks at the ends of names,
+    backslashes, or, of a picture, the extension.
 
     File systems and programs change these on the way from one machine to another. None where there is no such path,
     or ``path`` is there itself.
     """
-    parts = Path(str(path).replace("\\", "/")).parts if "\\" in str(path) else path.parts
+    if os.path.lexists(path):
+        return None
+    parts = Path(str(path).replace("\\", "/")).parts
     here = Path()
     for depth, part in enumerate(parts, start=1):
         if os.path.lexists(here / part):
@@ -48,16 +108,21 @@ def look_alike(path: Path) -> Path | None:
             continue
         names = _names(here, _changed(here))
         found = names.get(_folded(part))
-        if found is None and depth == len(parts):
-            found = names.get(_folded(Path(part).stem) + ".")
+        if found is None and depth == len(parts) and Path(part).suffix.lower() in _PICTURES:
+            found = names.get(_stem(part))
         if found is None:
             return None
         here = here / found
-    return None if here == path else here
+    return here
 
 
 def _folded(name: str) -> str:
-    return normalize("NFC", name).casefold()
+    return normalize("NFC", name).strip().casefold()
+
+
+def _stem(name: str) -> str:
+    """What pictures of one name and any extension have in common; no file has this name."""
+    return _folded(Path(name).stem) + "/"
 
 
 def _changed(folder: Path) -> int:
@@ -69,9 +134,10 @@ def _changed(folder: Path) -> int:
 
 @lru_cache(maxsize=16)
 def _names(folder: Path, changed: int) -> dict[str, str]:
-    """Names in a folder by their folded form, and by that of their stem with a point; a list may name many of them."""
+    """Names in a folder by their folded form, and those of pictures by their stem; a list may ask for many of them."""
     try:
         names = sorted(path.name for path in folder.iterdir())
     except OSError:
         return {}
-    return {_folded(Path(name).stem) + ".": name for name in names} | {_folded(name): name for name in names}
+    pictures = (name for name in names if Path(name).suffix.lower() in _PICTURES)
+    return {_stem(name): name for name in pictures} | {_folded(name): name for name in names}
