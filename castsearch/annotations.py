@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import reprlib
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -18,8 +18,13 @@ from typing import Any
 from castsearch.errors import CastSearchError
 from castsearch.identifiers import id_fault, movie_fault, path_fault, shown
 from castsearch.stagefiles import atomic_write
+from castsearch.textfiles import parse_json, read_json, read_text
 
 OTHERS = "others"  # label of a candidate who is none of the cast
+FARTHEST = 100_000  # pixels that a box may lie from the frame's corner, or be wide or high: no frame is so large
+
+_FITS = 50  # characters of a frame's path with which its crops' names surely fit a file system
+_RANKED = re.compile(r"""\s*[^\s{["',]+[ \t]+[^\s,]+(,[^\s,]+)*[ \t]*(\n|$)""")  # the first line of a result
 
 
 class AnnotationError(CastSearchError):
@@ -82,23 +87,31 @@ def read_annotations(path: str | os.PathLike[str]) -> dict[str, Movie]:
         The movies by name, in the file's order.
 
     Raises:
-        AnnotationError: the file is missing, not JSON, of the wrong shape, has a box without
-            area, an id twice, or a path that leaves its folder.
+        AnnotationError: the file is missing, not JSON, of the wrong shape, names no movie, has a movie without
+            pictures, a box without area or larger than any frame, an id twice, or a path that leaves its folder.
     """
     path = Path(path)
-    movies = {}
+    content = read_json(path, AnnotationError)
+    if not content:
+        raise AnnotationError(f"{path}: names no movie")
+    if all(isinstance(entry, list) for entry in content.values()) and any(content.values()):
+        raise AnnotationError(f"{path}: seems to hold labels, where annotations were expected; give {{mode}}.json")
     seen: dict[str, str] = {}
-    for name, entry in _read_object(path).items():
-        if (fault := movie_fault(name)) is not None:
-            raise AnnotationError(f"{path}: movie {shown(name)} {fault}; rename it")
-        where = f"{path}: movie {name}"
-        groups = {group: _list(entry, group, where) for group in ("cast", "candidates")}
-        movies[name] = Movie(
-            name,
-            tuple(_cast(raw, f"{where}, cast {i}", seen) for i, raw in enumerate(groups["cast"])),
-            tuple(_candidate(raw, f"{where}, candidate {i}", seen) for i, raw in enumerate(groups["candidates"])),
-        )
-    return movies
+    return {name: _movie(name, entry, path, seen) for name, entry in content.items()}
+
+
+def _movie(name: str, entry: Any, path: Path, seen: dict[str, str]) -> Movie:
+    if (fault := movie_fault(name)) is not None:
+        raise AnnotationError(f"{path}: movie {shown(name)} {fault}; rename it")
+    where = f"{path}: movie {name}"
+    cast, candidates = (_list(entry, group, where) for group in ("cast", "candidates"))
+    if not cast and not candidates:
+        raise AnnotationError(f"{where}: has no cast and no candidates; fill it or leave it out")
+    return Movie(
+        name,
+        tuple(_cast(raw, f"{where}, cast {i}", seen) for i, raw in enumerate(cast)),
+        tuple(_candidate(raw, f"{where}, candidate {i}", seen) for i, raw in enumerate(candidates)),
+    )
 
 
 def read_labels(path: str | os.PathLike[str]) -> dict[str, list[str]]:
@@ -108,8 +121,15 @@ def read_labels(path: str | os.PathLike[str]) -> dict[str, list[str]]:
         AnnotationError: the file is missing, not JSON, of the wrong shape, or has a word in it that is no id.
     """
     path = Path(path)
-    labels = _read_object(path)
+    text = read_text(path, AnnotationError)
+    if _RANKED.match(text):
+        raise AnnotationError(f"{path}: seems to be a ranking, where labels were expected; give {{mode}}_label.json")
+    labels = parse_json(text, path, AnnotationError)
     for cast, hits in labels.items():
+        if isinstance(hits, dict) and "candidates" in hits:
+            raise AnnotationError(
+                f"{path}: seems to hold annotations, where labels were expected; give {{mode}}_label.json"
+            )
         if not isinstance(hits, list):
             raise AnnotationError(f"{path}: cast {shown(cast)}: expected a list of candidate ids")
         _check_ids([cast, *hits], f"{path}: cast {shown(cast)}")
@@ -120,29 +140,6 @@ def _check_ids(words: Iterable[object], where: str) -> None:
     for word in words:
         if (fault := id_fault(word)) is not None:
             raise AnnotationError(f"{where}: id {shown(word)} {fault}")
-
-
-def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object of JSON; of names that stand in it twice, Python would drop the first."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
-        raise ValueError(f"{shown(twice)} stands in one object twice; rename one of them")
-    return found
-
-
-def _read_object(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_each_once)
-    except FileNotFoundError:
-        raise AnnotationError(f"{path}: no such file") from None
-    except OSError as error:
-        raise AnnotationError(f"{path}: cannot be read ({error.strerror})") from None
-    except (ValueError, RecursionError) as error:
-        raise AnnotationError(f"{path}: not valid JSON ({error})") from None
-    if not isinstance(content, dict):
-        raise AnnotationError(f"{path}: expected an object keyed by name, found {type(content).__name__}")
-    return content
 
 
 def _list(entry: Any, group: str, where: str) -> list[Any]:
@@ -160,7 +157,12 @@ def _candidate(raw: Any, where: str, seen: dict[str, str]) -> Candidate:
     identity = _id(raw, where, seen)
     where = f"{where} ({identity})"
     label = _text(raw, "label", where) if "label" in raw else None
-    return Candidate(identity, _path(raw, where), _bbox(raw.get("bbox"), where), label)
+    candidate = Candidate(identity, _path(raw, where), _bbox(raw.get("bbox"), where), label)
+    if len(candidate.img) > _FITS and (fault := path_fault(candidate.file)) is not None:
+        raise AnnotationError(
+            f"{where}: the path of its crop, {shown(candidate.file)}, {fault}; give the frame a shorter name"
+        )
+    return candidate
 
 
 def _text(raw: Any, field: str, where: str) -> str:
@@ -195,6 +197,8 @@ def _bbox(bbox: Any, where: str) -> tuple[int, int, int, int]:
     if not whole or len(bbox) != 4:
         raise AnnotationError(f"{where}: bbox must be four whole numbers x, y, w, h, found {reprlib.repr(bbox)}")
     x, y, w, h = (int(v) for v in bbox)
+    if max(map(abs, (x, y, w, h))) > FARTHEST:
+        raise AnnotationError(f"{where}: bbox {reprlib.repr(bbox)} is larger than any frame: over {FARTHEST:,} pixels")
     for side, length in (("width", w), ("height", h)):
         if length <= 0:
             raise AnnotationError(f"{where}: bbox {bbox} has a {side} of {length}")
@@ -211,27 +215,48 @@ def read_ranking(path: str | os.PathLike[str]) -> dict[str, list[str]]:
         AnnotationError: the file is missing, no text, or a line is of another shape.
     """
     path = Path(path)
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise AnnotationError(f"{path}: no such file; fusion.py writes it") from None
-    except (OSError, ValueError) as error:
-        raise AnnotationError(f"{path}: cannot be read as text ({error})") from None
+    text = read_text(path, AnnotationError, "fusion.py writes it")
+    if _is_json(text):
+        raise AnnotationError(f"{path}: seems to be JSON, where a ranking was expected: {_LINE} for each cast")
     ranking: dict[str, list[str]] = {}
     checked: set[str] = set()  # the casts of a movie rank the same candidates
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         where, words = f"{path}: line {number}", line.split()
         if not words:
             continue
         if len(words) != 2:
-            raise AnnotationError(f"{where}: expected 'castid id,id,...', found {len(words)} words")
+            raise AnnotationError(f"{where}: expected {_LINE}, found {_form(words)}")
         cast, ids = words[0], words[1].split(",")
         if cast in ranking:
-            raise AnnotationError(f"{where}: cast {shown(cast)} has a line already; keep one of them")
+            raise AnnotationError(
+                f"{where}: cast {shown(cast)} has a line already; keep one, with all its candidates, best first"
+            )
         _check_ids((word for word in (cast, *ids) if word not in checked), where)
         checked.update(ids)
         ranking[cast] = ids
     return ranking
+
+
+_LINE = "'castid id,id,...'"
+
+
+def _is_json(text: str) -> bool:
+    if not text.lstrip().startswith(("{", "[")):
+        return False
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False  # ids may begin so
+    return True
+
+
+def _form(words: Sequence[str]) -> str:
+    """What a line of a result is, if not a cast and its candidates."""
+    if len(words) > 2:
+        return f"{len(words)} words; part candidates by commas, without blanks"
+    if "," in words[0]:
+        return "comma-separated values; put a blank behind the cast, and all of its candidates on one line"
+    return f"no candidates of {shown(words[0])}"
 
 
 def write_ranking(path: str | os.PathLike[str], ranking: Mapping[str, Sequence[str]]) -> None:

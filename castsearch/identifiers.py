@@ -12,7 +12,9 @@ from pathlib import PurePosixPath
 from unicodedata import category
 
 _LONGEST_SHOWN = 60  # characters
-_LONGEST_NAME = 200  # bytes: file systems take 255, less what stages put round it
+_LONGEST_MOVIE = 200  # bytes: file systems take 255, less what stages put round it
+_LONGEST_NAME = 255  # bytes of an id, or of a name within a path: what file systems take
+_LONGEST_PATH = 3000  # bytes: systems take 4095, the folder that it is relative to included
 
 
 def id_fault(word: object) -> str | None:
@@ -25,6 +27,8 @@ def id_fault(word: object) -> str | None:
         return _NO_WORD
     if "," in word or word.split() != [word]:
         return "holds a comma or a blank, which result files cannot carry"
+    if _exceeds(word, _LONGEST_NAME):
+        return f"is longer than {_LONGEST_NAME} bytes"
     return _character_fault(word)
 
 
@@ -40,8 +44,8 @@ def movie_fault(word: object) -> str | None:
         return "holds a path, but serves as a file name"
     if word != word.strip():
         return "begins or ends with a blank"
-    if len(word.encode(errors="replace")) > _LONGEST_NAME:
-        return f"is longer than the {_LONGEST_NAME} bytes that a file name has room for"
+    if _exceeds(word, _LONGEST_MOVIE):
+        return f"is longer than the {_LONGEST_MOVIE} bytes that a file name has room for"
     return _character_fault(word)
 
 
@@ -59,11 +63,23 @@ def path_fault(word: object) -> str | None:
     if not path.name:
         return "names no file"
     if str(path) != word:
-        return f"is a roundabout way to write {path}"
+        return f"is a roundabout way to write {shown(str(path))}"
+    if "\\" in word and "/" not in word:
+        slashed = word.replace("\\", "/")
+        return f"parts its folders by backslashes; write {shown(slashed)}"
+    if _exceeds(word, _LONGEST_NAME) and any(_exceeds(part, _LONGEST_NAME) for part in path.parts):
+        return f"has a name in it of more than the {_LONGEST_NAME} bytes that file systems take"
+    if _exceeds(word, _LONGEST_PATH):
+        return f"is longer than {_LONGEST_PATH} bytes"
     return _character_fault(word)
 
 
 _NO_WORD = "is not a non-empty string"
+
+
+def _exceeds(word: str, limit: int) -> bool:
+    """Whether a word takes more bytes than that; for most, the number of characters tells."""
+    return 4 * len(word) > limit and len(word.encode(errors="replace")) > limit
 
 
 def _character_fault(word: str) -> str | None:

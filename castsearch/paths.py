@@ -12,9 +12,12 @@ from typing import BinaryIO
 from unicodedata import normalize
 
 _LONGEST_SHOWN = 300  # characters of a path
-_PICTURES = frozenset(
-    ".avif .bmp .gif .heic .heif .jfif .jp2 .jpe .jpeg .jpg .pgm .png .pnm .ppm .tif .tiff .webp".split()
-)
+# fmt: off
+_PICTURES = {
+    ".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".pnm",
+    ".ppm", ".tif", ".tiff", ".webp",
+}
+# fmt: on
 
 
 class NoPlainFileError(OSError):
@@ -27,7 +30,7 @@ def open_plain(path: str | os.PathLike[str]) -> BinaryIO:
     Raises:
         OSError: it is none, or the system would not open it; ``unreadable`` puts it into words.
     """
-    mode = os.stat(path).st_mode
+    mode = Path(path).stat().st_mode
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
         raise NoPlainFileError(errno.EINVAL, "a pipe or a device", str(path))
     return Path(path).open("rb")

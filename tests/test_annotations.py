@@ -38,6 +38,30 @@ def test_a_candidate_without_label_is_of_the_test_split(tmp_path):
     assert read_annotations(save(tmp_path, content))["tt1"].candidates[0].label is None
 
 
+@pytest.mark.parametrize("bbox", [[-0.0, 0, 1, 1.0], [100_000, -100_000, 100_000, 100_000]])
+def test_numbers_that_are_whole(tmp_path, bbox):
+    assert read_annotations(save(tmp_path, candidate(bbox=bbox)))["tt1"].candidates[0].bbox == tuple(map(int, bbox))
+
+
+def test_the_longest_name_of_a_frame(tmp_path):
+    """Its crop's is a_1_2_3_4.jpg."""
+    (read,) = read_annotations(save(tmp_path, candidate(img=f"{'a' * 243}.png")))["tt1"].candidates
+    assert len(read.file) == 255
+
+
+def test_marks_and_line_ends(tmp_path):
+    """As Windows and old Macs write them."""
+    for encoded in (b"\xef\xbb\xbf%s", b"%s\r\n", b"\r%s\r"):
+        (tmp_path / "val.json").write_bytes(encoded % json.dumps(GOOD).encode())
+        assert list(read_annotations(tmp_path / "val.json")) == ["tt1"]
+        (tmp_path / "label.json").write_bytes(encoded % b'{"c1": ["p1"]}')
+        assert read_labels(tmp_path / "label.json") == {"c1": ["p1"]}
+        (tmp_path / "r.txt").write_bytes(encoded % b"c1 p2,p1")
+        assert read_ranking(tmp_path / "r.txt") == {"c1": ["p2", "p1"]}
+    (tmp_path / "r.txt").write_bytes(b"c1 p2\rc2 p1\r")
+    assert read_ranking(tmp_path / "r.txt") == {"c1": ["p2"], "c2": ["p1"]}
+
+
 def candidate(**change):
     content = copy.deepcopy(GOOD)
     content["tt1"]["candidates"][0].update(change)
@@ -47,7 +71,11 @@ def candidate(**change):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("[]", "expected an object"),
+        ("[]", "expected a JSON object, keyed by name, found a list"),
+        ("{}", r"val\.json: names no movie"),
+        ({"tt1": {"cast": [], "candidates": []}}, "movie tt1: has no cast and no candidates; fill it or leave it out"),
+        ({"c1": ["p1"], "c2": []}, r"seems to hold labels, where annotations were expected; give \{mode\}\.json"),
+        ('{"tt1": {}, "tt1": {}}', "tt1 stands twice in one object"),
         ("{", "not valid JSON"),
         ("[" * 100_000, "not valid JSON"),
         ({"tt1": []}, "movie tt1: expected a list under 'cast'"),
@@ -61,12 +89,23 @@ def candidate(**change):
         (candidate(bbox=[10, 5, 3, "4"]), "four whole numbers"),
         (candidate(bbox=[10, 5, 3, float("nan")]), "four whole numbers"),
         (candidate(bbox=[10, 5, 3, float("inf")]), "four whole numbers"),
+        (candidate(bbox=[1e300, 5, 3, 4]), "is larger than any frame: over 100,000 pixels"),
+        (candidate(bbox=[-100_001, 5, 3, 4]), r"\(p1\): bbox \[-100001, 5, 3, 4\] is larger than any frame"),
+        (candidate(bbox=[10**30, 5, 3, 4]), "is larger than any frame"),
+        (candidate(bbox=[0, 0, 3, 100_001]), "is larger than any frame"),
+        (candidate(bbox=[10, 5, 3, True]), "four whole numbers"),
+        (candidate(id="a" * 256), "id 'a+…' is longer than 255 bytes"),
+        (candidate(img="tt1\\a.jpg"), "img 'tt1.+jpg' parts its folders by backslashes; write tt1/a.jpg"),
+        (
+            candidate(img=f"{'a' * 246}.jpg"),
+            "p1.: the path of its crop, 'a+…', has a name in it of more than the 255 bytes .*; give the frame a sh",
+        ),
         (candidate(id="c1"), "id c1 stands already at movie tt1, cast 0"),
         (candidate(id="a,b"), "movie tt1, candidate 0: id 'a,b' holds a comma or a blank"),
         (candidate(id="a\ud800"), "id 'a.ud800' holds half a character"),
         (candidate(id=""), "non-empty string under 'id'"),
         (candidate(id=["x" * 10**6]), "non-empty string under 'id', found "),
-        (candidate(bbox=["x" * 10**6] * 1000), "four whole numbers"),
+        (candidate(bbox=["x" * 10**6] * 10), "four whole numbers"),
         (candidate(img="../../etc/x.jpg"), r"candidate 0 \(p1\): img \.\./\.\./etc/x\.jpg must stay below its folder"),
         (candidate(img="/etc/x.jpg"), "must stay below its folder"),
         (candidate(img="a\n.jpg"), r"img 'a\\n\.jpg' holds a line break or another control character"),
@@ -101,17 +140,21 @@ def test_a_movie_that_is_no_object(tmp_path):
 def test_files_that_cannot_be_read(tmp_path):
     with pytest.raises(AnnotationError, match=r"val\.json: no such file"):
         read_annotations(tmp_path / "val.json")
-    with pytest.raises(AnnotationError, match=r"cannot be read \(Is a directory\)"):
+    with pytest.raises(AnnotationError, match="is a folder, where a file was expected"):
         read_labels(tmp_path)
     with pytest.raises(AnnotationError, match=r"r\.txt: no such file; fusion\.py writes it"):
         read_ranking(tmp_path / "r.txt")
-    with pytest.raises(AnnotationError, match="cannot be read as text"):
+    with pytest.raises(AnnotationError, match="is a folder, where a file was expected"):
         read_ranking(tmp_path)
 
 
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
+        (GOOD, r"seems to hold annotations, where labels were expected; give \{mode\}_label\.json"),
+        ("c1 p1,p2\n", r"seems to be a ranking, where labels were expected; give \{mode\}_label\.json"),
+        ("\nc1 p1", "seems to be a ranking"),
+        ("c1 p1,", "line 1, column 1: Expecting value"),
         ({"c1": "p1"}, "cast c1: expected a list of candidate ids"),
         ({"c1": ["p1", 3]}, "cast c1: id a int is not a non-empty string"),
         ({"c1": ["p1", "a,b"]}, "cast c1: id 'a,b' holds a comma or a blank"),
@@ -121,6 +164,11 @@ def test_files_that_cannot_be_read(tmp_path):
 def test_refuses_labels(tmp_path, labels, message):
     with pytest.raises(AnnotationError, match=message):
         read_labels(save(tmp_path, labels))
+
+
+def test_ids_may_begin_as_json_does(tmp_path):
+    (tmp_path / "r.txt").write_text("[rec]_c [rec]_0,[rec]_1\n")
+    assert read_ranking(tmp_path / "r.txt") == {"[rec]_c": ["[rec]_0", "[rec]_1"]}
 
 
 def test_a_ranking_survives_a_round_trip(tmp_path):
@@ -135,11 +183,22 @@ def test_a_ranking_survives_a_round_trip(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("c1 a b\n", "line 1: expected 'castid id,id,...', found 3 words"),
+        ("c1 a b\n", "line 1: expected 'castid id,id,...', found 3 words; part candidates by commas, without blanks"),
+        ("c1 a, b\n", "found 3 words; part candidates by commas, without blanks"),
+        (
+            "c1,a\nc1,b\n",
+            "line 1: expected 'castid id,id,...', found comma-separated values; put a blank behind the cast",
+        ),
+        ("c1\n", "line 1: expected 'castid id,id,...', found no candidates of c1"),
+        ("c1\ta\nc1\tb\n", "line 2: cast c1 has a line already; keep one, with all its candidates, best first"),
+        (' {"c1": ["a"]}', "seems to be JSON, where a ranking was expected: 'castid id,id,...' for each cast"),
+        ("[]", "seems to be JSON"),
+        ("{c1\n", "line 1: expected 'castid id,id,...', found no candidates of '{c1'"),
         ("c1 a\nc1 b\n", "line 2: cast c1 has a line already"),
         ("c1 a\nc2 a,,b\n", "line 2: id '' is not a non-empty string"),
         ("c1 a\0\n", r"line 1: id 'a\\x00' holds a line break or another control character"),
         ("c1,c2 a\n", "line 1: id 'c1,c2' holds a comma"),
+        (f"c1 {'a' * 256}\n", "line 1: id 'a+…' is longer than 255 bytes"),
     ],
 )
 def test_refuses_rankings(tmp_path, text, message):

@@ -77,3 +77,27 @@ def test_shown():
     assert shown("a" * 60) == "a" * 60
     assert shown("a" * 61) == repr("a" * 60 + "…")
     assert shown(None) == "a NoneType"
+
+
+@pytest.mark.parametrize("unit", ["a", "ü", "☃", "𝄞"])
+def test_no_word_is_longer_than_a_file_name(unit):
+    longest = 255 // len(unit.encode())
+    assert id_fault(unit * longest) is path_fault(f"a/{unit * longest}/b") is None
+    assert id_fault(unit * (longest + 1)) == "is longer than 255 bytes"
+    fault = "has a name in it of more than the 255 bytes that file systems take"
+    assert path_fault(f"a/{unit * (longest + 1)}/b") == path_fault(unit * 20_000) == fault
+
+
+def test_paths_have_an_end():
+    assert path_fault("/".join(["a" * 99] * 30)) is None
+    assert path_fault("/".join(["a" * 99] * 31)) == "is longer than 3000 bytes"
+
+
+def test_backslashes_part_no_folders():
+    assert path_fault("tt1\\cast\\a.jpg") == "parts its folders by backslashes; write tt1/cast/a.jpg"
+    assert path_fault("cast/AC\\DC.jpg") is None
+
+
+def test_faults_are_short():
+    for word in ("a//" * 10**5, "a\\" * 10**5 + "b"):
+        assert len(path_fault(word)) < 150

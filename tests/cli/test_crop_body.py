@@ -162,8 +162,7 @@ def test_a_movie_named_twice_is_refused(script, movie):
     text = (movie / "val.json").read_text()
     (movie / "val.json").write_text(text[:-1] + ', "tt1": {"cast": [], "candidates": []}}')
     assert (
-        "val.json: not valid JSON (tt1 stands in one object twice; rename one of them)"
-        in crop(script, movie, code=2).stderr
+        "val.json: tt1 stands twice in one object; rename or remove one of them" in crop(script, movie, code=2).stderr
     )
 
 
