@@ -20,7 +20,7 @@
 
 from castsearch.ranking.errors import RankingError, RankingWarning, TooLittleMemory
 from castsearch.ranking.fusion import MovieFeatures, Settings, fuse
-from castsearch.ranking.inputs import across, read_movies
+from castsearch.ranking.inputs import across, read_movies, read_split
 from castsearch.ranking.nearest import Neighbours, neighbours
 from castsearch.ranking.reranking import ecn, k_reciprocal
 from castsearch.ranking.unit import unit_rows
@@ -38,5 +38,6 @@ __all__ = [
     "k_reciprocal",
     "neighbours",
     "read_movies",
+    "read_split",
     "unit_rows",
 ]

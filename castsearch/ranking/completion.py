@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from castsearch.ranking.defaults import LIST_LENGTH, Rerank
 from castsearch.ranking.nearest import NearPairs, Neighbours, View, largest, most_similar
 from castsearch.ranking.points import FeaturePoints
 from castsearch.ranking.propagation import Matches, best_first
-from castsearch.ranking.reranking import LIST_LENGTH, Rerank, Reranker, open_reranker
+from castsearch.ranking.reranking import Reranker, open_reranker
 from castsearch.ranking.threads import Resources, slices, tile_rows
 from castsearch.ranking.unit import F32, F64, Ids, UnitRows, _kernel, cosines, write_unit_rows
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
+from castsearch.ranking.defaults import K1, K2, LAMBDA
 from castsearch.ranking.points import I32, Points
-from castsearch.ranking.reranking import K1, K2, LAMBDA
 from castsearch.ranking.threads import TILE, Resources, slices
 from castsearch.ranking.unit import F32, F64, Ids, _kernel
 

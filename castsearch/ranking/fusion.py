@@ -12,11 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from castsearch.ranking.completion import complete
+from castsearch.ranking.defaults import LIST_LENGTH, Rerank
 from castsearch.ranking.errors import RankingError, RankingWarning
 from castsearch.ranking.memory import spare_memory
 from castsearch.ranking.points import FeaturePoints
 from castsearch.ranking.propagation import THRESHOLDS, best_first, propagate
-from castsearch.ranking.reranking import LIST_LENGTH, Rerank, open_reranker, warn_if_short
+from castsearch.ranking.reranking import open_reranker, warn_if_short
 from castsearch.ranking.threads import THREAD_MEMORY, Resources, slices, tile_rows
 from castsearch.ranking.unit import F32, UnitRows, as_features, bad_row, cosines, norms, unit_rows, write_unit_rows
 

@@ -17,7 +17,9 @@ from castsearch.stagefiles import Features, MoviePictures, Split
 _CROP = re.compile(r"(.*?)(?:_-?\d+){4}(?:\.[^./]*)?", re.DOTALL)
 
 
-def read_movies(data: Path, mode: str, reid: Sequence[str], body_only: bool = False) -> list[MovieFeatures]:
+def read_movies(
+    data: Path, mode: str, reid: Sequence[str], body_only: bool = False, split: Split | None = None
+) -> list[MovieFeatures]:
     """Read everything that the ranking of a split needs.
 
     Args:
@@ -25,6 +27,7 @@ def read_movies(data: Path, mode: str, reid: Sequence[str], body_only: bool = Fa
         mode: ``train``, ``val`` or ``test``.
         reid: names of body models, as in ``{name}_{mode}.pkl``.
         body_only: read no faces; the body features must then hold the casts, too.
+        split: what ``read_split`` gave, where it has been read already.
 
     Raises:
         CastSearchError: a file is missing, damaged or of another split.
@@ -32,10 +35,8 @@ def read_movies(data: Path, mode: str, reid: Sequence[str], body_only: bool = Fa
     Warns:
         RankingWarning: names of pictures do not tell which share a frame.
     """
-    if body_only:
-        split = stagefiles.read_body(data / stagefiles.body_name(mode))
-    else:
-        split = stagefiles.read_retina(data / stagefiles.retina_name(mode))
+    if split is None:
+        split = read_split(data, mode, body_only)
     frames = {name: [frame(picture.file) for picture in movie.candidates] for name, movie in split.items()}
     _warn_of_frames(split, frames)
     bodies = [_read_bodies(data / f"{name}_{mode}.pkl", split, body_only) for name in reid]
@@ -43,6 +44,13 @@ def read_movies(data: Path, mode: str, reid: Sequence[str], body_only: bool = Fa
     return [
         _movie(movie, frames[name], faces.get(name), [model[name] for model in bodies]) for name, movie in split.items()
     ]
+
+
+def read_split(data: Path, mode: str, body_only: bool = False) -> Split:
+    """The pictures that the ranking is about, with their faces unless they are ranked on bodies alone."""
+    if body_only:
+        return stagefiles.read_body(data / stagefiles.body_name(mode))
+    return stagefiles.read_retina(data / stagefiles.retina_name(mode))
 
 
 def _movie(

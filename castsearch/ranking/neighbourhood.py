@@ -10,9 +10,9 @@ from threading import Lock
 import numpy as np
 from scipy import sparse
 
+from castsearch.ranking.defaults import Q, T
 from castsearch.ranking.nearest import symmetric_pairs
 from castsearch.ranking.points import I32, Points
-from castsearch.ranking.reranking import Q, T
 from castsearch.ranking.threads import Resources, slices
 from castsearch.ranking.unit import F32, Ids, _kernel
 

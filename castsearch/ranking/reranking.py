@@ -9,20 +9,16 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from operator import index
-from types import MappingProxyType
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from castsearch.ranking.defaults import K1, K2, LAMBDA, Q, Rerank, T
 from castsearch.ranking.errors import RankingError, RankingWarning
 from castsearch.ranking.points import Points, as_points
 from castsearch.ranking.threads import Resources
 from castsearch.ranking.unit import F32, Ids
-
-Rerank = Literal["k_reciprocal", "ecn"]
-K1, K2, LAMBDA = 20, 6, 0.3  # of k-reciprocal encoding
-T, Q = 10, 8  # of expanded cross neighbourhoods
 
 
 class Reranker(Protocol):
@@ -30,10 +26,6 @@ class Reranker(Protocol):
 
     def dist(self, queries: Ids) -> F32:
         """(Q, G) distances of the query points and the gallery."""
-
-
-# How long the neighbour lists of a re-ranker are, by default.
-LIST_LENGTH = MappingProxyType({"k_reciprocal": max(K1 + 1, K2), "ecn": max(T, Q) + 1})
 
 
 def open_reranker(kind: Rerank, points: Points, gallery: Ids, resources: Resources) -> Reranker:

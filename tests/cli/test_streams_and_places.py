@@ -47,7 +47,7 @@ def split(folder: Path) -> None:
     (folder / "folder.pkl/kept").write_text("")
 
 
-A_FILE = "{tmp}/file is a file, where a folder was expected; choose another place"
+A_FILE = "is a file, where a folder was expected; choose another place"
 A_FOLDER = "{tmp}/folder.pkl: is a folder; choose another name, or remove it"
 BODY, DATA, FILE, FOLDER = "{tmp}/body", "--data {tmp}/data", "{tmp}/file", "{tmp}/folder.pkl"
 CROP = "crop_body.py --origin {tmp}/origin --annotations {tmp} --mode val"
