@@ -14,3 +14,10 @@ def test_make_builds_the_kernel() -> None:
         ["make", f"PYTHON={sys.executable}"], cwd=ROOT / "RetinaFace", capture_output=True, text=True, check=True
     )
     assert f"built {ROOT / 'castsearch/ranking/_kernel'}" in done.stdout
+
+
+def test_the_quickstart_runs_in_the_environment_that_make_made() -> None:
+    done = subprocess.run(
+        ["make", "--dry-run", "demo", "PYTHON=python3.99"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == f"PYTHON={ROOT}/.venv/bin/python bash scripts/quickstart.sh"
