@@ -10,7 +10,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from castsearch import stagefiles
-from castsearch.faces.lists import write_lists
+from castsearch.faces.lists import check_root, write_lists
 from scripts import cli
 
 
@@ -24,11 +24,9 @@ def main() -> None:
     cli.add_data(parser)
     args = parser.parse_args()
 
-    if not (args.root / args.mode).is_dir():
-        raise stagefiles.StageFileError(
-            f"{args.root / args.mode}: no such folder; run crop_body.py with --body {args.root}"
-        )
+    stagefiles.check_folder(args.out)
     split = stagefiles.read_body(args.data / stagefiles.body_name(args.mode))
+    check_root(args.root, split, args.mode)
     for path in write_lists(args.out, split, args.mode):
         print(path)
 

@@ -4,10 +4,25 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from castsearch.identifiers import path_fault
+from castsearch.identifiers import path_fault, shown
+from castsearch.paths import misplaced
 from castsearch.stagefiles import Split, StageFileError, atomic_write
+from castsearch.textfiles import read_text
 
 LIST_LENGTH = 10_000  # lines of one file list: some hours of detection on a CPU
+
+
+def check_root(root: Path, split: Split, mode: str) -> None:
+    """See that the split's pictures lie below a folder.
+
+    Raises:
+        StageFileError: there is none for the mode, or the first picture lies below another one.
+    """
+    first = next((f"{mode}/{picture.file}" for movie in split.values() for picture in movie.pictures), mode)
+    if (meant := misplaced(root, first)) is not None:
+        raise StageFileError(f"{root}: {first} is not there but below {meant}; name that folder")
+    if not (root / mode).is_dir():
+        raise StageFileError(f"{root / mode}: no such folder; run crop_body.py, or name the folder of its crops")
 
 
 def write_lists(folder: Path, split: Split, mode: str) -> list[Path]:
@@ -24,24 +39,20 @@ def write_lists(folder: Path, split: Split, mode: str) -> list[Path]:
         with atomic_write(path) as file:
             file.writelines(f"{line}\n".encode() for line in lines)
     for path in folder.glob(f"{mode}_candidates_*.txt"):
-        if path not in lists:
+        number = path.stem.removeprefix(f"{mode}_candidates_")
+        if number.isdecimal() and path not in lists:  # others are the user's own
             path.unlink()
     return list(lists)
 
 
 def read_list(path: Path) -> list[str]:
-    """The paths of a file list, each once.
+    """The paths of a file list, each once; empty lines are passed over.
 
     Raises:
-        StageFileError: the list is missing or a path leaves its folder.
+        StageFileError: the list cannot be read, or a path leaves its folder.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise StageFileError(f"{path}: no such file list; datalist.py writes it") from None
-    except (OSError, ValueError) as error:
-        raise StageFileError(f"{path}: not a file list ({error})") from None
+    lines = read_text(path, StageFileError, "datalist.py writes it").split("\n")
     for number, line in enumerate(lines, start=1):
-        if path_fault(line) is not None:
-            raise StageFileError(f"{path}: line {number}: expected a path below the image root, found {line!r}")
-    return list(dict.fromkeys(lines))
+        if line and (fault := path_fault(line)) is not None:
+            raise StageFileError(f"{path}: line {number}: {shown(line)} {fault}; expected a path below the image root")
+    return list(dict.fromkeys(filter(None, lines)))

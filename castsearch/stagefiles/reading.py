@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from castsearch.paths import open_plain, unreadable
 from castsearch.stagefiles.admitted import NUMPY_SCALARS, Refused
 from castsearch.stagefiles.errors import StageFileError
 from castsearch.stagefiles.machine import DEPTH, SCALARS, Machine
@@ -27,13 +28,11 @@ def read(path: str | os.PathLike[str]) -> dict[Any, Any]:
     """
     path = Path(path)
     try:
-        with path.open("rb") as file:
+        with open_plain(path) as file:
             content = load(Machine(file))
-    except FileNotFoundError:
-        writer = WRITERS.get(path.name.partition("_")[0], "the stage that writes it")
-        raise StageFileError(f"{path}: no such file; run {writer} first") from None
     except OSError as error:
-        raise StageFileError(f"{path}: cannot be read ({error.strerror})") from None
+        writer = WRITERS.get(path.name.partition("_")[0], "the stage that writes it")
+        raise StageFileError(unreadable(path, error, f"run {writer} first")) from None
     except MemoryError:
         raise StageFileError(f"{path}: there is too little memory for it; give more, or split the file") from None
     except Refused as error:

@@ -51,6 +51,8 @@ def write_retina(path: str | os.PathLike[str], split: Split, metadata: Mapping[s
 def _read(path: str | os.PathLike[str], picture: Callable[[object], Picture]) -> Split:
     content = read(path)
     with located(path, "; run its stage again"):
+        if not content:
+            raise StageFileError("holds no movie")
         return Split(_movie(name, groups, picture) for name, groups in content.items())
 
 

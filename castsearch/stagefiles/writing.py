@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from castsearch.stagefiles.errors import StageFileError
+from castsearch.textfiles import read_json
 
 # The process's umask can only be read by setting it, which threads that write must not do at once.
 _UMASK = os.umask(0)
@@ -244,16 +245,12 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
         StageFileError: it cannot be read, or is no JSON object.
     """
     beside = metadata_path(path)
-    try:
-        found = json.loads(beside.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not os.path.lexists(beside):
         return {}
-    except OSError as error:
-        raise StageFileError(f"{beside}: cannot be read ({error.strerror})") from None
-    except (ValueError, RecursionError) as error:
-        raise StageFileError(f"{beside}: not valid JSON ({error}); delete it or run the stage again") from None
-    if not isinstance(found, dict):
-        raise StageFileError(f"{beside}: expected a JSON object; delete it or run the stage again")
+    try:
+        found = read_json(beside, StageFileError)
+    except StageFileError as error:
+        raise StageFileError(f"{error}; delete it or run the stage again") from None
     try:
         return found if found.pop(_OF, None) == _fingerprint(Path(path)) else {}
     except OSError:

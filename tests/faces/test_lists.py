@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from castsearch.faces import lists
-from castsearch.faces.lists import read_list, write_lists
+from castsearch.faces.lists import check_root, read_list, write_lists
 from castsearch.stagefiles import MoviePictures, Picture, Split, StageFileError
 
 SPLIT = Split(
@@ -20,12 +20,12 @@ SPLIT = Split(
 
 def test_casts_in_one_list_and_candidates_in_lists_of_a_length(tmp_path, monkeypatch):
     monkeypatch.setattr(lists, "LIST_LENGTH", 3)
-    for stale in ("val_candidates_1.txt", "val_candidates_7.txt", "train_candidates_7.txt"):
+    for stale in ("val_candidates_1.txt", "val_candidates_7.txt", "train_candidates_7.txt", "val_candidates_mine.txt"):
         (tmp_path / stale).write_text("old\n")
     written = write_lists(tmp_path, SPLIT, "val")
     assert [path.name for path in written] == ["val_cast.txt", "val_candidates_0.txt", "val_candidates_1.txt"]
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
-        ["train_candidates_7.txt", *(p.name for p in written)]
+        ["train_candidates_7.txt", "val_candidates_mine.txt", *(p.name for p in written)]
     )
     assert [read_list(path) for path in written] == [
         ["val/tt1/cast/p.jpg", "val/tt2/cast/p.jpg"],
@@ -34,21 +34,54 @@ def test_casts_in_one_list_and_candidates_in_lists_of_a_length(tmp_path, monkeyp
     ]
 
 
+def test_a_root_too_deep(tmp_path):
+    for name in ("val/tt1/cast/p.jpg", "empty/val/x"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_bytes(b"")
+    check_root(tmp_path, SPLIT, "val")
+    for wrong in (tmp_path / "val", tmp_path / "empty"):
+        with pytest.raises(StageFileError, match=rf"p\.jpg is not there but below {tmp_path}; name that folder"):
+            check_root(wrong, SPLIT, "val")
+    with pytest.raises(StageFileError, match=r"train: no such folder; run crop_body\.py"):
+        check_root(tmp_path, SPLIT, "train")
+
+
 def test_a_path_counts_once(tmp_path):
     (tmp_path / "l.txt").write_text("b.jpg\na.jpg\nb.jpg\n")
     assert read_list(tmp_path / "l.txt") == ["b.jpg", "a.jpg"]
 
 
-@pytest.mark.parametrize("line", ["", "/etc/x.jpg", "../x.jpg", "a/../../x.jpg"])
-def test_a_path_must_stay_below_the_root(tmp_path, line):
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ("/etc/x.jpg", "/etc/x.jpg must stay below its folder"),
+        ("../x.jpg", "../x.jpg must stay below its folder"),
+        ("a/../../x.jpg", "must stay below its folder"),
+        ("val\\tt1\\a.jpg", "parts its folders by backslashes; write val/tt1/a.jpg"),
+        ("a\x85b.jpg", "holds a line break"),
+        ("a" * 10**6, "has a name in it of more than the 255 bytes"),
+    ],
+)
+def test_a_path_must_stay_below_the_root(tmp_path, line, fault):
     (tmp_path / "l.txt").write_text(f"a.jpg\n{line}\n")
-    with pytest.raises(StageFileError, match=rf"l\.txt: line 2: expected a path below the image root, found {line!r}"):
+    with pytest.raises(StageFileError) as error:
         read_list(tmp_path / "l.txt")
+    message = str(error.value)
+    assert message.startswith(f"{tmp_path}/l.txt: line 2: ") and message.endswith(
+        "; expected a path below the image root"
+    )
+    assert fault in message and message.isprintable() and len(message) < 500
+
+
+def test_lists_as_people_save_them(tmp_path):
+    for data in (b"\xef\xbb\xbfa.jpg\r\nb c.jpg\r\n", b"a.jpg\rb c.jpg", b"\na.jpg\n\nb c.jpg\n\n"):
+        (tmp_path / "l.txt").write_bytes(data)
+        assert read_list(tmp_path / "l.txt") == ["a.jpg", "b c.jpg"]
 
 
 def test_no_list(tmp_path):
-    with pytest.raises(StageFileError, match=r"l\.txt: no such file list; datalist\.py writes it"):
+    with pytest.raises(StageFileError, match=r"l\.txt: no such file; datalist\.py writes it"):
         read_list(tmp_path / "l.txt")
     (tmp_path / "l.txt").write_bytes(b"\xff\xfe")
-    with pytest.raises(StageFileError, match=r"l\.txt: not a file list"):
+    with pytest.raises(StageFileError, match="seems to be UTF-16 text"):
         read_list(tmp_path / "l.txt")

@@ -111,8 +111,20 @@ def test_a_missing_file_says_what_to_do(tmp_path):
 
 
 def test_a_folder_is_no_file(tmp_path):
-    with pytest.raises(StageFileError, match=r"cannot be read \(Is a directory\)"):
+    with pytest.raises(StageFileError, match="is a folder, where a file was expected; name the file"):
         stagefiles.read(tmp_path)
+
+
+def test_a_pipe_keeps_nobody_waiting(tmp_path):
+    os.mkfifo(tmp_path / "body_val.pkl")
+    with pytest.raises(StageFileError, match=r"body_val\.pkl: is a pipe or a device, where a file was expected"):
+        stagefiles.read(tmp_path / "body_val.pkl")
+
+
+def test_the_near_name_is_told(tmp_path):
+    (tmp_path / "Body_val.pkl").write_bytes(b"")
+    with pytest.raises(StageFileError, match=r"body_val\.pkl: no such file, but there is .*Body_val\.pkl"):
+        stagefiles.read(tmp_path / "body_val.pkl")
 
 
 def test_too_little_memory_is_told(tmp_path, monkeypatch):

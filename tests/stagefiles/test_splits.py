@@ -161,6 +161,13 @@ def check_refused(reader, path, message):
     assert text.isprintable() and len(text) < 400
 
 
+@pytest.mark.parametrize("reader", [stagefiles.read_body, stagefiles.read_retina])
+def test_no_movie_is_no_split(tmp_path, reader):
+    stagefiles.write(tmp_path / "x.pkl", {})
+    with pytest.raises(StageFileError, match=r"x\.pkl: holds no movie; run its stage again"):
+        reader(tmp_path / "x.pkl")
+
+
 def test_hostile_words_make_no_long_line(tmp_path):
     for content in (changed(id="," * 10**6), changed(file="../" * 10**6), {"/" * 10**6: {}}):
         check_refused(stagefiles.read_body, write(tmp_path, content), "movie")

@@ -167,7 +167,9 @@ def test_others_may_read_what_is_written(tmp_path):
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(StageFileError, match=r"x\.pkl: .*file is a file, where a folder was expected; choose another place"):
+    with pytest.raises(
+        StageFileError, match=r"x\.pkl: .*file is a file, where a folder was expected; choose another place"
+    ):
         stagefiles.write(tmp_path / "file" / "x.pkl", {})
     (tmp_path / "folder.pkl/inside").mkdir(parents=True)
     with pytest.raises(StageFileError, match=r"folder\.pkl: is a folder; choose another name"):
@@ -194,11 +196,11 @@ def test_errors_of_others_pass(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (b"{", r"x\.pkl\.json: not valid JSON .*; delete it or run the stage again"),
+        (b"{", r"x\.pkl\.json: not valid JSON: .*; delete it or run the stage again"),
         (b"[" * 100_000, "not valid JSON"),
-        (b"\xff", "not valid JSON"),
-        (b"[1]", "expected a JSON object; delete it"),
-        (None, r"cannot be read \(Is a directory\)"),
+        (b"\xff", "line 1: the byte 0xff is not UTF-8"),
+        (b"[1]", "expected a JSON object, keyed by name, found a list; delete it or run the stage again"),
+        (None, "is a folder, where a file was expected"),
     ],
 )
 def test_metadata_that_is_none(tmp_path, text, message):
@@ -207,6 +209,14 @@ def test_metadata_that_is_none(tmp_path, text, message):
     with pytest.raises(StageFileError, match=message) as error:
         stagefiles.read_metadata(tmp_path / "x.pkl")
     assert str(error.value).isprintable()
+
+
+def test_metadata_with_a_byte_order_mark(tmp_path):
+    """As an editor of Windows saves them."""
+    stagefiles.write(tmp_path / "x.pkl", {}, {"pack": "p"})
+    beside = tmp_path / "x.pkl.json"
+    beside.write_bytes(b"\xef\xbb\xbf" + beside.read_bytes())
+    assert stagefiles.read_metadata(tmp_path / "x.pkl") == {"pack": "p"}
 
 
 def test_sha256(tmp_path):
