@@ -4,7 +4,7 @@
 from pathlib import Path
 
 from castsearch.annotations import read_labels, read_ranking
-from castsearch.metrics import evaluate
+from castsearch.metrics import EvaluationError, evaluate
 from scripts import cli
 
 
@@ -13,7 +13,11 @@ def main() -> None:
     parser.add_argument("--gt", type=Path, default=cli.DATA / "val_label.json", help="true candidates of each cast")
     parser.add_argument("--submission", type=Path, default=cli.ROOT / "val_result.txt", help="ranking, by fusion.py")
     args = parser.parse_args()
-    cli.report_evaluation(evaluate(read_labels(args.gt), read_ranking(args.submission)))
+    labels, ranking = read_labels(args.gt), read_ranking(args.submission)
+    try:
+        cli.report_evaluation(evaluate(labels, ranking))
+    except EvaluationError as error:
+        raise EvaluationError(f"{args.gt}, {args.submission}: {error}") from None
 
 
 if __name__ == "__main__":

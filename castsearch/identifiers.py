@@ -8,8 +8,9 @@ wrong, as the end of a sentence about the word, or None.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from pathlib import PurePosixPath
-from unicodedata import category
+from unicodedata import category, normalize
 
 _LONGEST_SHOWN = 60  # characters
 _LONGEST_MOVIE = 200  # bytes: file systems take 255, less what stages put round it
@@ -104,3 +105,39 @@ def shown(word: object) -> str:
     if len(word) > _LONGEST_SHOWN:
         return repr(f"{word[:_LONGEST_SHOWN]}…")
     return word if re.fullmatch(r"[\w./-]+", word) else repr(word)
+
+
+# How ids of one person come to differ, and what to say of it: by their spelling, which a form that all can take hides;
+# or by what one has more than the other.
+_SPELLINGS: tuple[tuple[Callable[[str], str], str], ...] = (
+    (lambda word: normalize("NFC", word), "the letters with accents are composed otherwise"),
+    (lambda word: normalize("NFC", word).casefold(), "upper and lower case differ"),
+)
+_ADDITIONS: tuple[tuple[Callable[[str], str], str], ...] = (
+    (lambda word: PurePosixPath(word.replace("\\", "/")).name, "one has a path in it"),
+    (lambda word: PurePosixPath(word.replace("\\", "/")).stem, "one has a path or an extension in it"),
+    (lambda word: word.rpartition("_")[2], "one lacks the movie before it"),
+)
+
+
+def mismatch(ours: Sequence[str], theirs: Sequence[str]) -> tuple[str, str, str]:
+    """Two lists of ids have none in common: one id of each, the same but for their form if there are such, and the
+    likely cause.
+
+    >>> mismatch(["tt1_nm1", "tt1_nm2"], ["val/tt1_nm2.jpg"])
+    ('tt1_nm2', 'val/tt1_nm2.jpg', 'one has a path or an extension in it')
+    """
+    for form, cause in _SPELLINGS:
+        formed = {form(word): word for word in reversed(ours)}
+        for word in theirs:
+            if form(word) in formed:
+                return formed[form(word)], word, cause
+    plain_ours, plain_theirs = set(ours), set(theirs)
+    for form, cause in _ADDITIONS:
+        for word in ours:
+            if form(word) in plain_theirs:
+                return word, form(word), cause
+        for word in theirs:
+            if form(word) in plain_ours:
+                return form(word), word, cause
+    return ours[0], theirs[0], "they seem to be of different splits"

@@ -6,7 +6,7 @@ import argparse
 import errno
 import os
 import sys
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn, TypeVar
@@ -114,10 +114,21 @@ def report(what: str, messages: Collection[str]) -> None:
 
 
 def report_evaluation(evaluation: Evaluation) -> None:
-    """Print the table, and name the casts that have labels but no line."""
+    """Print the table, and warn of what labels and ranking do not share, or name twice."""
     print(evaluation)
     if evaluation.absent:
-        warn(f"absent from the ranking, each counts 0: {', '.join(evaluation.absent)}")
+        warn(f"absent from the ranking, each counts 0: {first_few(evaluation.absent)}")
+    if evaluation.unranked:
+        warn(f"true candidates that no line ranks, each counts as missed: {first_few(evaluation.unranked)}")
+    if evaluation.repeated:
+        times = sum(evaluation.repeated.values())
+        warn(f"ranked again {times} times, where the first place counts, for {first_few([*evaluation.repeated])}")
+
+
+def first_few(names: Sequence[str], most: int = 10) -> str:
+    """Names for a message: the first few, and how many more there are."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def run(main: Callable[[], None]) -> None:

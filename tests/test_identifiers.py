@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from castsearch.identifiers import id_fault, movie_fault, path_fault, shown
+from castsearch.identifiers import id_fault, mismatch, movie_fault, path_fault, shown
 
 FAULTS = (id_fault, movie_fault, path_fault)
 
@@ -101,3 +101,13 @@ def test_backslashes_part_no_folders():
 def test_faults_are_short():
     for word in ("a//" * 10**5, "a\\" * 10**5 + "b"):
         assert len(path_fault(word)) < 150
+
+
+def test_the_first_pair_that_may_be_the_same_is_told():
+    """The nearest form first; of several alike, the first."""
+    assert mismatch(["a", "B.jpg", "b.JPG", "c"], ["x", "b.jpg"]) == ("B.jpg", "b.jpg", "upper and lower case differ")
+    assert mismatch(["x\\a"], ["a"]) == ("x\\a", "a", "one has a path in it")
+    assert mismatch(["b", "a"], ["a.b.c", "a.jpg"]) == ("a", "a.jpg", "one has a path or an extension in it")
+    assert mismatch(["tt1_nm1"], ["nm1"]) == ("tt1_nm1", "nm1", "one lacks the movie before it")
+    assert mismatch(["tt1_1"], ["tt2_1"]) == ("tt1_1", "tt2_1", "they seem to be of different splits")
+    assert mismatch(["a"], ["b", "c"]) == ("a", "b", "they seem to be of different splits")

@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import average_precision_score
 
 from castsearch.annotations import read_labels, read_ranking
-from castsearch.metrics import average_precision, evaluate
+from castsearch.metrics import EvaluationError, average_precision, check_labels, evaluate
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -30,8 +30,58 @@ def test_figures_by_hand():
 
 def test_nothing_to_score():
     assert average_precision([False, False]) == average_precision([]) == average_precision([False], 0) == 0
-    found = evaluate({}, {"a": ["1"]})
-    assert found.mean_ap == 0 and found.rank == {1: 0, 5: 0, 10: 0} and found.absent == ()
+
+
+RANKING = {"tt1_nm1": ["tt1_0", "tt1_1"], "tt1_nm2": ["tt1_1", "tt1_0"]}
+
+
+@pytest.mark.parametrize(
+    ("labels", "ranking", "message"),
+    [
+        ({}, RANKING, "the labels name no true candidate of any cast"),
+        ({"tt1_nm1": []}, RANKING, "the labels name no true candidate of any cast"),
+        ({"tt1_nm1": ["tt1_0"]}, {}, "the ranking has no cast"),
+        ({"tt2_nm9": ["tt2_0"]}, RANKING, "no cast in common: tt2_nm9 stands in the labels, tt1_nm1 in the ranking; "
+                                          "they seem to be of different splits"),
+        ({"nm1": ["tt1_0"]}, RANKING, "no cast in common: nm1 stands in the labels, tt1_nm1 in the ranking; "
+                                      "one lacks the movie before it"),
+        ({"tt1_NM2": ["tt1_0"]}, RANKING, "tt1_NM2 stands in the labels, tt1_nm2 in the ranking; upper and lower case"),
+        ({"tt1_nm2.jpg": ["tt1_0"]}, RANKING, "tt1_nm2 in the ranking; one has a path or an extension in it"),
+        ({"tt1_nm1": ["x", "tt1_1.jpg"]}, RANKING, "no candidate in common: tt1_1.jpg stands in the labels"),
+        ({"tt1_nm1": ["val/tt1_1"]}, RANKING, "val/tt1_1 stands in the labels, tt1_1 in the ranking; one has a path"),
+        ({"Ame\u0301": ["1"]}, {"Am\u00e9": ["1"]}, "the letters with accents are composed otherwise"),
+        ({"tt1_0": ["tt1_nm1"]}, RANKING, "tt1_0 is a cast in the labels and a candidate in the ranking"),
+    ],
+)  # fmt: skip
+def test_labels_and_rankings_that_do_not_belong_together(labels, ranking, message):
+    with pytest.raises(EvaluationError) as error:
+        evaluate(labels, ranking)
+    assert message in str(error.value)
+
+
+def test_a_ranking_that_is_only_bad_scores_nothing():
+    found = evaluate({"a": ["1"], "b": ["2"]}, {"a": ["2"], "b": ["3"]})
+    assert found.mean_ap == 0 and found.rank == {1: 0, 5: 0, 10: 0}
+    assert found.absent == () and found.unranked == ("1",)
+
+
+def test_what_is_not_shared_or_named_twice_is_counted():
+    labels = {"a": ["1", "2", "9"], "b": ["3", "8"], "c": ["1"], "empty": []}
+    found = evaluate(labels, {"a": ["1", "2", "2", "1", "1"], "b": ["3", "9"], "empty": ["1", "1"]})
+    assert found.unranked == ("8",)
+    assert found.repeated == {"a": 3}
+    assert found.absent == ("c",)
+    assert found.ap == pytest.approx({"a": 2 / 3, "b": 1 / 2, "c": 0})
+
+
+def test_labels_are_held_against_a_split_before_it_is_ranked():
+    check_labels({"a": ["1"], "x": ["y"]}, ["a"], ["1", "2"], "split")
+    with pytest.raises(EvaluationError, match="the split has no candidate"):
+        check_labels({"a": ["1"]}, ["a"], [], "split")
+    with pytest.raises(
+        EvaluationError, match="labels and split have no cast in common: a stands in the labels, c in the split"
+    ):
+        check_labels({"a": ["1"]}, ["d", "c"], ["1"], "split")
 
 
 def test_the_table():
