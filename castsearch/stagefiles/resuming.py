@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 
 from castsearch.stagefiles.admitted import Refused
 from castsearch.stagefiles.errors import StageFileError
+from castsearch.stagefiles.locks import hold
 from castsearch.stagefiles.machine import Machine
 from castsearch.stagefiles.reading import load, read
 from castsearch.stagefiles.writing import PortablePickler, atomic_write, check_target, read_metadata, write
@@ -31,10 +32,14 @@ class Resumable:
         keys: entries that the file will hold, in its order.
         sources: the files that a key's entry is made from. One that is not there makes the entry anew each run.
         notes: what else the metadata shall tell; never compared.
+        update: turns what an earlier version of this project recorded into today's words, before it is compared.
 
     Attributes:
         content: the entries that there are.
         todo: the keys that have none yet.
+
+    Raises:
+        StageFileError: another run is at work on the file, or there is no writing there.
     """
 
     def __init__(
@@ -44,18 +49,48 @@ class Resumable:
         keys: Sequence[str],
         sources: Callable[[str], Iterable[Path]],
         notes: Mapping[str, Any] | None = None,
+        update: Callable[[dict[str, Any]], Mapping[str, Any]] = dict,
     ) -> None:
         self.path = check_target(path)
         self.depends = json.loads(json.dumps(depends))  # as a later run will read them: tuples are lists there
         self.notes = dict(notes or {})
+        self._update = update
         real = cache(os.path.realpath)  # of the few folders that hold the sources
         self._stamps = {key: _stamp(sources(key), real) for key in keys}  # now: what is replaced in mid-run must differ
         self._log_path = self.path.with_name(f"{self.path.name}.partial")
         self._log: BinaryIO | None = None
+        self._earlier_log = self._hold_log()
         self._bad: dict[str, str] = {}
         entries = self._finished() | self._logged()
         self.content: dict[str, Any] = {key: entries[key] for key in keys if key in entries}
         self.todo = [key for key in keys if key not in entries]
+
+    def _hold_log(self) -> BinaryIO | None:
+        """An earlier run's log, so that nobody else works on it; None where there is none."""
+        try:
+            log = self._log_path.open("r+b" if os.access(self._log_path, os.W_OK) else "rb")
+        except OSError:
+            return None
+        return self._held(log)
+
+    def _held(self, log: BinaryIO) -> BinaryIO:
+        if not hold(log):
+            log.close()
+            raise StageFileError(f"{self.path}: another run is at work on it; wait until that has ended")
+        return log
+
+    def _begin_log(self) -> BinaryIO:
+        """A log of the entries that count: those found stale must not come back in the next run."""
+        if self._earlier_log is None:
+            self._earlier_log = self._hold_log()  # of a run that began when this one did, and was quicker
+        with atomic_write(self._log_path) as log:
+            PortablePickler(log, protocol=4).dump(self.depends)
+            for known in self.content.keys() - self._bad.keys():
+                self._record(log, known)
+        return self._held(self._log_path.open("ab"))
+
+    def _depended_on_the_same(self, recorded: object) -> bool:
+        return isinstance(recorded, dict) and self._update(recorded) == self.depends
 
     def _unchanged(self, key: object, stamp: object) -> bool:
         return stamp is not None and key in self._stamps and self._stamps[key] == stamp
@@ -65,7 +100,7 @@ class Resumable:
         try:
             metadata = read_metadata(self.path)
             stamps, bad = (_object(metadata.pop(name, None)) for name in ("sources", "bad"))
-            if {name: value for name, value in metadata.items() if name not in self.notes} != self.depends:
+            if not self._depended_on_the_same({k: v for k, v in metadata.items() if k not in self.notes}):
                 return {}
             entries = read(self.path)
         except StageFileError:
@@ -75,15 +110,16 @@ class Resumable:
     def _logged(self) -> dict[str, Any]:
         """The entries of a killed run that count."""
         entries: dict[str, Any] = {}
+        if self._earlier_log is None:
+            return entries
         try:
-            with self._log_path.open("rb") as log:
-                machine = Machine(log)
-                if load(machine) != self.depends:
-                    return entries
-                while True:
-                    key, stamp, value = load(machine)
-                    if self._unchanged(key, stamp):
-                        entries[key] = value
+            machine = Machine(self._earlier_log)
+            if not self._depended_on_the_same(load(machine)):
+                return entries
+            while True:
+                key, stamp, value = load(machine)
+                if self._unchanged(key, stamp):
+                    entries[key] = value
         except (OSError, Refused, TypeError, ValueError):  # the end, a last entry cut short by the kill, another's file
             return entries
 
@@ -100,12 +136,7 @@ class Resumable:
             self._bad[key] = bad
             return
         if self._log is None:
-            # Entries found stale must not come back in the next run: begin with those that count.
-            with atomic_write(self._log_path) as log:
-                PortablePickler(log, protocol=4).dump(self.depends)
-                for known in self.content.keys() - self._bad.keys():
-                    self._record(log, known)
-            self._log = self._log_path.open("ab")
+            self._log = self._begin_log()
         self.content[key] = value
         self._record(self._log, key)
         self._log.flush()
@@ -119,9 +150,10 @@ class Resumable:
         if self._bad:
             metadata["bad"] = self._bad
         write(self.path, {key: self.content[key] for key in self._stamps}, metadata)
-        if self._log is not None:
-            self._log.close()
         self._log_path.unlink(missing_ok=True)
+        for log in (self._log, self._earlier_log):
+            if log is not None:
+                log.close()
 
 
 def _object(value: object) -> dict[str, Any]:

@@ -6,6 +6,9 @@ import json
 import os
 import pickle
 import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,7 @@ import numpy as np
 import pytest
 
 from castsearch import stagefiles
-from castsearch.stagefiles import Resumable
+from castsearch.stagefiles import Resumable, StageFileError
 
 DEPENDS = {"sha256": "0f", "size": (64, 32), "root": "/body/val"}
 
@@ -308,3 +311,81 @@ def test_a_moved_folder_of_the_same_pictures_is_told_by_its_root(target, tmp_pat
     link.symlink_to(target.parent)
     assert Resumable(target, DEPENDS, ["a"], lambda key: [link / f"{key}.jpg"]).todo == []
     assert Resumable(target, DEPENDS | {"root": str(other)}, ["a"], lambda key: [other / f"{key}.jpg"]).todo == ["a"]
+
+
+@pytest.fixture
+def another_process() -> Iterator[Callable[[Path], subprocess.Popen]]:
+    """Starts processes that hold a file as a run does."""
+    program = (
+        "import sys, castsearch.stagefiles.locks as locks\n"
+        "file = open(sys.argv[1], 'r+b')\n"
+        "print(locks.hold(file), flush=True)\n"
+        "sys.stdin.read()"
+    )
+    started = []
+
+    def start(path: Path) -> subprocess.Popen:
+        command = [sys.executable, "-c", program, str(path)]
+        started.append(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def test_a_file_on_which_another_run_is_at_work_is_left_alone(target, another_process):
+    killed(target)
+    log = target.with_name("x.pkl.partial")
+    other = another_process(log)
+    assert other.stdout.readline() == "True\n"
+    before = log.read_bytes()
+    with pytest.raises(StageFileError, match=r"x\.pkl: another run is at work on it; wait until that has ended"):
+        start(target)
+    assert log.read_bytes() == before
+    other.kill()
+    other.wait()
+    assert start(target).todo == []
+
+
+def test_a_run_holds_its_file_until_it_ends(target, another_process):
+    run = start(target)
+    run.add("a", 1)
+    log = target.with_name("x.pkl.partial")
+    assert another_process(log).stdout.readline() == "False\n"
+    del run
+    later = start(target)
+    assert another_process(log).stdout.readline() == "False\n"
+    later.add("b", 2)
+    assert another_process(log).stdout.readline() == "False\n"
+    later.add("c", 3)
+    later.finish()
+    assert not log.exists()
+
+
+def test_of_two_runs_that_begin_together_the_slower_stops(target, another_process):
+    run = start(target)
+    log = target.with_name("x.pkl.partial")
+    log.write_bytes(b"the quicker one's")
+    assert another_process(log).stdout.readline() == "True\n"
+    with pytest.raises(StageFileError, match="another run is at work on it"):
+        run.add("a", 1)
+    assert log.read_bytes() == b"the quicker one's"
+
+
+def test_what_an_earlier_version_recorded_is_compared_in_todays_words(target):
+    def update(recorded):
+        return {"sha256": recorded.pop("digest"), **recorded} if "digest" in recorded else recorded
+
+    old = {("digest" if name == "sha256" else name): value for name, value in DEPENDS.items()}
+
+    def run(depends):
+        return Resumable(target, depends, ["a"], lambda key: [target.with_name("a.jpg")], update=update)
+
+    before = Resumable(target, old, ["a"], lambda key: [target.with_name("a.jpg")])
+    before.add("a", 1)
+    assert run(DEPENDS).todo == []  # of a killed run
+    before.finish()
+    assert run(DEPENDS).todo == []
+    assert run(DEPENDS | {"sha256": "0e"}).todo == ["a"]
