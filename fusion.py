@@ -11,9 +11,20 @@ import argparse
 import warnings
 from pathlib import Path
 
+from castsearch import stagefiles
 from castsearch.annotations import read_labels, write_ranking
+from castsearch.faces.doubts import doubts_of_split
 from castsearch.metrics import evaluate
-from castsearch.ranking import MovieFeatures, RankingError, Settings, TooLittleMemory, across, fuse, read_movies
+from castsearch.ranking import (
+    MovieFeatures,
+    RankingError,
+    Settings,
+    TooLittleMemory,
+    across,
+    fuse,
+    read_movies,
+    read_split,
+)
 from castsearch.ranking.propagation import THRESHOLDS
 from scripts import cli
 
@@ -91,7 +102,11 @@ def main() -> None:
     )
     labels_file = args.gt or args.data / f"{args.mode}_label.json"
     labels = read_labels(labels_file) if args.gt or labels_file.exists() else None
-    movies = read_movies(args.data, args.mode, args.reid, args.body_only)
+    split = read_split(args.data, args.mode, args.body_only)
+    if not args.body_only:
+        metadata = stagefiles.read_metadata(args.data / stagefiles.retina_name(args.mode))
+        cli.report("portraits in doubt", doubts_of_split(split, metadata))
+    movies = read_movies(args.data, args.mode, args.reid, args.body_only, split)
     try:
         ranking = rank(movies, settings, f"all movies of {args.mode}" if args.across else None)
     except TooLittleMemory as error:

@@ -13,6 +13,7 @@ from castsearch.faces import SearchSettings, open_pack
 from castsearch.faces.detection import detect_files
 from castsearch.faces.lists import read_list
 from castsearch.images import ImageReader
+from castsearch.stagefiles import check_target
 from scripts import cli
 
 
@@ -34,15 +35,15 @@ def main() -> None:
     cli.add_skip_bad(parser)
     args = parser.parse_args()
 
+    check_target(args.pkl_file)
     files = read_list(args.txt_file)
     reader = ImageReader(args.image_root, args.skip_bad)
     pack = cli.announce(open_pack(args.model, args.gpu, SearchSettings(args.scales, args.flip)))
     portraits = args.txt_file.stem.endswith("_cast")
-    found = detect_files(files, reader, pack, args.pkl_file, portraits, cli.progress)
-    faceless = [file for file in files if not len(found[file])]
-    print(f"{len(files)} pictures, {len(files) - len(faceless)} with a face -> {args.pkl_file}")
-    if portraits and faceless:
-        cli.warn(f"no face in {', '.join(faceless)}; their features will say little, better portraits help")
+    faces, doubts = detect_files(files, reader, pack, args.pkl_file, portraits, cli.progress)
+    n_faces = sum(len(found) > 0 for found in faces.values())
+    print(f"{len(files)} pictures, {n_faces} with a face -> {args.pkl_file}")
+    cli.report("portraits in doubt", [f"{file}: {doubt}" for file, doubt in doubts.items()])
     cli.report_bad(reader.bad)
 
 

@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from castsearch import stagefiles
 from castsearch.faces import open_pack
 from castsearch.faces.chips import align_split
-from castsearch.faces.packs import check_same_pack
+from castsearch.faces.packs import check_same_detector
 from castsearch.images import ImageReader
 from scripts import cli
 
@@ -40,7 +40,7 @@ def main() -> None:
     source = args.data / stagefiles.retina_name(args.mode)
     split = stagefiles.read_retina(source)
     pack = open_pack(args.model, gpu=-1)
-    check_same_pack(stagefiles.read_metadata(source), pack, source)
+    check_same_detector(stagefiles.read_metadata(source), pack, source)
     reader = ImageReader(args.image_root / args.mode, args.skip_bad)
     folder = args.out / f"{args.mode}_img"
     target = align_split(split, reader, pack, folder, bool(args.select), args.single, cli.progress)

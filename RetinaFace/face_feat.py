@@ -37,10 +37,10 @@ def main() -> None:
     if args.num < 1:
         parser.error("--num must be at least 1")
 
+    target = stagefiles.check_target(args.data / stagefiles.face_name(args.mode))
     split = stagefiles.read_body(args.data / stagefiles.body_name(args.mode))
     pack = cli.announce(open_pack(args.model, args.gpu))
     chips = Chips(args.images / f"{args.mode}_img")
-    target = args.data / stagefiles.face_name(args.mode)
     features = embed_split(split, chips, pack, target, args.num, cli.progress)
     print(f"{len(features)} movies, {sum(map(len, features.values()))} faces embedded -> {target}")
 

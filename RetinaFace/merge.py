@@ -24,11 +24,11 @@ def main() -> None:
     cli.add_data(parser)
     args = parser.parse_args()
 
+    target = stagefiles.check_target(args.data / stagefiles.retina_name(args.mode))
     folders = args.results or [cli.RESULTS, cli.RETINAFACE / "results"]
     split, metadata = merge_results(
         stagefiles.read_body(args.data / stagefiles.body_name(args.mode)), args.mode, folders
     )
-    target = args.data / stagefiles.retina_name(args.mode)
     stagefiles.write_retina(target, split, metadata)
     pictures = [picture for movie in split.values() for picture in movie.pictures]
     n_faces = sum(picture.faces is not None for picture in pictures)

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from castsearch import stagefiles
-from castsearch.faces.packs import IDENTITY, FacePack, notes
+from castsearch.faces.packs import FacePack, notes
+from castsearch.faces.pictures import check_pictures
 from castsearch.faces.selection import select_candidate, select_portrait
 from castsearch.images import ImageReader
 from castsearch.progress import Progress, silent
@@ -38,8 +39,18 @@ def align_split(
 
     Returns:
         The folder, or the single file.
+
+    Raises:
+        StageFileError: there is no writing there.
+        NoPicturesError: the pictures lie below another folder, or none of them can be read.
     """
-    metadata = {IDENTITY: pack.identity(), "limits": limits, **notes(pack)}
+    if single:
+        stagefiles.check_target(_single_file(folder))
+    else:
+        stagefiles.check_folder(folder)
+    body, mode = reader.root.parent, reader.root.name
+    check_pictures(body, [f"{mode}/{picture.file}" for movie in split.values() for picture in movie.pictures], reader)
+    metadata = {"detector": pack.identity("detector"), "limits": limits, **notes(pack)}
     whole = {}
     for name, movie in progress(split.items(), total=len(split), unit="movie"):
         chips = align_movie(movie, reader, pack, limits)

@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
-from castsearch.faces.packs import IDENTITY, SEARCH, FacePack, notes
+from castsearch.faces.doubts import DOUBTS, doubts_of_list
+from castsearch.faces.packs import SEARCH, FacePack, notes, told_apart
+from castsearch.faces.pictures import check_pictures
 from castsearch.faces.portraits import detect_portrait
 from castsearch.images import ImageReader
 from castsearch.progress import Progress, silent
-from castsearch.stagefiles import Faces, Resumable, detection_entry, read_detections
+from castsearch.stagefiles import Faces, Resumable, detection_entry, read_detection_entries
+
+
+class Detections(NamedTuple):
+    """What was found in a list's pictures.
+
+    Attributes:
+        faces: of each picture, as they were written.
+        doubts: about portraits that can be read, by path.
+    """
+
+    faces: dict[str, Faces]
+    doubts: dict[str, str]
+
 
 TOGETHER = 16  # pictures that are searched before their results are kept; those of one size share a run
 
@@ -22,7 +38,7 @@ def detect_files(
     target: Path,
     portraits: bool = False,
     progress: Progress = silent,
-) -> dict[str, Faces]:
+) -> Detections:
     """Detect the faces of a list's pictures and write ``results/{list}.pkl``.
 
     A run that was killed goes on where it was; pictures that changed since are done again.
@@ -35,16 +51,28 @@ def detect_files(
         portraits: the pictures are portraits, where a face is certain to be: look harder.
         progress: is given the files that are left to do.
 
-    Returns:
-        The faces of each file, as they were written.
+    Raises:
+        NoPicturesError: the pictures lie below another folder, or none of them can be read.
+        PackError: a network of the pack is broken.
     """
+    check_pictures(reader.root, files, reader)
     depends = {
-        IDENTITY: pack.identity(),
+        "detector": pack.identity("detector"),
         SEARCH: pack.search.metadata(),
         "portraits": portraits,
         "root": str(reader.root.resolve()),
     }
-    results = Resumable(target, depends, files, lambda file: [reader.root / file], notes(pack))
+    told: dict[str, object] = {**notes(pack), **({DOUBTS: {}} if portraits else {})}
+    results = Resumable(
+        target,
+        depends,
+        files,
+        sources=lambda file: [reader.root / file],
+        notes=told,
+        update=lambda recorded: told_apart(recorded, pack, "detector"),
+    )
+    if results.todo:
+        pack.try_embedder()
     pictures = reader.read_ahead(progress(results.todo, total=len(results.todo), unit="picture"))
     while chunk := list(islice(pictures, TOGETHER)):
         readable = [image for file, image in chunk if file not in reader.bad]
@@ -52,5 +80,19 @@ def detect_files(
         for file, _ in chunk:
             bad = reader.bad.get(file)
             results.add(file, detection_entry(file, next(found) if bad is None else Faces.none()), bad)
+    faces = read_detection_entries(results.content, target)
+    doubts = _doubts(faces, reader) if portraits else {}
+    if portraits:
+        results.notes[DOUBTS] = doubts
     results.finish()
-    return read_detections(target)
+    return Detections(faces, doubts)
+
+
+def _doubts(faces: Mapping[str, Faces], reader: ImageReader) -> dict[str, str]:
+    """Of all portraits, those too that an earlier run did; bad ones are told of as such."""
+
+    def size(file: str) -> tuple[int, int]:
+        height, width = reader(file).shape[:2]
+        return width, height
+
+    return doubts_of_list({file: found for file, found in faces.items() if file not in reader.bad}, size)

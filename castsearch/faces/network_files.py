@@ -11,19 +11,19 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 
 from castsearch.faces.alignment import ARCFACE_SIZE
 from castsearch.faces.errors import PackError
 from castsearch.faces.mxnet import read_symbol
+from castsearch.faces.packs import Task
 from castsearch.faces.retinaface import OUTPUTS, SCALES, open_retinaface
 from castsearch.faces.search import SearchSettings
 from castsearch.faces.sessions import CACHE_SUFFIX, onnx_signature
 from castsearch.stagefiles import Faces
 
-Task = Literal["detector", "embedder"]
 SCRFD_OUTPUTS = (9, 15)  # score, box and landmarks at three strides, or at five
 SCRFD_STEP = 32  # pixels, its largest stride
 

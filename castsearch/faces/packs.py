@@ -8,13 +8,15 @@ that its embedder was trained on.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
 from castsearch.faces.errors import PackError
 from castsearch.faces.search import SearchSettings
 from castsearch.stagefiles import Faces
+
+Task = Literal["detector", "embedder"]  # what a network is for, and the word of metadata for which one it was
 
 
 class FacePack(Protocol):
@@ -55,12 +57,22 @@ class FacePack(Protocol):
     def embed(self, chips: np.ndarray) -> np.ndarray:
         """Embed chips, (n, 3, chip_size, chip_size) uint8 RGB, into (n, d) float32, not normalised."""
 
-    def identity(self) -> Mapping[str, Any]:
-        """What makes two packs one, as JSON has it: ``sha256`` of the weights' files, ``versions`` of the libraries."""
+    def try_embedder(self) -> None:
+        """Embed one chip, so that a broken embedder is found before a day of detection, not after it.
+
+        Raises:
+            PackError: it is broken.
+        """
+
+    def identity(self, task: Task) -> Mapping[str, Any]:
+        """What makes two networks one, as JSON has it: ``sha256`` of its files, ``versions`` of the libraries.
+
+        Detections and chips depend on the detector alone, features on the embedder and the chips.
+        """
 
 
-# Under these names the metadata beside a stage file tell which pack made it, and how it searched.
-IDENTITY, SEARCH = "face_pack", "search"
+SEARCH = "search"  # under which metadata tell how the pack searched
+BOTH = "face_pack"  # under which earlier versions of this project told of both networks as one
 
 
 def notes(pack: FacePack) -> dict[str, str]:
@@ -68,8 +80,19 @@ def notes(pack: FacePack) -> dict[str, str]:
     return {"model": pack.name, "licence": pack.licence, "device": pack.device}
 
 
-def check_same_pack(recorded: Mapping[str, Any], pack: FacePack, source: object) -> None:
-    """Make sure that an earlier step used the same weights; files of the original record nothing.
+def told_apart(recorded: Mapping[str, Any], pack: FacePack, task: Task) -> dict[str, Any]:
+    """Metadata with one network's identity under its task, where an earlier version told of both as one."""
+    told = dict(recorded)
+    both = told.pop(BOTH, None)
+    if task not in told and isinstance(both, Mapping):
+        mine = pack.identity(task)
+        parts = {part: both[part] if isinstance(both.get(part), Mapping) else {} for part in mine}
+        told[task] = {part: {name: parts[part][name] for name in mine[part] if name in parts[part]} for part in mine}
+    return told
+
+
+def check_same_detector(recorded: Mapping[str, Any], pack: FacePack, source: object) -> None:
+    """Make sure that an earlier step used the same detector; files of the original record nothing.
 
     Args:
         recorded: metadata of the earlier step.
@@ -77,13 +100,21 @@ def check_same_pack(recorded: Mapping[str, Any], pack: FacePack, source: object)
         source: the earlier step's file, for the message.
 
     Raises:
-        PackError: they differ.
+        PackError: it was another, or has changed since.
     """
-    if IDENTITY not in recorded:
+    if "detector" not in recorded and BOTH not in recorded:
         return
-    made_with = recorded[IDENTITY]
-    if not isinstance(made_with, Mapping) or made_with.get("sha256") != pack.identity()["sha256"]:
-        raise PackError(
-            f"{source}: made with the face pack {recorded.get('model')}, which has other weights than {pack.name}; "
-            "choose the same pack, or run that step again"
-        )
+    made_with, model = told_apart(recorded, pack, "detector").get("detector"), recorded.get("model")
+    old = made_with.get("sha256") if isinstance(made_with, Mapping) else None
+    new = pack.identity("detector")["sha256"]
+    if isinstance(old, Mapping) and sorted(map(str, old.values())) == sorted(new.values()):
+        return
+    again = "run deploy.py for every list again, then merge.py and face_det.py"
+    if model == pack.name:
+        changed = ", ".join(name for name, digest in new.items() if not old or old.get(name) != digest)
+        raise PackError(f"{source}: the detector of {pack.name} has changed since ({changed}); {again}")
+    whose = f"the face pack {model}" if isinstance(model, str) else "another face pack"
+    raise PackError(
+        f"{source}: made with {whose}, which has another detector than {pack.name}; choose that, or {again} with "
+        f"{pack.name}"
+    )

@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 from onnxruntime import InferenceSession
 
+from castsearch.faces.mxnet import CheckpointError
 from castsearch.faces.search import DEFAULT_SEARCH, SearchSettings
 from castsearch.faces.sessions import open_checkpoint, resolve_gpu
 from castsearch.parallel import core_count
@@ -33,6 +34,7 @@ OUTPUTS = tuple(
 SCALES = (500, 800)  # short side in pixels
 LONG_SIDE_LIMIT = 1200 / 800  # of the largest scale
 SCORE = 0.8  # lowest score of a face
+CHANNELS = {"cls_prob_reshape": 4, "bbox_pred": 8, "landmark_pred": 20}  # of the outputs, for two anchors a cell
 NMS_IOU = 0.4  # overlap above which the weaker of two boxes goes
 MIRRORED_POINTS = (1, 0, 2, 4, 3)  # left and right change places in a mirrored face
 CPU_BATCH_PIXELS, GPU_BATCH_PIXELS = 1_000_000, 8_000_000  # more are no faster and take more memory
@@ -175,7 +177,15 @@ def open_retinaface(
     device = resolve_gpu(gpu)
 
     def open_session(cores: int) -> InferenceSession:
-        return open_checkpoint(symbol, params, device, cores)
+        session = open_checkpoint(symbol, params, device, cores)
+        for output in session.get_outputs():
+            expected = next((n for what, n in CHANNELS.items() if f"_{what}_" in output.name), None)
+            if len(output.shape) != 4 or output.shape[1] != expected:
+                raise CheckpointError(
+                    f"{symbol}: expected {expected} channels of {output.name}, for two anchors a cell, got "
+                    f"{output.shape}; only RetinaFace of the kind 'net3' is known"
+                )
+        return session
 
     if device >= 0:
         return RetinaFace(open_session, search, cores=1, batch_pixels=GPU_BATCH_PIXELS, score=score)

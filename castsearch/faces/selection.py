@@ -11,6 +11,7 @@ import numpy as np
 from castsearch.stagefiles import Faces
 
 PORTRAIT_SCORE = 0.95
+LIKE_SIZE = 0.5  # of the chosen face's area: a portrait with another sure face of that or more is in doubt
 CANDIDATE_SCORE = 0.9
 MIN_AREA = 1 / 50  # of the picture
 MIDDLE = (1 / 6, 5 / 6)  # of the width: its middle two thirds
@@ -29,6 +30,37 @@ def select_portrait(faces: Faces, size: tuple[int, int]) -> int | None:
     if len(faces) == 1:
         return 0
     return _best(faces.boxes, faces.scores > PORTRAIT_SCORE, size)
+
+
+def portrait_doubt(faces: Faces, size: tuple[int, int] | None = None) -> str | None:
+    """What makes it doubtful which face of a portrait ``select_portrait`` takes, and what to do about it.
+
+    Args:
+        faces: of the picture.
+        size: (width, height) of the picture in pixels; where it is not known, nothing is told of faces of like size.
+
+    Returns:
+        A few words, or None where there is no doubt.
+    """
+    if not len(faces):
+        return "no face; its features will say little, take a portrait that shows one"
+    sure = faces.scores > PORTRAIT_SCORE
+    if len(faces) > 1 and not sure.any():
+        return (
+            f"{len(faces)} faces, none sure enough (the best scores {faces.scores.max():.2f}, above {PORTRAIT_SCORE} "
+            "counts); the middle of the picture was taken: crop the portrait to the person, or take a sharper one"
+        )
+    if len(faces) == 1 or size is None:
+        return None
+    areas, taken = _areas(faces.boxes), _best(faces.boxes, sure, size)
+    alike = int((sure & (areas >= LIKE_SIZE * areas[taken])).sum())
+    if alike == 1:
+        return None
+    x1, y1, x2, y2 = faces.boxes[taken].round().astype(int).tolist()
+    return (
+        f"{alike} faces of like size; the one at {x1},{y1} ({x2 - x1} x {y2 - y1} pixels) was taken: "
+        "crop the portrait to the person"
+    )
 
 
 def select_candidate(faces: Faces, size: tuple[int, int], limits: bool = True) -> int | None:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
 import onnxruntime
+from onnxruntime.capi import onnxruntime_pybind11_state
 
 from castsearch.faces.errors import PackError
 from castsearch.faces.mxnet import read_params, read_symbol
@@ -24,11 +26,16 @@ CACHE_SUFFIX = ".castsearch.onnx"
 # Goes into the key of the cache: raise it when the same checkpoint converts to another file.
 CONVERTER_VERSION = 2
 
+# What ONNX Runtime raises; its errors have no common type.
+_ERRORS = tuple(
+    kind for kind in vars(onnxruntime_pybind11_state).values() if isinstance(kind, type) and issubclass(kind, Exception)
+)
+
 onnxruntime.set_default_logger_severity(3)  # its warnings are about its own fusions
 
 
 class DeviceError(PackError):
-    """A GPU was asked for that is not there."""
+    """A GPU was asked for that is not there, or does not run the network."""
 
 
 @cache
@@ -41,14 +48,14 @@ def resolve_gpu(gpu: int | None) -> int:
     Raises:
         DeviceError: the device asked for is not there.
     """
+    if gpu is not None and gpu < -1:
+        raise DeviceError(f"GPU {gpu}: no such number; use 0 or above, or -1 for the CPU")
     if gpu == -1 or (gpu is None and CUDA not in onnxruntime.get_available_providers()):
         return -1
     if CUDA not in onnxruntime.get_available_providers():
         raise DeviceError(
             f"GPU {gpu}: this ONNX Runtime has no CUDA; install onnxruntime-gpu, or choose -1 for the CPU"
         )
-    if gpu is not None and gpu < 0:
-        raise DeviceError(f"GPU {gpu}: no such number; use 0 or above, or -1 for the CPU")
     # CUDA's libraries may come from pip and then lie off the loader's path; ONNX Runtime 1.21 and later find them.
     getattr(onnxruntime, "preload_dlls", lambda: None)()
     # That the library was built with CUDA does not mean that there is a GPU: only a session knows.
@@ -113,11 +120,48 @@ def _session(
     if content is None and not path.is_file():
         raise PackError(f"{path}: no such file; put the network there")
     try:
-        return onnxruntime.InferenceSession(content or str(path), how, providers=providers(device))
-    except Exception as error:  # its errors have no common type
-        raise PackError(
-            f"{path}: not a usable ONNX file ({' '.join(str(error).split())[:160]}); get it again"
-        ) from None
+        session = onnxruntime.InferenceSession(
+            str(path) if content is None else content, how, providers=providers(device), enable_fallback=0
+        )
+    except MemoryError:
+        raise
+    except Exception as error:  # those of its Python part are of any type
+        raise PackError(f"{path}: not a usable ONNX file ({one_line(error)}); get it again") from None
+    check_device(session, device, path)
+    return session
+
+
+def check_device(session: onnxruntime.InferenceSession, device: int, path: Path) -> None:
+    """See that a session runs where it was told to: without memory or libraries ONNX Runtime takes the CPU in silence.
+
+    Raises:
+        DeviceError: it does not.
+    """
+    if device >= 0 and CUDA not in session.get_providers():
+        raise DeviceError(
+            f"{path}: ONNX Runtime could not put it on GPU {device} and would run it on the CPU; see that the GPU has "
+            "free memory and that CUDA and cuDNN fit ONNX Runtime, or choose -1 for the CPU"
+        )
+
+
+@contextmanager
+def running(path: Path) -> Iterator[None]:
+    """Tell what stops a network while it runs.
+
+    Raises:
+        PackError: ONNX Runtime cannot run it on what it is given.
+    """
+    try:
+        yield
+    except _ERRORS as error:
+        memory = "alloc" in str(error).lower()
+        mend = "free memory, or choose smaller scales or fewer at once" if memory else "get it again"
+        raise PackError(f"{path}: the network cannot be run ({one_line(error)}); {mend}") from None
+
+
+def one_line(error: Exception) -> str:
+    """What an error of many lines says, in some words."""
+    return " ".join(str(error).split())[:160] or type(error).__name__
 
 
 def onnx_signature(path: Path) -> tuple[list[list[int | str | None]], list[list[int | str | None]]]:
@@ -145,13 +189,9 @@ def open_checkpoint(
     digests = f"{CONVERTER_VERSION} {file_sha256(symbol)} {file_sha256(params)}"
     source = hashlib.sha256(digests.encode()).hexdigest()
     path = _cache_path(params, source)
-    if path.is_file():
-        try:
-            session = open_onnx(path, gpu, cores)
-        except PackError:  # a damaged cache is made again
-            session = None
-        if session and session.get_modelmeta().custom_metadata_map.get("source_sha256") == source:
-            return session
+    kept = _read_cache(path, source)
+    if kept is not None:
+        return _session(path, options(cores), resolve_gpu(gpu), kept)
     # onnx itself is needed only here.
     from castsearch.faces.convert import to_onnx
 
@@ -161,10 +201,36 @@ def open_checkpoint(
         where = str(symbol.parent)
         raise error if str(error).startswith(where) else type(error)(f"{symbol}: {error}") from None
     content = model.SerializeToString()
+    content += _seal(content, source)
     # Without a place to keep it, it is converted each time.
     with suppress(OSError, StageFileError), atomic_write(path) as file:
         file.write(content)
     return _session(path, options(cores), resolve_gpu(gpu), content)
+
+
+def _read_cache(path: Path, source: str) -> bytes | None:
+    """A converted network, if it is whole and that of the checkpoint with the digest ``source``."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    seal = _seal(memoryview(content)[:-SEAL_LENGTH], source)
+    return content if content.endswith(seal) else None
+
+
+def _seal(content: bytes | memoryview, source: str) -> bytes:
+    """What is put at a converted network's end, by which a change of any byte shows.
+
+    It is an entry of the file's own metadata (ONNX's ``ModelProto.metadata_props``, field 14 in protobuf's encoding),
+    which may stand anywhere, so that the file remains an ONNX file.
+    """
+    digest = hashlib.sha256(source.encode())
+    digest.update(content)
+    entry = b"\x0a\x04seal\x12\x40" + digest.hexdigest().encode()
+    return b"\x72" + bytes([len(entry)]) + entry
+
+
+SEAL_LENGTH = len(_seal(b"", ""))
 
 
 def _cache_path(params: Path, source: str) -> Path:

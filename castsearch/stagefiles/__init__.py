@@ -6,7 +6,7 @@ does not fit the schema (model names, weights' SHA-256, settings) goes into ``NA
 """
 
 from castsearch.stagefiles.content import Faces, Features, MoviePictures, Picture, Split
-from castsearch.stagefiles.detections import detection_entry, read_detections
+from castsearch.stagefiles.detections import detection_entry, read_detection_entries, read_detections
 from castsearch.stagefiles.errors import StageFileError
 from castsearch.stagefiles.features import read_features
 from castsearch.stagefiles.names import MODES, body_name, face_name, reid_name, retina_name
@@ -17,6 +17,7 @@ from castsearch.stagefiles.writing import (
     atomic_write,
     check_folder,
     check_output,
+    check_target,
     file_sha256,
     metadata_path,
     read_metadata,
@@ -36,6 +37,7 @@ __all__ = [
     "body_name",
     "check_folder",
     "check_output",
+    "check_target",
     "detection_entry",
     "face_name",
     "file_sha256",
@@ -43,6 +45,7 @@ __all__ = [
     "metadata_path",
     "read",
     "read_body",
+    "read_detection_entries",
     "read_detections",
     "read_features",
     "read_metadata",

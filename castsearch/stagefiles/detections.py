@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,13 @@ def read_detections(path: str | os.PathLike[str]) -> dict[str, Faces]:
     Raises:
         StageFileError: missing, damaged, hostile or of another schema; the picture is named.
     """
-    content = read(path)
+    return read_detection_entries(read(path), path)
+
+
+def read_detection_entries(content: Mapping[str, Any], path: str | os.PathLike[str]) -> dict[str, Faces]:
+    """The faces in the content of ``results/{list}.pkl``, read from ``path`` or to be written there; see
+    ``read_detections``.
+    """
     found = {}
     with located(path, "; run RetinaFace/deploy.py again"):
         for file, entry in content.items():

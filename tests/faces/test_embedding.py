@@ -12,7 +12,7 @@ from castsearch.faces.chips import Chips
 from castsearch.faces.embedding import embed_split
 from castsearch.stagefiles import MoviePictures, Picture, Split, StageFileError, read, read_metadata, write
 
-METADATA = {"face_pack": {"sha256": {"net.onnx": "a"}}, "model": "fake"}
+METADATA = {"detector": {"sha256": {"detector.onnx": "a"}}, "limits": True, "model": "fake"}
 SIZES = {"tt1": 5, "tt2": 0, "tt3": 3}
 
 
@@ -74,7 +74,7 @@ def test_what_is_written(tmp_path, embed, batch):
     assert shown[0] == (len(shown) - 1, "batch")
     assert max(shown[1:]) <= batch
     metadata = read_metadata(tmp_path / "face_val.pkl")
-    assert metadata["face_pack"] == {"sha256": {"net.onnx": "a"}, "versions": {"library": "1"}}
+    assert metadata["embedder"] == {"sha256": {"embedder.onnx": "a"}, "versions": {"library": "1"}}
     assert (metadata["model"], metadata["licence"], metadata["device"]) == ("fake", "none", "paper")
 
 
@@ -117,15 +117,69 @@ def test_a_killed_run_goes_on_with_the_movie_where_it_was(tmp_path, embed, fake_
     assert list(read(tmp_path / "face_val.pkl")) == ["tt1", "tt2", "tt3"]
 
 
-def test_chips_of_other_weights_are_refused(embed, put, fake_pack):
-    message = r"tt1\.pkl: made with the face pack fake, which has other weights than second; choose the same pack"
-    with pytest.raises(PackError, match=message):
-        embed(fake_pack(weights="b", name="second"))
-    put("tt3", metadata={"face_pack": "nonsense"})
-    with pytest.raises(PackError, match=r"tt3\.pkl: made with the face pack None"):
-        embed()
+def test_chips_of_another_detector_are_refused(embed, put, fake_pack):
+    again = r"run deploy\.py for every list again, then merge\.py and face_det\.py"
+    for pack, message in (
+        (
+            fake_pack(weights="b", name="second"),
+            rf"tt1\.pkl: made with the face pack fake, which has another detector than second; choose that, or {again} "
+            "with second",
+        ),
+        (fake_pack(weights="b"), rf"tt1\.pkl: the detector of fake has changed since \(detector\.onnx\); {again}"),
+    ):
+        with pytest.raises(PackError, match=message):
+            embed(pack)
+    for nonsense in ({"face_pack": "nonsense"}, {"detector": {"sha256": ["a"]}}, {"detector": {}}):
+        put("tt3", metadata=nonsense)
+        with pytest.raises(PackError, match=r"tt3\.pkl: made with another face pack, which"):
+            embed()
     put("tt3", metadata=None)  # the original's record nothing
+    with pytest.raises(
+        StageFileError, match=r"tt3\.pkl: its faces were selected within other limits than those of .*tt1"
+    ):
+        embed()
+    for movie in SIZES:
+        put(movie, metadata=None)
     assert embed() == 8
+
+
+def test_chips_of_an_earlier_version_are_taken(embed, put, fake_pack):
+    for movie in SIZES:
+        put(movie, metadata={"face_pack": {"sha256": {"detector.onnx": "a", "embedder.onnx": "x"}}, "model": "fake"})
+    assert embed() == 8
+    with pytest.raises(PackError, match="the detector of fake has changed since"):
+        embed(fake_pack(weights="b"))
+
+
+def test_the_same_detector_in_another_folder_is_the_same(embed, put):
+    put("tt1", metadata=METADATA | {"detector": {"sha256": {"sub/detector.onnx": "a"}}})
+    assert embed() == 8
+
+
+def test_another_embedder_does_the_features_again_and_nothing_else(embed, fake_pack):
+    assert embed() == 8
+    assert embed(fake_pack(embedder="b")) == 8
+    assert embed(fake_pack(embedder="b")) == 0
+
+
+def test_chips_of_two_selections_are_refused(embed, put, tmp_path):
+    put("tt3", metadata=METADATA | {"limits": False})
+    with pytest.raises(
+        StageFileError, match=r"tt3\.pkl: .* other limits than those of \S*tt1\.pkl; run face_det\.py again"
+    ):
+        embed()
+    assert not (tmp_path / "face_val.pkl").exists()
+
+
+def test_features_that_are_not_finite_are_never_written(embed, fake_pack, tmp_path):
+    class Broken(fake_pack):
+        def embed(self, chips):
+            rows = super().embed(chips)
+            return np.where(rows == 4, np.nan, rows)
+
+    with pytest.raises(PackError, match=r"movie tt1: the embedder of fake gives numbers .* not finite for picture 4"):
+        embed(Broken())
+    assert not (tmp_path / "face_val.pkl").exists()
 
 
 def test_features_kept_of_another_split_are_refused(embed, split):

@@ -69,32 +69,39 @@ def test_flat_folder_and_subfolders_are_the_same_pack(
     flat = open_folder(link(tmp_path / "flat", *detector, *embedder), "flat", -1)
     link(tmp_path / "deep/a", *detector)
     deep = open_folder(link(tmp_path / "deep/b", *embedder).parent, "deep", -1)
-    digests = [pack.identity()["sha256"] for pack in (flat, deep)]
-    assert set(digests[0]) == {"mnet25-0000.params", "mnet25-symbol.json", "model-0000.params", "model-symbol.json"}
-    assert sorted(digests[0].values()) == sorted(digests[1].values())
-    assert digests[0]["mnet25-0000.params"] == "051313a2e7e62e981aafcf0dd5cb16505eca4295c4d2f6f36749a173eda8413c"
+    for task, names in (
+        ("detector", {"mnet25-0000.params", "mnet25-symbol.json"}),
+        ("embedder", {"model-0000.params", "model-symbol.json"}),
+    ):
+        digests = [pack.identity(task)["sha256"] for pack in (flat, deep)]  # type: ignore[arg-type]
+        assert set(digests[0]) == names
+        assert sorted(digests[0].values()) == sorted(digests[1].values())
+    assert (
+        flat.identity("detector")["sha256"]["mnet25-0000.params"]
+        == "051313a2e7e62e981aafcf0dd5cb16505eca4295c4d2f6f36749a173eda8413c"
+    )
     assert "non-commercial" in flat.licence
 
 
 def test_converted_files_are_not_networks_of_their_own(checkpoints: Path) -> None:
     pack = open_folder(checkpoints, "pack", -1)
-    before = pack.identity()
+    before = pack.identity("embedder")
     pack.embed(np.zeros((1, 3, 112, 112), np.uint8))
     assert list(checkpoints.glob("*/*.castsearch.onnx"))
-    assert open_folder(checkpoints, "pack", -1).identity() == before
+    assert open_folder(checkpoints, "pack", -1).identity("embedder") == before
 
 
 def test_networks_load_at_first_use_only(checkpoints: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
-    real = sessions.open_onnx
+    real = sessions._session
 
     def noted(path: Path, *rest: Any) -> Any:
         opened.append(path.name)
         return real(path, *rest)
 
-    monkeypatch.setattr(sessions, "open_onnx", noted)
+    monkeypatch.setattr(sessions, "_session", noted)
     pack = open_folder(checkpoints, "pack", -1)
-    pack.identity()
+    pack.identity("detector")
     pack.align(np.zeros((50, 50, 3), np.uint8), None, None)
     assert opened == []
     pack.embed(np.zeros((1, 3, 112, 112), np.uint8))
@@ -104,7 +111,7 @@ def test_networks_load_at_first_use_only(checkpoints: Path, monkeypatch: pytest.
 def test_latest_epoch_counts(tmp_path: Path, detector: list[Path], embedder: list[Path]) -> None:
     folder = link(tmp_path / "p", *detector, *embedder)
     shutil.copyfile(folder / "model-0000.params", folder / "model-0007.params")
-    assert "model-0007.params" in open_folder(folder, "p", -1).identity()["sha256"]
+    assert "model-0007.params" in open_folder(folder, "p", -1).identity("embedder")["sha256"]
 
 
 def test_scrfd_with_an_mxnet_embedder(
@@ -174,7 +181,8 @@ def test_insightface_layout(tmp_path: Path, scrfd: Path, monkeypatch: pytest.Mon
         onnx_embedder(folder / "w600k_mbf.onnx")
         onnx_embedder(folder / "genderage.onnx", size=96)
         pack = open_insightface(name, -1)
-        assert {Path(file).name for file in pack.identity()["sha256"]} == {"scrfd_500m_kps.onnx", "w600k_mbf.onnx"}
+        for task, file in (("detector", "scrfd_500m_kps.onnx"), ("embedder", "w600k_mbf.onnx")):
+            assert [Path(name).name for name in pack.identity(task)["sha256"]] == [file]  # type: ignore[arg-type]
         assert "non-commercial research" in pack.licence
         assert pack.embed(np.zeros((1, 3, 112, 112), np.uint8)).shape == (1, 12)
     with pytest.raises(
@@ -207,7 +215,7 @@ def test_original_pack(
     for name, source in zip(catalogue.ORIGINAL_FILES, sources, strict=True):
         shutil.copyfile(source, tmp_path / name)
     pack = open_original(-1)
-    assert set(pack.identity()["sha256"]) == set(catalogue.ORIGINAL_FILES)
+    assert {*pack.identity("detector")["sha256"], *pack.identity("embedder")["sha256"]} == set(catalogue.ORIGINAL_FILES)
     assert pack.embed(np.zeros((2, 3, 112, 112), np.uint8)).shape == (2, 128)
     assert len(pack.detect(np.zeros((64, 64, 3), np.uint8))) == 0
 

@@ -11,13 +11,14 @@ import pytest
 from castsearch.faces.merging import merge_results
 from castsearch.stagefiles import Faces, MoviePictures, Picture, Split, StageFileError, detection_entry, write
 
-PACK = {"face_pack": {"sha256": {"net": "a"}}, "search": {"scales": [500]}, "model": "packs/mnet", "licence": "none"}
+PACK = {"detector": {"sha256": {"net": "a"}}, "search": {"scales": [500]}, "model": "packs/mnet", "licence": "none"}
 SPLIT = Split(
     [
         MoviePictures("tt1", (Picture("p", "tt1/cast/p.jpg", "p"),), (Picture("c0", "tt1/c0.jpg", "p"),)),
         MoviePictures("tt2", (), (Picture("c1", "tt2/c1.jpg"),)),
     ]
 )
+NO_DOUBTS: dict = {"doubts": {}}
 CASTS, CANDIDATES = ["val/tt1/cast/p.jpg"], ["val/tt1/c0.jpg", "val/tt2/c1.jpg"]
 
 
@@ -53,7 +54,7 @@ def test_pictures_get_their_faces(tmp_path, put):
     assert (portrait.id, portrait.file, portrait.label) == ("p", "tt1/cast/p.jpg", "p")
     np.testing.assert_array_equal(portrait.faces.boxes, [[7, 7, 7, 7]])
     assert portrait.faces.landmarks.shape == (1, 5, 2)
-    assert metadata == PACK
+    assert metadata == PACK | NO_DOUBTS
 
 
 @pytest.mark.parametrize(("first", "second", "expected"), [(1000, 2000, 0.75), (2000, 1000, 0.5)])
@@ -66,9 +67,9 @@ def test_the_newest_result_counts(tmp_path, put, first, second, expected):
 
 def test_results_of_two_packs_are_refused(tmp_path, put):
     put("val_a.pkl", CASTS, 0.5)
-    for other in (PACK | {"face_pack": {"sha256": {"net": "b"}}}, PACK | {"search": {"scales": [320]}}, None):
+    for other in (PACK | {"detector": {"sha256": {"net": "b"}}}, PACK | {"search": {"scales": [320]}}, None):
         put("val_b.pkl", CANDIDATES, 0.5, metadata=other)
-        with pytest.raises(StageFileError, match=r"val_b\.pkl: made with another face pack .* than \S*val_a\.pkl"):
+        with pytest.raises(StageFileError, match=r"val_b\.pkl: made with another detector .* than \S*val_a\.pkl"):
             merge_results(SPLIT, "val", [tmp_path])
 
 
@@ -76,20 +77,44 @@ def test_one_pack_by_two_names_is_one(tmp_path, put):
     put("val_a.pkl", CASTS, 0.5)
     put("val_b.pkl", CANDIDATES, 0.5, metadata=PACK | {"model": "../packs/mnet", "device": "GPU", "root": "/b"})
     _, metadata = merge_results(SPLIT, "val", [tmp_path])
-    assert metadata == PACK
+    assert metadata == PACK | NO_DOUBTS
 
 
 def test_superseded_results_of_another_pack_do_not_matter(tmp_path, put):
-    put("val_old.pkl", [*CASTS, *CANDIDATES], 0.5, time=1000, metadata=PACK | {"face_pack": {}})
+    put("val_old.pkl", [*CASTS, *CANDIDATES], 0.5, time=1000, metadata=PACK | {"detector": {}})
     put("val_new.pkl", [*CASTS, *CANDIDATES], 0.75, time=2000)
     merged, metadata = merge_results(SPLIT, "val", [tmp_path])
     assert scores(merged) == [0.75] * 3
-    assert metadata == PACK
+    assert metadata == PACK | NO_DOUBTS
 
 
 def test_results_of_the_original_record_nothing(tmp_path, put):
     put("val_all.pkl", [*CASTS, *CANDIDATES], 0.5, metadata=None)
-    assert merge_results(SPLIT, "val", [tmp_path])[1] == {}
+    assert merge_results(SPLIT, "val", [tmp_path])[1] == NO_DOUBTS
+
+
+def test_results_of_an_earlier_version_are_merged_but_not_with_todays(tmp_path, put):
+    old = {"face_pack": {"sha256": {"net": "a", "embedder": "b"}}, "search": {"scales": [500]}}
+    put("val_a.pkl", CASTS, 0.5, metadata=old)
+    put("val_b.pkl", CANDIDATES, 0.5, metadata=old)
+    assert merge_results(SPLIT, "val", [tmp_path])[1] == old | NO_DOUBTS
+    put("val_b.pkl", CANDIDATES, 0.5)
+    with pytest.raises(
+        StageFileError, match=r"val_a\.pkl: made by an earlier version .*; run deploy\.py again for its list"
+    ):
+        merge_results(SPLIT, "val", [tmp_path])
+
+
+def test_doubts_go_by_the_casts_ids(tmp_path, put):
+    """As told in the metadata of the newest result; of results that tell none, as the faces alone do."""
+    put("val_old.pkl", CASTS, 0.5, time=500, metadata=PACK | {"doubts": {CASTS[0]: "superseded"}})
+    put("val_a.pkl", CASTS, 0.5, metadata=PACK | {"doubts": {CASTS[0]: "two of like size"}})
+    put("val_b.pkl", CANDIDATES, 0.5)
+    assert merge_results(SPLIT, "val", [tmp_path])[1]["doubts"] == {"p": "two of like size"}
+    put("val_a.pkl", CASTS, 0.5, n=3)
+    assert merge_results(SPLIT, "val", [tmp_path])[1]["doubts"]["p"].startswith("3 faces, none sure enough")
+    put("val_a.pkl", CASTS, 0.5, n=0)
+    assert merge_results(SPLIT, "val", [tmp_path])[1]["doubts"]["p"].startswith("no face;")
 
 
 def test_a_missing_result_is_named(tmp_path, put):
