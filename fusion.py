@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import argparse
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 from castsearch import stagefiles
 from castsearch.annotations import read_labels, write_ranking
 from castsearch.faces.doubts import doubts_of_split
-from castsearch.metrics import evaluate
+from castsearch.metrics import EvaluationError, check_labels, evaluate
 from castsearch.ranking import (
     MovieFeatures,
     RankingError,
@@ -26,6 +27,7 @@ from castsearch.ranking import (
     read_split,
 )
 from castsearch.ranking.propagation import THRESHOLDS
+from castsearch.stagefiles import check_output
 from scripts import cli
 
 MOST_GB = 1_000_000
@@ -90,6 +92,22 @@ def rank(movies: list[MovieFeatures], settings: Settings, together: str | None) 
     return ranking
 
 
+def fitting(
+    labels: dict[str, list[str]], file: Path, movies: Sequence[MovieFeatures], required: bool
+) -> dict[str, list[str]] | None:
+    """The labels, if they are of these movies; None, with a warning, if others lie where labels are looked for."""
+    casts = {cast for movie in movies for cast in movie.cast}
+    candidates = {candidate for movie in movies for candidate in movie.candidates}
+    try:
+        check_labels(labels, casts, candidates, "split")
+    except EvaluationError as error:
+        if required:
+            raise EvaluationError(f"{file}: {error}") from None
+        cli.warn(f"{file}: {error}; the ranking is not scored")
+        return None
+    return labels
+
+
 def main() -> None:
     """Run the stage."""
     args = parse_args()
@@ -100,6 +118,7 @@ def main() -> None:
         body_rerank=rerank_name(args.body_rerank, args.body_rerank_ecn),  # type: ignore[arg-type]
         memory=None if args.memory is None else int(args.memory * 2**30),
     )
+    result = check_output(args.submission or cli.ROOT / f"{args.mode}_result.txt")
     labels_file = args.gt or args.data / f"{args.mode}_label.json"
     labels = read_labels(labels_file) if args.gt or labels_file.exists() else None
     split = read_split(args.data, args.mode, args.body_only)
@@ -107,11 +126,12 @@ def main() -> None:
         metadata = stagefiles.read_metadata(args.data / stagefiles.retina_name(args.mode))
         cli.report("portraits in doubt", doubts_of_split(split, metadata))
     movies = read_movies(args.data, args.mode, args.reid, args.body_only, split)
+    if labels is not None:
+        labels = fitting(labels, labels_file, movies, required=args.gt is not None)
     try:
         ranking = rank(movies, settings, f"all movies of {args.mode}" if args.across else None)
     except TooLittleMemory as error:
         raise RankingError(f"{error}: --memory {error.gigabytes:.1f}") from None
-    result = args.submission or cli.ROOT / f"{args.mode}_result.txt"
     write_ranking(result, ranking)
     print(f"{len(ranking)} casts ranked: {result}")
     if labels is not None:

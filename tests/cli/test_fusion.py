@@ -84,6 +84,32 @@ def test_metrics_are_printed_where_there_are_labels(fusion, split):
     assert fusion("--gt", split / "elsewhere.json").stdout == done.stdout
 
 
+OTHERS = {"tt9_nm0": ["tt9_0"]}
+
+
+def test_labels_of_another_split_are_told_before_the_work(fusion, split):
+    (split / "others.json").write_text(json.dumps(OTHERS))
+    told = (
+        "labels and split have no cast in common: tt9_nm0 stands in the labels, tt1_nm0 in the split; they seem to be "
+        "of different splits"
+    )
+    done = fusion("--gt", split / "others.json", code=2)
+    assert done.stderr == f"error: {split}/others.json: {told}\n"
+    assert not (split / "result.txt").exists()
+    (split / "val_label.json").write_text(json.dumps(OTHERS))
+    done = fusion()
+    assert done.stderr == f"warning: {split}/val_label.json: {told}; the ranking is not scored\n"
+    assert done.stdout == f"4 casts ranked: {split}/result.txt\n"
+
+
+def test_labels_of_more_than_the_split_count_what_is_missing(fusion, split):
+    labels = json.loads((split / "val_label.json").read_text())
+    (split / "val_label.json").write_text(json.dumps({**labels, **OTHERS, "tt1_nm0": [*labels["tt1_nm0"], "tt1_99"]}))
+    done = fusion()
+    assert "absent from the ranking, each counts 0: tt9_nm0\n" in done.stderr
+    assert "true candidates that no line ranks, each counts as missed: tt1_99, tt9_0\n" in done.stderr
+
+
 def test_every_candidate_of_the_movie_is_ranked_once(fusion, split):
     fusion("--face_rerank", "--body_rerank")
     for cast, ranked in read_ranking(split / "result.txt").items():
@@ -209,13 +235,23 @@ def test_thresholds_in_percent_are_doubted(fusion):
 
 
 def test_pictures_without_a_box_in_their_name_are_frames_of_their_own(fusion, split):
-    """All of frame_0001_... were one frame once; one warning says what is done."""
+    """All of frame_0001_... were one frame once; one warning says what is done, and the ranking stays."""
 
-    def rename(content):
-        for movie in content.values():
-            for number, item in enumerate(movie["candidates"]):
-                item["file"] = f"{number}/frame_0001_{number}.jpg"
+    def rename(ending: str):
+        def edit(content):
+            for movie in content.values():
+                for number, item in enumerate(movie["candidates"]):
+                    item["file"] = f"{movie['cast'][0]['id']}/frame_0001_{number}{ending}.jpg"
 
-    change(split / "retina_val.pkl", rename)
+        change(split / "retina_val.pkl", edit)
+
+    rename("_0_0_9_9")
+    known = fusion()
+    assert "warning" not in known.stderr
+    in_frames = (split / "result.txt").read_text()
+    rename("")
     done = fusion()
-    assert done.stderr.count("do not end in the _x_y_w_h of a box") == 1
+    assert done.stderr.count("warning: ") == done.stderr.count("do not end in the _x_y_w_h of a box") == 1
+    assert "tt1_nm0/frame_0001_0.jpg and 22 more of 23 names do not end" in done.stderr
+    assert (split / "result.txt").read_text() == in_frames
+    assert done.stdout == known.stdout
