@@ -69,7 +69,8 @@ def _tensor(name: str, array: np.ndarray) -> Any:
 def _convert(symbol: Symbol, params: Mapping[str, np.ndarray]) -> OnnxGraph:
     unknown = sorted({node.op for node in symbol.nodes} - set(OPERATORS) - {"null"})
     if unknown:
-        raise CheckpointError(f"operator {', '.join(unknown)} is not known; known are {', '.join(sorted(OPERATORS))}")
+        names = ", ".join(unknown)[:200]
+        raise CheckpointError(f"operator {names} is not known; known are {', '.join(sorted(OPERATORS))}")
     embedder = any(node.op == "FullyConnected" for node in symbol.nodes)
     graph = OnnxGraph(symbol, params, EMBEDDER_SIZE if embedder else DETECTOR_SIZE)
     for index, node in enumerate(symbol.nodes):

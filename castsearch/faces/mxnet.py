@@ -28,6 +28,7 @@ LIST_MAGIC = 0x112
 V1_MAGIC, V2_MAGIC, V3_MAGIC = 0xF993FAC8, 0xF993FAC9, 0xF993FACA
 DENSE = 0
 MAX_RANK = 8
+LONGEST_NAME = 200  # characters; the graphs' own have up to 40
 DTYPES = {0: "<f4", 1: "<f8", 2: "<f2", 3: "u1", 4: "<i4", 5: "i1", 6: "<i8"}
 
 
@@ -67,7 +68,7 @@ class Node:
             raise self._bad(key, "is missing")
         parts = text.strip().strip("()[]").rstrip(",").split(",")
         numbers = tuple(int(n.strip().rstrip("L")) for n in parts if re.fullmatch(r"\s*-?\d{1,9}L?\s*", n))
-        if len(numbers) != len(parts) or (length is not None and len(numbers) != length):
+        if len(numbers) != len(parts) or (len(numbers) > MAX_RANK if length is None else len(numbers) != length):
             raise self._bad(key, f"is {text[:40]!r}, expected {length or 'some'} whole number(s)")
         return numbers
 
@@ -117,7 +118,7 @@ def read_symbol(path: str | os.PathLike[str]) -> Symbol:
     path = Path(path)
     data = _read_bytes(path)
     try:
-        graph = json.loads(data)
+        graph = _fields(json.loads(data), "the whole")
         nodes = [_node(fields) for fields in graph["nodes"]]
         heads = tuple(_entry(head) for head in graph["heads"])
     except (ValueError, KeyError, TypeError, RecursionError) as error:
@@ -136,19 +137,30 @@ def read_symbol(path: str | os.PathLike[str]) -> Symbol:
     return Symbol(tuple(nodes), heads)
 
 
-def _node(fields: Any) -> Node:
+def _fields(value: Any, what: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise TypeError(f"{what} is {str(value)[:40]!r}, no object")
+    return value
+
+
+def _node(value: Any) -> Node:
+    fields = _fields(value, "a node")
     # Up to 0.8 parameters of operators were called "param" and those of users "attr"; both became
     # "attr" in 0.9 and "attrs" in 1.0.
-    attrs = {**(fields.get("attr") or {}), **(fields.get("param") or {}), **(fields.get("attrs") or {})}
+    attrs: dict[str, str] = {}
+    for spelling in ("attr", "param", "attrs"):
+        attrs |= _fields(fields.get(spelling) or {}, spelling)
     texts = (fields["op"], fields["name"], *attrs.values())
     if not all(isinstance(text, str) for text in texts):
         raise TypeError(f"a name or attribute that is not text in {str(fields['name'])[:40]!r}")
+    if max(len(fields["op"]), len(fields["name"])) > LONGEST_NAME:
+        raise ValueError(f"a name of more than {LONGEST_NAME} characters, {fields['name'][:40]!r}")
     return Node(fields["op"], fields["name"], attrs, tuple(_entry(entry) for entry in fields["inputs"]))
 
 
 def _entry(entry: Any) -> tuple[int, int]:
     # [node, output] up to 0.8, [node, output, version] since; operators that mutate are not supported anyway.
-    source, output = entry[0], entry[1]
+    source, output = entry[:2] if isinstance(entry, list) and len(entry) > 1 else (None, None)
     if type(source) is not int or type(output) is not int or source < 0 or output < 0:
         raise ValueError(f"a reference to a node that reads {str(entry)[:40]}")
     return source, output

@@ -126,7 +126,7 @@ def _session(
     except MemoryError:
         raise
     except Exception as error:  # those of its Python part are of any type
-        raise PackError(f"{path}: not a usable ONNX file ({one_line(error)}); get it again") from None
+        raise PackError(f"{path}: not a usable network ({one_line(error)}); get it again") from None
     check_device(session, device, path)
     return session
 
@@ -191,7 +191,7 @@ def open_checkpoint(
     path = _cache_path(params, source)
     kept = _read_cache(path, source)
     if kept is not None:
-        return _session(path, options(cores), resolve_gpu(gpu), kept)
+        return _session(symbol, options(cores), resolve_gpu(gpu), kept)
     # onnx itself is needed only here.
     from castsearch.faces.convert import to_onnx
 
@@ -205,7 +205,7 @@ def open_checkpoint(
     # Without a place to keep it, it is converted each time.
     with suppress(OSError, StageFileError), atomic_write(path) as file:
         file.write(content)
-    return _session(path, options(cores), resolve_gpu(gpu), content)
+    return _session(symbol, options(cores), resolve_gpu(gpu), content)
 
 
 def _read_cache(path: Path, source: str) -> bytes | None:

@@ -47,10 +47,31 @@ def mutate_bytes(data: bytes, chance: random.Random) -> bytes:
     return data[:place] + (data[place : place + length] * 2 if chance.random() < 0.5 else b"") + data[place + length :]
 
 
+def mutate_tree(text: str, chance: random.Random) -> str:
+    """A value of the graph's JSON replaced by one of another kind, or left out."""
+    place = graph = json.loads(text)
+    while True:
+        key = chance.choice(list(place) if isinstance(place, dict) else range(len(place)))
+        below = place[key]
+        if not isinstance(below, (dict, list)) or not below or chance.random() < 0.2:
+            break
+        place = below
+    if chance.random() < 0.2:
+        del place[key]
+    else:
+        place[key] = chance.choice(
+            [None, True, -1, 1e400, "", "x" * 20_000, [], [[]], {}, {"op": 1}, [0], graph["nodes"][0]]
+        )
+    return json.dumps(graph)
+
+
 def mutate_graph(text: str, chance: random.Random) -> str:
-    """A number or a word of the graph replaced, or bytes of it mutated."""
-    if chance.random() < 0.3:
+    """A number, a word or a value of the graph replaced, or bytes of it mutated."""
+    kind = chance.random()
+    if kind < 0.2:
         return mutate_bytes(text.encode(), chance).decode("utf-8", "replace")
+    if kind < 0.5:
+        return mutate_tree(text, chance)
     words = list(re.finditer(r"-?\d+|[A-Za-z_]{3,}", text))
     word = chance.choice(words)
     new = chance.choice(["0", "-1", "1", "2", "3", "999999999", "99999999999999999999", "1e400", "nan", "null", "true"])

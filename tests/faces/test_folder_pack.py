@@ -258,6 +258,6 @@ def test_graph_of_another_kind(tmp_path: Path, detector: list[Path], embedder: l
 def test_damaged_onnx(tmp_path: Path, embedder: list[Path], scrfd: Path, content: bytes | None) -> None:
     folder = link(tmp_path / "p", *embedder)
     (folder / "d.onnx").write_bytes(scrfd.read_bytes()[:100_000] if content is None else content)
-    with pytest.raises(PackError, match=r"d\.onnx: not a usable ONNX file") as caught:
+    with pytest.raises(PackError, match=r"d\.onnx: not a usable network") as caught:
         open_folder(folder, "p", -1)
     assert "\n" not in str(caught.value)

@@ -148,6 +148,24 @@ def test_old_and_new_graphs_read_alike(tmp_path: Path, small: tuple[str, dict[st
         ('{"nodes": [{"op": "null", "name": "data", "inputs": [[1e9, 0]]}], "heads": [[0, 0]]}', "not an MXNet graph"),
         ('{"nodes": [{"op": 5, "name": "data", "inputs": []}], "heads": [[0, 0]]}', "not an MXNet graph"),
         ('{"nodes": [{"op": "x", "name": "y", "attrs": {"k": 3}, "inputs": []}], "heads": [[0, 0]]}', "not text"),
+        ("[1]", r"TypeError: the whole is '\[1\]', no object"),
+        ('{"nodes": [7], "heads": [[0, 0]]}', "a node is '7', no object"),
+        ('{"nodes": {"op": "x"}, "heads": [[0, 0]]}', "a node is 'op', no object"),
+        (
+            '{"nodes": [{"op": "x", "name": "y", "attrs": ["k"], "inputs": []}], "heads": [[0, 0]]}',
+            "attrs is .*, no object",
+        ),
+        ('{"nodes": [], "heads": [[0]]}', r"a reference to a node that reads \[0\]"),
+        ('{"nodes": [], "heads": {"a": 1}}', "a reference to a node that reads a"),
+        (
+            '{"nodes": [{"op": "x", "name": "' + "y" * 201 + '", "inputs": []}], "heads": [[0, 0]]}',
+            "more than 200 charact",
+        ),
+        (
+            '{"nodes": [{"op": "x", "name": "y", "inputs": [[1, 0]]}, {"op": "x", "name": "z", "inputs": [[0, 0]]}], '
+            '"heads": [[1, 0]]}',
+            "node 0, 'y', has an input that does not come before it",
+        ),
     ],
 )
 def test_bad_graphs(tmp_path: Path, content: str, message: str) -> None:

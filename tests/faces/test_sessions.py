@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 
 from castsearch.faces import sessions
+from castsearch.faces.errors import PackError
 from castsearch.faces.mxnet import CheckpointError
 from castsearch.stagefiles import StageFileError
 
@@ -54,12 +57,55 @@ def test_cache_is_made_again_when_the_checkpoint_changes(
     np.testing.assert_allclose(run(sessions.open_checkpoint(*checkpoint, -1)), first + 10, rtol=1e-4)
 
 
-@pytest.mark.parametrize("damage", [b"", b"\x08\x07rubbish", None])
-def test_damaged_cache_is_made_again(checkpoint: tuple[Path, Path], damage: bytes | None) -> None:
+def edited(content: bytes) -> bytes:
+    """Another bias, which ONNX Runtime would take."""
+    model = onnx.load_from_string(content)
+    bias = next(t for t in model.graph.initializer if t.name.endswith("_bias") and len(t.dims) == 1 and t.dims[0] == 5)
+    bias.raw_data = np.float32([1, 2, 3, 4, 5]).tobytes()
+    return model.SerializeToString()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: b"",
+        lambda content: b"\x08\x07rubbish",
+        lambda content: content[:1000],
+        lambda content: content[:-1],
+        lambda content: content[: -sessions.SEAL_LENGTH],
+        lambda content: content + b"\x00",
+        lambda content: content[:-500_000] + bytes([content[-500_000] ^ 1]) + content[-499_999:],
+        edited,
+    ],
+    ids=["empty", "rubbish", "cut short", "a byte short", "no seal", "a byte long", "a bit of a weight", "edited"],
+)
+def test_changed_cache_is_made_again(checkpoint: tuple[Path, Path], damage: Callable[[bytes], bytes]) -> None:
+    """Of the same size and time of change too; nothing but the content tells."""
     first = run(sessions.open_checkpoint(*checkpoint, -1))
     cached = checkpoint[1].with_name("m-0000.castsearch.onnx")
-    cached.write_bytes(cached.read_bytes()[:1000] if damage is None else damage)
+    whole, stamp = cached.read_bytes(), cached.stat()
+    cached.write_bytes(damage(whole))
+    os.utime(cached, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
     np.testing.assert_array_equal(run(sessions.open_checkpoint(*checkpoint, -1)), first)
+    assert cached.read_bytes() == whole
+
+
+def test_cache_of_another_network_is_made_again(
+    checkpoint: tuple[Path, Path], small: Small, params_bytes: Build, tmp_path: Path
+) -> None:
+    first = run(sessions.open_checkpoint(*checkpoint, -1))
+    other = tmp_path / "other-0000.params"
+    other.write_bytes(params_bytes(small[1] | {"arg:fc_bias": small[1]["arg:fc_bias"] + 10}))
+    sessions.open_checkpoint(checkpoint[0], other, -1)
+    shutil.copyfile(other.with_name("other-0000.castsearch.onnx"), checkpoint[1].with_name("m-0000.castsearch.onnx"))
+    np.testing.assert_array_equal(run(sessions.open_checkpoint(*checkpoint, -1)), first)
+
+
+def test_cache_is_an_onnx_file(checkpoint: tuple[Path, Path]) -> None:
+    sessions.open_checkpoint(*checkpoint, -1)
+    model = onnx.load(checkpoint[1].with_name("m-0000.castsearch.onnx"))
+    assert {entry.key for entry in model.metadata_props} == {"source_sha256", "seal"}
+    run(onnxruntime.InferenceSession(checkpoint[1].with_name("m-0000.castsearch.onnx")))
 
 
 def test_read_only_folder_is_left_alone(
@@ -127,8 +173,39 @@ def test_gpu_by_number_or_by_default(gpus: Callable[..., None]) -> None:
     assert sessions.device_name(2) == "GPU 2"
     with pytest.raises(sessions.DeviceError, match="GPU 1: CUDA finds no such device"):
         sessions.resolve_gpu(1)
-    with pytest.raises(sessions.DeviceError, match="GPU -2: no such number"):
-        sessions.resolve_gpu(-2)
+
+
+@pytest.mark.parametrize("cuda", [True, False])
+def test_negative_gpu_is_no_number(gpus: Callable[..., None], cuda: bool) -> None:
+    """Whether there is CUDA or not: nobody shall install it for the sake of a typing error."""
+    if cuda:
+        gpus(0)
+    with pytest.raises(sessions.DeviceError, match=r"GPU -7: no such number; use 0 or above, or -1 for the CPU"):
+        sessions.resolve_gpu(-7)
+
+
+def test_a_session_that_fell_back_to_the_cpu_is_an_error(
+    checkpoint: tuple[Path, Path], gpus: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The GPU is there, but without memory or libraries; ONNX Runtime takes the CPU and says nothing."""
+    gpus(0)
+    monkeypatch.setattr(sessions, "providers", lambda device: [sessions.CPU])
+    for gpu in (0, None):
+        with pytest.raises(sessions.DeviceError, match=r"m-symbol\.json: ONNX Runtime could not put it on GPU 0"):
+            sessions.open_checkpoint(*checkpoint, gpu)
+    sessions.open_checkpoint(*checkpoint, -1)
+
+
+def test_what_stops_a_network_is_one_line(checkpoint: tuple[Path, Path]) -> None:
+    session = sessions.open_checkpoint(*checkpoint, -1)
+    message = r"m: the network cannot be run \(.*\); get it again"
+    with pytest.raises(PackError, match=message) as caught, sessions.running(Path("m")):
+        session.run(None, {"data": np.ones((1, 4, 112, 112), np.float32)})
+    assert "\n" not in str(caught.value)
+    with pytest.raises(PackError, match="free memory, or choose smaller scales"), sessions.running(Path("m")):
+        raise onnxruntime.capi.onnxruntime_pybind11_state.RuntimeException("Failed to allocate memory for 9 bytes")
+    with pytest.raises(ZeroDivisionError), sessions.running(Path("m")):
+        raise ZeroDivisionError
 
 
 def test_cuda_without_a_gpu_is_the_cpu_unless_asked_for(gpus: Callable[..., None]) -> None:
