@@ -105,7 +105,7 @@ def test_networks_load_at_first_use_only(checkpoints: Path, monkeypatch: pytest.
     pack.align(np.zeros((50, 50, 3), np.uint8), None, None)
     assert opened == []
     pack.embed(np.zeros((1, 3, 112, 112), np.uint8))
-    assert set(opened) == {"model-0000.castsearch.onnx"}
+    assert set(opened) == {"model-symbol.json"}
 
 
 def test_latest_epoch_counts(tmp_path: Path, detector: list[Path], embedder: list[Path]) -> None:
