@@ -160,8 +160,9 @@ def running(path: Path) -> Iterator[None]:
 
 
 def one_line(error: Exception) -> str:
-    """What an error of many lines says, in some words."""
-    return " ".join(str(error).split())[:160] or type(error).__name__
+    """What an error of many lines says, in some words; it may quote a damaged file."""
+    words = " ".join(str(error).split())[:160] or type(error).__name__
+    return "".join(character if character.isprintable() else "?" for character in words)
 
 
 def onnx_signature(path: Path) -> tuple[list[list[int | str | None]], list[list[int | str | None]]]:
