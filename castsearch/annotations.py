@@ -103,7 +103,7 @@ def read_annotations(path: str | os.PathLike[str]) -> dict[str, Movie]:
 def _movie(name: str, entry: Any, path: Path, seen: dict[str, str]) -> Movie:
     if (fault := movie_fault(name)) is not None:
         raise AnnotationError(f"{path}: movie {shown(name)} {fault}; rename it")
-    where = f"{path}: movie {name}"
+    where = f"{path}: movie {shown(name)}"
     cast, candidates = (_list(entry, group, where) for group in ("cast", "candidates"))
     if not cast and not candidates:
         raise AnnotationError(f"{where}: has no cast and no candidates; fill it or leave it out")
@@ -155,7 +155,7 @@ def _cast(raw: Any, where: str, seen: dict[str, str]) -> Cast:
 
 def _candidate(raw: Any, where: str, seen: dict[str, str]) -> Candidate:
     identity = _id(raw, where, seen)
-    where = f"{where} ({identity})"
+    where = f"{where} ({shown(identity)})"
     label = _text(raw, "label", where) if "label" in raw else None
     candidate = Candidate(identity, _path(raw, where), _bbox(raw.get("bbox"), where), label)
     if len(candidate.img) > _FITS and (fault := path_fault(candidate.file)) is not None:
@@ -177,7 +177,7 @@ def _id(raw: Any, where: str, seen: dict[str, str]) -> str:
     _check_ids([identity], where)
     if identity in seen:
         raise AnnotationError(
-            f"{where}: id {identity} stands already at {seen[identity]}; ids must be unique in a split"
+            f"{where}: id {shown(identity)} stands already at {seen[identity]}; ids must be unique in a split"
         )
     seen[identity] = where.partition(": ")[2]
     return identity

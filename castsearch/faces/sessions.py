@@ -174,7 +174,10 @@ def onnx_signature(path: Path) -> tuple[list[list[int | str | None]], list[list[
     quick = onnxruntime.SessionOptions()
     quick.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = _session(path, quick, -1)
-    return [i.shape for i in session.get_inputs()], [o.shape for o in session.get_outputs()]
+    try:
+        return [i.shape for i in session.get_inputs()], [o.shape for o in session.get_outputs()]
+    except UnicodeDecodeError:
+        raise PackError(f"{path}: not a usable network (a name in it is no text); get it again") from None
 
 
 def open_checkpoint(

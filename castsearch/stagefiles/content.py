@@ -122,12 +122,13 @@ class Split(Mapping[str, MoviePictures]):
         place: dict[str, str] = {}
         for movie in movies:
             if movie.name in self._movies:
-                raise StageFileError(f"movie {movie.name} stands in the split twice")
+                raise StageFileError(f"movie {shown(movie.name)} stands in the split twice")
             self._movies[movie.name] = movie
             for picture in movie.pictures:
                 if picture.id in place:
                     raise StageFileError(
-                        f"movie {movie.name}: id {shown(picture.id)} stands already in movie {place[picture.id]}; "
+                        f"movie {shown(movie.name)}: id {shown(picture.id)} stands already in movie "
+                        f"{shown(place[picture.id])}; "
                         "ids must be unique in a split"
                     )
                 place[picture.id] = movie.name

@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from castsearch.identifiers import shown
 from castsearch.stagefiles.content import Features, MoviePictures, Split, described
 from castsearch.stagefiles.errors import StageFileError, located
 from castsearch.stagefiles.reading import read
@@ -29,7 +30,7 @@ def read_features(
     content = read(path)
     features = {}
     for name, movie in split.items():
-        with located(f"{path}: movie {name}", "; the file belongs to another split or run, run its stage again"):
+        with located(f"{path}: movie {shown(name)}", "; the file belongs to another split or run, run its stage again"):
             if name not in content:
                 raise StageFileError("it is missing")
             features[name] = _of_movie(content[name], movie, casts)
