@@ -8,7 +8,7 @@ from pathlib import Path
 
 from castsearch import stagefiles
 from castsearch.annotations import read_annotations
-from castsearch.crops import crop_split
+from castsearch.crops import Account, crop_split, look_like_corners
 from castsearch.images import JPEG_QUALITY, ImageError
 from scripts import cli
 
@@ -20,25 +20,39 @@ def main() -> None:
     parser.add_argument(
         "--annotations", type=Path, metavar="DIR", help="folder of {mode}.json, by default that of --data"
     )
-    parser.add_argument(
-        "--quality", type=int, choices=range(1, 96), default=JPEG_QUALITY, metavar="1-95", help="of the JPEGs"
-    )
+    parser.add_argument("--quality", type=int, default=JPEG_QUALITY, metavar="1-95", help="of the JPEGs")
     cli.add_mode(parser)
     cli.add_data(parser)
     cli.add_skip_bad(parser)
     args = parser.parse_args()
+    if not 1 <= args.quality <= 95:
+        parser.error("--quality must be 1 to 95")
 
+    origin = cli.split_folder(args.origin, args.mode, "--origin")
     movies = read_annotations((args.annotations or args.data) / f"{args.mode}.json")
-    split, bad = crop_split(movies, args.origin / args.mode, args.body / args.mode, args.quality, cli.progress)
-    if bad and not args.skip_bad:
-        more = f" ({len(bad) - 1} more are bad; --skip_bad lists them all)" if len(bad) > 1 else ""
-        raise ImageError(next(iter(bad.values())) + more)
-    target = args.data / stagefiles.body_name(args.mode)
+    body = stagefiles.check_folder(args.body / args.mode)
+    target = stagefiles.check_output(args.data / stagefiles.body_name(args.mode))
+    split, account = crop_split(movies, origin, body, args.quality, cli.progress)
+    if account.bad and not args.skip_bad:
+        more = f" ({len(account.bad) - 1} more are bad; --skip_bad lists them all)" if len(account.bad) > 1 else ""
+        raise ImageError(next(iter(account.bad.values())) + more)
     stagefiles.write_body(target, split, {"body": str(args.body.resolve()), "quality": args.quality})
     n_casts = sum(len(movie.cast) for movie in split.values())
     n_candidates = sum(len(movie.candidates) for movie in split.values())
     print(f"{len(split)} movies, {n_casts} portraits, {n_candidates} crops -> {target}")
-    cli.report_bad(bad)
+    cli.report_pictures(account)
+    _report_boxes(account, sum(len(movie.candidates) for movie in movies.values()), look_like_corners(movies, account))
+
+
+def _report_boxes(account: Account, n_boxes: int, corners: bool) -> None:
+    """Say how many boxes reach past their frame, and what the usual cause is."""
+    if account.past_edge:
+        cause = "; they look like x1 y1 x2 y2, and a bbox is x y w h" if corners else ""
+        count = len(account.past_edge)
+        cli.warn(
+            f"{count} of {n_boxes} boxes reach past the edge of their frame, where their crops end: the first is "
+            f"{account.past_edge[0]}{cause}"
+        )
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ def main() -> None:
     n_faces = sum(len(found) > 0 for found in faces.values())
     print(f"{len(files)} pictures, {n_faces} with a face -> {args.pkl_file}")
     cli.report("portraits in doubt", [f"{file}: {doubt}" for file, doubt in doubts.items()])
-    cli.report_bad(reader.bad)
+    cli.report_pictures(reader)
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ def main() -> None:
     folder = args.out / f"{args.mode}_img"
     target = align_split(split, reader, pack, folder, bool(args.select), args.single, cli.progress)
     print(f"{len(split)} movies, faces of {pack.chip_size} x {pack.chip_size} -> {target}")
-    cli.report_bad(reader.bad)
+    cli.report_pictures(reader)
 
 
 if __name__ == "__main__":

@@ -5,15 +5,43 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
 
 from castsearch.annotations import AnnotationError, Candidate, Cast, Movie
-from castsearch.images import JPEG_QUALITY, ImageError, crop_box, read_image, write_changed, write_jpeg
+from castsearch.errors import CastSearchError
+from castsearch.images import JPEG_QUALITY, ImageError, decode, write_changed, write_jpeg
 from castsearch.parallel import core_count
 from castsearch.progress import Progress, silent
 from castsearch.stagefiles import MoviePictures, Picture, Split
 
-Bad = dict[str, str]  # id of a cast or candidate -> what is wrong with its picture
+LONGEST_NAME = 255  # bytes that file systems take
+MANY = 1 / 10  # of the boxes; so many past the edge are no carelessness at the margin
+
+
+class CropError(CastSearchError):
+    """Nothing is left to search for, or among."""
+
+
+@dataclass
+class Account:
+    """What was odd about a split's pictures.
+
+    Attributes:
+        bad: id of a cast or candidate -> what is wrong with its picture.
+        scaled: file below the origin -> what was done to its samples.
+        past_edge: a line for each box that reaches past its frame's edge; its crop ends there.
+    """
+
+    bad: dict[str, str] = field(default_factory=dict)
+    scaled: dict[str, str] = field(default_factory=dict)
+    past_edge: list[str] = field(default_factory=list)
+
+    def add(self, other: Account) -> None:
+        """Take over another account's entries."""
+        self.bad.update(other.bad)
+        self.scaled.update(other.scaled)
+        self.past_edge += other.past_edge
 
 
 def crop_split(
@@ -22,7 +50,7 @@ def crop_split(
     body: str | os.PathLike[str],
     quality: int = JPEG_QUALITY,
     progress: Progress = silent,
-) -> tuple[Split, Bad]:
+) -> tuple[Split, Account]:
     """Crop every candidate and copy every portrait of a split.
 
     Frames are worked on side by side, each opened once.
@@ -35,32 +63,55 @@ def crop_split(
         progress: is given the movies' frames.
 
     Returns:
-        The split's pictures, the bad left out, and the bad: id -> message.
+        The split's pictures, the bad left out, and what was odd about them.
 
     Raises:
-        AnnotationError: two frames would meet in one crop, or crops among the frames.
+        AnnotationError: two frames would meet in one crop, or crops among the frames; a crop's name is too long.
+        CropError: no portrait or no candidate is left.
         StageFileError: there is no writing in ``body``, or no room.
     """
     origin, body = Path(origin), Path(body)
     if origin.resolve() == body.resolve():
         raise AnnotationError(f"{body}: crops would lie among the frames; choose another folder for them")
     _check_files(movies.values())
-    bad: Bad = {}
+    casts = [(movie, cast) for movie in movies.values() for cast in movie.cast]
     frames = [(movie, *frame) for movie in movies.values() for frame in _frames(movie)]
 
-    def work(frame: tuple[Movie, str, list[Candidate]]) -> Bad:
+    def work(frame: tuple[Movie, str, list[Candidate]]) -> Account:
         return _crop_frame(origin, body, *frame, quality)
 
     with ThreadPoolExecutor(core_count()) as pool:
-        for movie in movies.values():
-            for cast in movie.cast:
-                bad.update(_copy_portrait(origin, body, movie, cast))
-        for found in progress(pool.map(work, frames), total=len(frames), unit="frame"):
-            bad.update(found)
-    return Split(_without(bad, movie) for movie in movies.values()), bad
+        account = _gathered(pool.map(lambda cast: _copy_portrait(origin, body, *cast), casts))
+        _check_left("portraits", len(casts), account.bad)
+        crops = _gathered(progress(pool.map(work, frames), total=len(frames), unit="frame"))
+        _check_left("candidates", sum(len(movie.candidates) for movie in movies.values()), crops.bad)
+    account.add(crops)
+    return Split(_without(account.bad, movie) for movie in movies.values()), account
 
 
-def _without(bad: Bad, movie: Movie) -> MoviePictures:
+def _gathered(accounts: Iterable[Account]) -> Account:
+    gathered = Account()
+    for account in accounts:
+        gathered.add(account)
+    return gathered
+
+
+def _check_left(what: str, count: int, bad: Mapping[str, str]) -> None:
+    if bad and len(bad) == count:
+        raise CropError(f"none of the {count} {what} can be used; the first: {next(iter(bad.values()))}")
+
+
+def look_like_corners(movies: Mapping[str, Movie], account: Account) -> bool:
+    """Whether the boxes of a split look like x1 y1 x2 y2, where x y w h are expected.
+
+    Many reach past their frame's edge, and in all of them the third number is larger than the first, and the fourth
+    than the second.
+    """
+    boxes = [candidate.bbox for movie in movies.values() for candidate in movie.candidates]
+    return len(account.past_edge) > MANY * len(boxes) and all(w > x and h > y for x, y, w, h in boxes)
+
+
+def _without(bad: Mapping[str, str], movie: Movie) -> MoviePictures:
     cast, candidates = (
         tuple(Picture(item.id, item.file, item.label) for item in items if item.id not in bad)
         for items in (movie.cast, movie.candidates)
@@ -69,7 +120,7 @@ def _without(bad: Bad, movie: Movie) -> MoviePictures:
 
 
 def _check_files(movies: Iterable[Movie]) -> None:
-    """A crop's name leaves out its frame's extension: two frames must not meet in one name."""
+    """A crop's name leaves out its frame's extension, and tells of its box: it must be one crop's, and not too long."""
     source: dict[str, str] = {}
     for movie in movies:
         items: list[Cast | Candidate] = [*movie.cast, *movie.candidates]
@@ -78,6 +129,12 @@ def _check_files(movies: Iterable[Movie]) -> None:
                 raise AnnotationError(
                     f"movie {movie.name}: {item.id}: its crop {item.file} would overwrite that of "
                     f"{source[item.file]}; rename {item.img}"
+                )
+            name = PurePosixPath(item.file).name
+            if len(name.encode()) > LONGEST_NAME:
+                raise AnnotationError(
+                    f"movie {movie.name}: {item.id}: the name of its crop, {name[:40]}..., is longer than the "
+                    f"{LONGEST_NAME} bytes that file systems take; rename its frame"
                 )
 
 
@@ -89,24 +146,33 @@ def _frames(movie: Movie) -> list[tuple[str, list[Candidate]]]:
     return list(frames.items())
 
 
-def _crop_frame(origin: Path, body: Path, movie: Movie, img: str, candidates: list[Candidate], quality: int) -> Bad:
+def _crop_frame(origin: Path, body: Path, movie: Movie, img: str, candidates: list[Candidate], quality: int) -> Account:
+    account = Account()
     try:
-        frame = read_image(origin / img)
+        frame = decode(origin / img, keep_pixels=True)
     except ImageError as error:
-        return {c.id: f"movie {movie.name}, candidate {c.id}: {error}" for c in candidates}
-    bad = {}
+        account.bad = {c.id: f"movie {movie.name}, candidate {c.id}: {error}" for c in candidates}
+        return account
+    if frame.scaled:
+        account.scaled[img] = frame.scaled
+    width, height = frame.size
     for candidate in candidates:
+        where = f"movie {movie.name}, candidate {candidate.id}"
         try:
-            write_jpeg(body / candidate.file, crop_box(frame, candidate.bbox), quality)
+            write_jpeg(body / candidate.file, frame.cut(candidate.bbox), quality)
         except ImageError as error:
-            bad[candidate.id] = f"movie {movie.name}, candidate {candidate.id}: {origin / img}: {error}; mend its bbox"
-    return bad
+            account.bad[candidate.id] = f"{where}: {origin / img}: {error}; mend its bbox"
+            continue
+        x, y, w, h = candidate.bbox
+        if x < 0 or y < 0 or x + w > width or y + h > height:
+            account.past_edge.append(f"{where}: bbox {list(candidate.bbox)} in a frame of {width} x {height}")
+    return account
 
 
-def _copy_portrait(origin: Path, body: Path, movie: Movie, cast: Cast) -> Bad:
+def _copy_portrait(origin: Path, body: Path, movie: Movie, cast: Cast) -> Account:
     try:
-        read_image(origin / cast.img)
+        portrait = decode(origin / cast.img)
     except ImageError as error:
-        return {cast.id: f"movie {movie.name}, cast {cast.id}: {error}"}
+        return Account(bad={cast.id: f"movie {movie.name}, cast {cast.id}: {error}"})
     write_changed(body / cast.file, (origin / cast.img).read_bytes())
-    return {}
+    return Account(scaled={cast.img: portrait.scaled} if portrait.scaled else {})

@@ -54,7 +54,7 @@ def extract(args: argparse.Namespace, device: torch.device) -> None:
     out = args.out or args.data / stagefiles.reid_name(args.network, args.cnn, args.mode)
     rows = extraction.extract_split(extractor, split, args.mode, out, args.with_cast, cli.progress)
     print(f"{len(split)} movies, {rows} pictures -> {out}")
-    cli.report_bad(reader.bad)
+    cli.report_pictures(reader)
 
 
 def train(args: argparse.Namespace, device: torch.device) -> None:
@@ -84,7 +84,7 @@ def train(args: argparse.Namespace, device: torch.device) -> None:
     validate = _validator(args, settings, reader, device) if args.val_every else None
     finished = trainer.run(args.epochs, args.save_every, validate, args.val_every, show, _stop_on_signal())
     show.say(f"{trainer.step} of {show.total} steps -> {last}")
-    cli.report_bad(reader.bad)
+    cli.report_pictures(reader)
     if not finished:
         raise KeyboardInterrupt
 

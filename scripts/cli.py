@@ -6,17 +6,19 @@ import argparse
 import errno
 import os
 import sys
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import NoReturn, Protocol, TypeVar
 
 from tqdm import tqdm
 
 from castsearch.errors import CastSearchError
 from castsearch.faces.packs import FacePack
 from castsearch.metrics import Evaluation
-from castsearch.stagefiles import MODES
+from castsearch.paths import look_alike
+from castsearch.stagefiles import MODES, StageFileError
 
 T = TypeVar("T")
 
@@ -26,6 +28,8 @@ ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "data"
 RESULTS = ROOT / "results"
 RETINAFACE = ROOT / "RetinaFace"
+
+MOST_LINES = 20  # that tell of scaled pictures
 
 
 class _Parser(argparse.ArgumentParser):
@@ -100,9 +104,38 @@ def progress(items: Iterable[T], *, total: int, unit: str) -> Iterable[T]:
     return tqdm(items, total=total, unit=unit, disable=None, dynamic_ncols=True)
 
 
-def report_bad(bad: Mapping[str, str]) -> None:
-    """List the pictures that ``--skip_bad`` went on without."""
-    report(f"went on without {len(bad)} bad picture{'s' * (len(bad) > 1)}", bad.values())
+class Account(Protocol):
+    """What was odd about pictures: file or id -> words."""
+
+    bad: dict[str, str]
+    scaled: dict[str, str]
+
+
+def report_pictures(account: Account) -> None:
+    """List the pictures that ``--skip_bad`` went on without, and say which were scaled."""
+    report(f"went on without {len(account.bad)} bad picture{'s' * (len(account.bad) > 1)}", account.bad.values())
+    alike: dict[str, list[str]] = {}
+    for file, words in account.scaled.items():
+        alike.setdefault(words, []).append(file)
+    lines = [f"{words}: {files[0]}{f' and {len(files) - 1} more' * (len(files) > 1)}" for words, files in alike.items()]
+    more = [f"and {len(lines) - MOST_LINES} other ways"] * (len(lines) > MOST_LINES)
+    report(f"scaled {len(account.scaled)} picture{'s' * (len(account.scaled) > 1)}", lines[:MOST_LINES] + more)
+
+
+def split_folder(root: Path, mode: str, flag: str) -> Path:
+    """The folder of a split's pictures below ``root``, which ``flag`` named.
+
+    Raises:
+        StageFileError: it is not there.
+    """
+    folder = root / mode
+    if folder.is_dir():
+        return folder
+    if root.name == mode and root.is_dir():
+        raise StageFileError(f"{folder}: no such folder; give the folder above, {flag} {root.parent}")
+    near = look_alike(folder)
+    mend = f"check {flag}" if near is None else f"but there is {near}; write it as it is there"
+    raise StageFileError(f"{folder}: no such folder; {mend}")
 
 
 def report(what: str, messages: Collection[str]) -> None:
@@ -134,6 +167,7 @@ def first_few(names: Sequence[str], most: int = 10) -> str:
 def run(main: Callable[[], None]) -> None:
     """Run a script's ``main``; a mistake in the input is one line on standard error and exit code 2."""
     _prepare_streams()
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # a picture that has odd tags is read, and a bad one is an error
     try:
         main()
         sys.stdout.flush()

@@ -85,7 +85,7 @@ def truncate(movie):
 BAD = {
     "missing frame": (
         lambda movie: (movie / "origin/val/tt1/candidates/shot0002img0.jpg").unlink(),
-        "movie tt1, candidate tt1_2: .*shot0002img0.jpg: no such picture",
+        "movie tt1, candidate tt1_2: .*shot0002img0.jpg: no such file",
         ["tt1_0", "tt1_1"],
     ),
     "truncated frame": (
@@ -94,9 +94,11 @@ BAD = {
         ["tt1_2"],
     ),
     "portrait missing": (
-        lambda movie: (movie / "origin/val/tt1/cast/nm1.jpg").unlink(),
-        "movie tt1, cast tt1_nm1: .*no such picture",
-        None,
+        lambda movie: change(
+            movie, lambda entry: entry["cast"].append({"id": "c2", "img": "tt1/cast/nm2.jpg", "label": "nm2"})
+        ),
+        "movie tt1, cast c2: .*no such file",
+        ["tt1_0", "tt1_1", "tt1_2"],
     ),
     "box outside": (
         lambda movie: change(movie, lambda entry: entry["candidates"][1].update(bbox=[500, 0, 9, 9])),
@@ -118,10 +120,7 @@ def test_a_bad_picture_stops_or_is_left_out(script, movie, case):
     went_on = crop(script, movie, "--skip_bad")
     assert "went on without" in went_on.stderr
     body = stagefiles.read_body(movie / "body_val.pkl")["tt1"]
-    if left is None:
-        assert body.cast == () and len(body.candidates) == 3
-    else:
-        assert [picture.id for picture in body.candidates] == left and len(body.cast) == 1
+    assert [picture.id for picture in body.candidates] == left and len(body.cast) == 1
 
 
 def test_bad_annotations_are_one_line(script, movie):

@@ -1,0 +1,11 @@
+"""The error of this room."""
+
+from __future__ import annotations
+
+from castsearch.errors import CastSearchError
+
+
+class ImageError(CastSearchError):
+    """A picture that is missing, truncated, too large or not a picture."""
+
+    skippable = True

@@ -1,0 +1,56 @@
+"""Reading many pictures, with an account of what was odd about them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from castsearch.images.decoding import decode
+from castsearch.images.errors import ImageError
+from castsearch.parallel import ahead
+
+READ_AHEAD = 2  # threads that decode pictures while a network works on earlier ones
+
+# What stands in for a picture that cannot be read when the user asks to go on: mid grey has no
+# face and, unlike black, gives networks a feature that is not all zero.
+_BLANK = np.full((128, 64, 3), 127, dtype=np.uint8)
+
+
+class ImageReader:
+    """Reads pictures below one folder; keeps account of the bad and the scaled ones.
+
+    Args:
+        root: folder that paths are relative to.
+        skip_bad: note a bad picture in ``bad`` and give a blank in its place, so that rows
+            stay where later stages expect them; otherwise a bad picture raises.
+
+    Attributes:
+        bad: the message of each bad picture met so far.
+        scaled: what was done to each picture met so far whose samples or sides were scaled.
+    """
+
+    def __init__(self, root: str | os.PathLike[str], skip_bad: bool = False) -> None:
+        self.root = Path(root)
+        self.skip_bad = skip_bad
+        self.bad: dict[str, str] = {}
+        self.scaled: dict[str, str] = {}
+
+    def __call__(self, file: str) -> np.ndarray:
+        try:
+            picture = decode(self.root / file)
+        except ImageError as error:
+            if not self.skip_bad:
+                raise
+            self.bad[file] = str(error)
+            return _BLANK.copy()
+        if picture.scaled:
+            self.scaled[file] = picture.scaled
+        return picture.pixels()
+
+    def read_ahead(self, files: Iterable[str]) -> Iterator[tuple[str, np.ndarray]]:
+        """Files with their pictures, in order, the next few decoded while the caller works."""
+        with ahead(lambda file: (file, self(file)), iter(files), READ_AHEAD, 2 * READ_AHEAD) as pictures:
+            yield from pictures
