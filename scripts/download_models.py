@@ -52,7 +52,10 @@ def _state(name: str, folder: Path) -> str:
     if name == catalogue.ORIGINAL:
         missing = catalogue.missing_original()
         return f"{len(missing)} files missing in {catalogue.ORIGINAL_FOLDER}" if missing else "here"
-    return "here" if (folder / name).is_dir() else f"not in {folder}"
+    if not (folder / name).exists():
+        return f"not in {folder}"
+    fault = downloads.fault(folder / name)
+    return "here" if fault is None else f"not whole: {fault}"
 
 
 def _show_original() -> None:

@@ -138,7 +138,11 @@ def open_insightface(name: str, gpu: int | None, search: SearchSettings = DEFAUL
             f"{folder}: the pack {name} is not there; get it by scripts/download_models.py {name}, "
             "or name the folder where it lies"
         )
-    return FolderPack(name, catalogue.NON_COMMERCIAL, folder, find_networks(folder), gpu, search)
+    try:
+        networks = find_networks(folder)
+    except PackError as error:
+        raise PackError(f"{error}; get it again by scripts/download_models.py {name}") from None
+    return FolderPack(name, catalogue.NON_COMMERCIAL, folder, networks, gpu, search)
 
 
 def open_folder(path: Path, name: str, gpu: int | None, search: SearchSettings = DEFAULT_SEARCH) -> FolderPack:

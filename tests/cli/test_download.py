@@ -2,27 +2,51 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import http.server
 import io
 import re
+import resource
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
-NETWORK = np.random.default_rng(0).bytes(2_500_000)
+from castsearch.faces import downloads
+from castsearch.stagefiles.locks import hold
+
+DETECTOR, EMBEDDER = "det_500m.onnx", "w600k_mbf.onnx"
 
 
-def archive(*names: str, content: bytes = NETWORK) -> bytes:
+def network(side: int | str, outputs: int) -> bytes:
+    """As many outputs as a network of its kind has, and 2.5 MB of weights."""
+    weights = np.random.default_rng(0).standard_normal(625_000).astype(np.float32)
+    graph = helper.make_graph(
+        [helper.make_node("Identity", ["x"], [f"y{n}"]) for n in range(outputs)],
+        "network",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, side, side])],
+        [helper.make_tensor_value_info(f"y{n}", TensorProto.FLOAT, [1, 3, side, side]) for n in range(outputs)],
+        [numpy_helper.from_array(weights, "weights")],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8).SerializeToString()
+
+
+NETWORKS = {DETECTOR: network("?", 9), EMBEDDER: network(112, 1)}
+
+
+def archive(*names: str, content: bytes | None = None, method: int = zipfile.ZIP_STORED) -> bytes:
+    """Members of these names, each with ``content`` or else the network of the name."""
     file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as packed:
+    with zipfile.ZipFile(file, "w", method) as packed:
         for name in names:
-            packed.writestr(name, content)
+            packed.writestr(name, NETWORKS.get(name.rpartition("/")[2], b"") if content is None else content)
     return file.getvalue()
 
 
@@ -68,7 +92,7 @@ class Server:
 @pytest.fixture
 def server() -> Iterator[Server]:
     made = Server()
-    made.content = archive("buffalo_sc/det_500m.onnx", "buffalo_sc/w600k_mbf.onnx")
+    made.content = archive(f"buffalo_sc/{DETECTOR}", f"buffalo_sc/{EMBEDDER}")
     yield made
     made.http.shutdown()
     made.http.server_close()
@@ -86,8 +110,7 @@ def download(script: Callable[..., Any], server: Server, tmp_path: Path) -> Call
 
 def check(folder: Path) -> None:
     assert sorted(p.name for p in folder.iterdir()) == ["buffalo_sc"]
-    assert sorted(p.name for p in (folder / "buffalo_sc").iterdir()) == ["det_500m.onnx", "w600k_mbf.onnx"]
-    assert (folder / "buffalo_sc/w600k_mbf.onnx").read_bytes() == NETWORK
+    assert {path.name: path.read_bytes() for path in (folder / "buffalo_sc").iterdir()} == NETWORKS
 
 
 def test_fetch_and_unpack(download: Callable[..., Any], server: Server, tmp_path: Path) -> None:
@@ -154,9 +177,9 @@ def test_release_hash_is_expected_by_default(script: Callable[..., Any], server:
 
 
 def test_hostile_archive_stays_in_its_folder(download: Callable[..., Any], server: Server, tmp_path: Path) -> None:
-    server.content = archive("../../evil.onnx", "/abs/other.onnx", "notes.txt")
+    server.content = archive(f"../../{DETECTOR}", f"/abs/{EMBEDDER}", "notes.txt")
     download()
-    assert sorted(p.name for p in (tmp_path / "models/buffalo_sc").iterdir()) == ["evil.onnx", "other.onnx"]
+    check(tmp_path / "models")
     assert not list(tmp_path.parent.glob("*.onnx"))
 
 
@@ -164,8 +187,11 @@ def test_hostile_archive_stays_in_its_folder(download: Callable[..., Any], serve
     ("content", "message"),
     [
         (b"no zip at all", "not a usable zip file"),
-        (archive("readme.txt"), r"holds no network \(.onnx\)"),
-        (archive("a/x.onnx", "b/x.onnx", content=b"1"), "not a usable zip file"),
+        (archive("readme.txt"), r"holds no face pack \(.*expected one detector, found none"),
+        (archive(EMBEDDER), r"holds no face pack \(.*expected one detector, found none"),
+        (archive(DETECTOR, EMBEDDER, f"b/{EMBEDDER}"), "not a usable zip file"),
+        (archive(DETECTOR, EMBEDDER)[:-100_000], "not a usable zip file"),
+        (archive("x.onnx", content=b"no network"), r"holds no face pack \(.*x\.onnx: not a usable network"),
     ],
 )
 def test_useless_archive(
@@ -173,7 +199,120 @@ def test_useless_archive(
 ) -> None:
     server.content = content
     assert re.search(message, download(code=2).stderr)
-    assert not (tmp_path / "models/buffalo_sc").exists()
+    assert [path.name for path in (tmp_path / "models").iterdir()] == ["buffalo_sc.zip.part"]
+
+
+def test_bomb(download: Callable[..., Any], server: Server, tmp_path: Path) -> None:
+    """Two gigabytes and a half of zeros in 2.5 MB: refused by what it declares, before a byte is unpacked."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as packed:
+        for number in range(5):
+            packed.writestr(f"{number}.onnx", bytes(500_000_000))
+    server.content = file.getvalue()
+    assert "unpacks to 2 GB, more than any pack" in download(code=2).stderr
+    assert [path.name for path in (tmp_path / "models").iterdir()] == ["buffalo_sc.zip.part"]
+
+
+@pytest.mark.parametrize("content", [[], [DETECTOR], [EMBEDDER, "notes.txt"], None])
+def test_folder_that_is_no_pack_is_not_here(
+    download: Callable[..., Any], script: Callable[..., Any], tmp_path: Path, content: list[str] | None
+) -> None:
+    """Empty, half unpacked, or with a network cut short; what else lies there stays."""
+    folder = tmp_path / "models/buffalo_sc"
+    folder.mkdir(parents=True)
+    for name in content or []:
+        (folder / name).write_bytes(NETWORKS.get(name, b"mine"))
+    if content is None:
+        (folder / EMBEDDER).write_bytes(NETWORKS[EMBEDDER][:1000])
+    listed = script("scripts/download_models.py", "--folder", tmp_path / "models").stdout
+    assert re.search(r"buffalo_sc +not whole: .*(expected one|not a usable network)", listed)
+    download()
+    assert {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix == ".onnx"} == NETWORKS
+    assert (folder / "notes.txt").exists() == ("notes.txt" in (content or []))
+    assert re.search(
+        r"buffalo_sc +here\n", script("scripts/download_models.py", "--folder", tmp_path / "models").stdout
+    )
+
+
+def test_hash_in_upper_case(download: Callable[..., Any], server: Server, tmp_path: Path) -> None:
+    download("--sha256", f" {hashlib.sha256(server.content).hexdigest().upper()} ")
+    check(tmp_path / "models")
+
+
+def test_two_at_once(download: Callable[..., Any], server: Server, tmp_path: Path) -> None:
+    """The second says so and leaves the first's bytes alone."""
+    part = tmp_path / "models/buffalo_sc.zip.part"
+    part.parent.mkdir()
+    with part.open("a+b") as file:
+        file.write(b"the first's")
+        file.flush()
+        assert hold(file)
+        done = download(code=2)
+        assert done.stderr == f"error: {part}: another run is fetching it; wait until that has ended\n"
+        assert part.read_bytes() == b"the first's"
+    assert server.asked == []
+
+
+def test_no_room_for_what_comes(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(downloads.shutil, "disk_usage", lambda path: SimpleNamespace(free=1_000_000))
+    with pytest.raises(
+        downloads.DownloadError, match=r"no room for the 5 MB to come, 1 MB are free; make room, and run"
+    ):
+        downloads.install_pack("buffalo_sc", tmp_path, server.url)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("limit", [3_000_000, 5_100_000], ids=["fetching", "unpacking"])
+def test_disk_that_fills_keeps_what_arrived(
+    download: Callable[..., Any], server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    """A limit on the size of files stands for a full disk; 2.5 MB a network, 5 MB the archive."""
+    sha256 = hashlib.sha256(server.content).hexdigest()
+    if limit > len(server.content):
+        monkeypatch.setattr(downloads.shutil, "copyfileobj", no_space)
+    old = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, old[1]))
+    try:
+        with pytest.raises(
+            downloads.DownloadError, match=r"cannot be written \(.*\); make room, and run again to go on"
+        ):
+            downloads.install_pack("buffalo_sc", tmp_path / "models", server.url, sha256)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
+    part = tmp_path / "models/buffalo_sc.zip.part"
+    assert [path.name for path in part.parent.iterdir()] == [part.name]
+    assert part.stat().st_size == min(limit, len(server.content))
+    download()
+    check(tmp_path / "models")
+
+
+def no_space(source: object, file: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--mirror", "example.org/packs"), "example.org/packs: not a URL; give one that begins with https://"),
+        (("--mirror", "file:///packs"), "file:///packs: not a URL; give one that begins with https://"),
+        (("--mirror", "http://[bad"), "http://[bad/buffalo_sc.zip: not a URL (Invalid IPv6 URL)"),
+        (("--mirror", "http://no such/place"), "cannot be fetched (URL can't contain control characters"),
+        (("--sha256", "abc"), "abc: not a SHA-256, which has 64 hexadecimal digits"),
+        (("--folder", "{tmp}/file"), "{tmp}/file is a file, where a folder was expected"),
+        (("--folder", "{tmp}/taken"), "{tmp}/taken/buffalo_sc: is a file, where a folder was expected"),
+    ],
+)
+def test_what_cannot_be(
+    download: Callable[..., Any], server: Server, tmp_path: Path, flags: tuple[str, str], message: str
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken/buffalo_sc").touch()
+    done = download(flags[0], flags[1].replace("{tmp}", str(tmp_path)), code=2)
+    assert message.replace("{tmp}", str(tmp_path)) in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert server.asked == []
+    assert {path.name for path in tmp_path.rglob("*") if path.is_file()} == {"file", "buffalo_sc"}
 
 
 def test_not_on_the_server(download: Callable[..., Any], tmp_path: Path) -> None:
