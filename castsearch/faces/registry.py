@@ -8,6 +8,7 @@ from castsearch.faces import catalogue
 from castsearch.faces.errors import PackError
 from castsearch.faces.packs import FacePack
 from castsearch.faces.search import DEFAULT_SEARCH, SearchSettings
+from castsearch.paths import look_alike
 
 
 def open_pack(name: str, gpu: int | None = None, search: SearchSettings = DEFAULT_SEARCH) -> FacePack:
@@ -47,5 +48,9 @@ def open_pack(name: str, gpu: int | None = None, search: SearchSettings = DEFAUL
         return folder_pack.open_insightface(name, gpu, search)
     if Path(name).is_dir():
         return folder_pack.open_folder(Path(name), name, gpu, search)
+    if Path(name).is_file():
+        raise PackError(f"{name}: is a file; name the folder that holds it and the pack's other network")
+    if (near := look_alike(Path(name))) is not None:
+        raise PackError(f"{name}: no such face pack, but there is {near}; write it as it is there")
     known = ", ".join(catalogue.NAMES)
     raise PackError(f"{name}: no such face pack; choose one of {known}, or name a folder of networks")

@@ -8,7 +8,7 @@ from typing import Any
 
 from castsearch.faces.errors import PackError
 
-SMALLEST_SCALE = 32  # pixels
+SMALLEST_SCALE, LARGEST_SCALE = 32, 4096  # pixels; at more, one picture takes gigabytes
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class SearchSettings:
         flip: search the mirrored picture too (RetinaFace only).
 
     Raises:
-        PackError: there is no scale, or one that is not a whole number of 32 pixels or more.
+        PackError: there is no scale, or one that is not a whole number of 32 to 4096 pixels.
     """
 
     scales: Sequence[int] | None = None
@@ -29,9 +29,12 @@ class SearchSettings:
     def __post_init__(self) -> None:
         if self.scales is None:
             return
-        if not self.scales or not all(isinstance(scale, int) and scale >= SMALLEST_SCALE for scale in self.scales):
+        if not self.scales or not all(
+            isinstance(scale, int) and SMALLEST_SCALE <= scale <= LARGEST_SCALE for scale in self.scales
+        ):
             raise PackError(
-                f"scales {list(self.scales)}: give at least one, whole numbers, none below {SMALLEST_SCALE} pixels"
+                f"scales {list(self.scales)}: give at least one, whole numbers of {SMALLEST_SCALE} to "
+                f"{LARGEST_SCALE} pixels"
             )
         object.__setattr__(self, "scales", tuple(self.scales))
 

@@ -31,3 +31,12 @@ def test_a_folder_is_one_pack_however_it_is_written(checkpoints: Path, monkeypat
 def test_an_unknown_name_lists_those_known():
     with pytest.raises(PackError, match=r"^nonsense: no such face pack; choose one of dlib, r50-r100, buffalo_l, "):
         open_pack("nonsense")
+
+
+def test_what_was_meant_is_shown(tmp_path: Path):
+    (tmp_path / "Packs").mkdir()
+    (tmp_path / "det.onnx").touch()
+    with pytest.raises(PackError, match=r"packs: no such face pack, but there is \S*/Packs; write it as it is there"):
+        open_pack(str(tmp_path / "packs"))
+    with pytest.raises(PackError, match=r"det\.onnx: is a file; name the folder that holds it"):
+        open_pack(str(tmp_path / "det.onnx"))

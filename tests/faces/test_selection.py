@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from castsearch.faces.selection import select_candidate, select_portrait
+from castsearch.faces.selection import portrait_doubt, select_candidate, select_portrait
 from castsearch.stagefiles import Faces
 
 SIZE = (300, 300)
@@ -106,3 +106,50 @@ def test_limits_hold_at_once():
 
 def test_of_two_faces_at_the_very_place_the_larger_wins():
     assert select_candidate(faces([290, 90, 310, 110], [250, 50, 350, 150]), (600, 300), limits=False) == 1
+
+
+def doubt_of(*rows, size=(200, 200)):
+    """The doubt about a portrait with faces x1 y1 x2 y2 score."""
+    table = np.array(rows, np.float32).reshape(-1, 5)
+    return portrait_doubt(Faces(table[:, :4], table[:, 4]), size)
+
+
+def test_a_single_face_is_never_in_doubt():
+    assert doubt_of((10, 10, 20, 20, 0.3)) is None
+
+
+def test_no_face_is_a_doubt():
+    assert doubt_of().startswith("no face; ")
+    assert doubt_of(size=None).startswith("no face; ")
+
+
+def test_faces_none_of_them_sure_are_a_doubt():
+    """Sure is above 0.95; the middle of the picture is embedded then, since no face is selected."""
+    rows = [(10, 10, 20, 20, 0.95), (50, 50, 90, 90, 0.5)]
+    for size in ((200, 200), None):
+        assert doubt_of(*rows, size=size).startswith(
+            "2 faces, none sure enough (the best scores 0.95, above 0.95 counts)"
+        )
+
+
+@pytest.mark.parametrize(("side", "alike"), [(28.2, None), (28.4, 2), (40, 2), (60, 2)])
+def test_faces_of_like_size_are_a_doubt(side, alike):
+    """From half of the area of the one that is taken: 40 x 40 pixels, 28.3 x 28.3 are half."""
+    taken = (80, 46, 120, 86, 0.99)  # at the point where a person's face is: the middle, a third from the top
+    doubt = doubt_of((0, 150, side, 150 + side, 0.99), taken)
+    if alike is None:
+        assert doubt is None
+    else:
+        assert doubt == (
+            "2 faces of like size; the one at 80,46 (40 x 40 pixels) was taken: crop the portrait to the person"
+        )
+
+
+def test_unsure_faces_are_not_counted_among_those_of_like_size():
+    rows = [(80, 46, 120, 86, 0.99), (0, 0, 40, 40, 0.95), (150, 0, 190, 40, 0.96), (0, 150, 40, 190, 0.97)]
+    assert doubt_of(*rows).startswith("3 faces of like size; the one at 80,46 ")
+    assert doubt_of(*rows[:2]) is None
+
+
+def test_without_the_pictures_size_nobody_knows_which_was_taken():
+    assert doubt_of((80, 46, 120, 86, 0.99), (0, 0, 40, 40, 0.99), size=None) is None
