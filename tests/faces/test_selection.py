@@ -111,7 +111,7 @@ def test_of_two_faces_at_the_very_place_the_larger_wins():
 def doubt_of(*rows, size=(200, 200)):
     """The doubt about a portrait with faces x1 y1 x2 y2 score."""
     table = np.array(rows, np.float32).reshape(-1, 5)
-    return portrait_doubt(Faces(table[:, :4], table[:, 4]), size)
+    return portrait_doubt(Faces(table[:, :4], table[:, 4], None), size)
 
 
 def test_a_single_face_is_never_in_doubt():
