@@ -49,10 +49,13 @@ def read_list(path: Path) -> list[str]:
     """The paths of a file list, each once; empty lines are passed over.
 
     Raises:
-        StageFileError: the list cannot be read, or a path leaves its folder.
+        StageFileError: the list cannot be read, names no picture, or a path leaves its folder.
     """
     lines = read_text(path, StageFileError, "datalist.py writes it").split("\n")
     for number, line in enumerate(lines, start=1):
         if line and (fault := path_fault(line)) is not None:
             raise StageFileError(f"{path}: line {number}: {shown(line)} {fault}; expected a path below the image root")
-    return list(dict.fromkeys(filter(None, lines)))
+    files = list(dict.fromkeys(filter(None, lines)))
+    if not files:
+        raise StageFileError(f"{path}: names no picture; datalist.py writes it")
+    return files

@@ -79,6 +79,13 @@ def test_lists_as_people_save_them(tmp_path):
         assert read_list(tmp_path / "l.txt") == ["a.jpg", "b c.jpg"]
 
 
+@pytest.mark.parametrize("data", [b"", b"\n", b"\xef\xbb\xbf\r\n"])
+def test_an_empty_list(tmp_path, data):
+    (tmp_path / "l.txt").write_bytes(data)
+    with pytest.raises(StageFileError, match=r"l\.txt: names no picture; datalist\.py writes it"):
+        read_list(tmp_path / "l.txt")
+
+
 def test_no_list(tmp_path):
     with pytest.raises(StageFileError, match=r"l\.txt: no such file; datalist\.py writes it"):
         read_list(tmp_path / "l.txt")
