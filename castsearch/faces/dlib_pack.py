@@ -28,6 +28,8 @@ CHIP_SIZE = 150  # pixels, what the embedder was trained on
 CHIP_PADDING = 0.25  # of the face's size, likewise
 HOG_SHORT_SIDE = 480  # pixels
 CNN_SHORT_SIDE = 320
+LONGEST = 6  # of the long side, over these: what a picture of 300 x 2 would be scaled to takes 8 GB
+SHORTEST = 80  # pixels, the smallest face that dlib finds; its CNN stops or crashes at pictures a few pixels high
 
 DETECTOR = "mmod_human_face_detector.dat"
 PREDICTOR = "shape_predictor_5_face_landmarks.dat"
@@ -144,10 +146,15 @@ def _weights(name: str) -> Path:
 
 
 def _short_side(image: np.ndarray, side: int) -> tuple[np.ndarray, float]:
-    """The picture with its short side of ``side`` pixels, and the factor that was taken."""
-    scale = side / min(image.shape[:2])
+    """The picture with its short side of ``side`` pixels, less in a sliver, and the factor that was taken.
+
+    What is then too thin for dlib is filled up to the right or below, which leaves coordinates as they are.
+    """
+    scale = min(side / min(image.shape[:2]), LONGEST * side / max(image.shape[:2]))
     shape = [max(1, round(length * scale)) for length in image.shape[1::-1]]
-    return cv2.resize(image, shape, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR), scale
+    small = cv2.resize(image, shape, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    right, below = (max(0, SHORTEST - length) for length in shape)
+    return cv2.copyMakeBorder(small, 0, below, 0, right, cv2.BORDER_REPLICATE) if right or below else small, scale
 
 
 def _corners(r: Any, scale: float) -> list[float]:

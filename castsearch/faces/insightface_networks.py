@@ -7,10 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from castsearch.faces.errors import PackError
-from castsearch.faces.search import DEFAULT_SEARCH, SearchSettings
+from castsearch.faces.search import DEFAULT_SEARCH, SMALLEST_SCALE, SearchSettings
 from castsearch.faces.sessions import check_device, one_line, options, providers, resolve_gpu
 from castsearch.stagefiles import Faces
 
@@ -68,10 +69,22 @@ class InsightFaceDetector:
 
     def _detect(self, image: np.ndarray) -> Faces:
         with _running(self._path):
-            found, landmarks = self._model.detect(np.ascontiguousarray(image[:, :, ::-1]))
+            found, landmarks = self._model.detect(_no_sliver(image[:, :, ::-1]))
             order = np.argsort(-found[:, 4], kind="stable")
             found, landmarks = found[order].astype(np.float32), landmarks[order].astype(np.float32)
         return Faces(found[:, :4], as_probability(found[:, 4]), landmarks)
+
+
+def _no_sliver(image: np.ndarray) -> np.ndarray:
+    """The picture, filled up with black to the right or below where the library would scale a side to nothing.
+
+    Coordinates stay; the library fills up with black itself.
+    """
+    height, width = image.shape[:2]
+    thinnest = -(-max(height, width) // SMALLEST_SCALE)
+    return cv2.copyMakeBorder(
+        image, 0, max(0, thinnest - height), 0, max(0, thinnest - width), cv2.BORDER_CONSTANT, value=(0, 0, 0)
+    )
 
 
 def as_probability(scores: np.ndarray) -> np.ndarray:
