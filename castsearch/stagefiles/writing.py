@@ -25,7 +25,7 @@ os.umask(_UMASK)
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _OF = "pickle"  # the metadata's word for the pickle that it tells of
-_LONGEST_PREFIX = 80  # characters of a temporary file's name that tell whose it is
+_LONGEST_PREFIX = 60  # characters of a temporary file's name that tell whose it is
 _ENDS = 1 << 16  # bytes at either end of a pickle that tell it from others
 
 

@@ -279,3 +279,12 @@ def test_a_disk_that_refuses_at_the_end_is_named(tmp_path, monkeypatch):
     with pytest.raises(StageFileError, match=r"x\.pkl: cannot be written \(not permitted\)"):
         stagefiles.write(tmp_path / "x.pkl", {}, {})
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("letter", ["x", "é", "映", "😀"])
+def test_a_name_may_be_as_long_as_file_systems_take(tmp_path, letter):
+    """That of the temporary file, which is longer, must not be too long."""
+    path = tmp_path / f"{letter * (251 // len(letter.encode()))}.jpg"
+    with atomic_write(path) as file:
+        file.write(b"x")
+    assert path.read_bytes() == b"x"
