@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -21,79 +22,104 @@ SOFT = "soft"
 
 
 def parse(network: str, description: str | None) -> argparse.Namespace:
-    """Parse the command line of the script for ``network``."""
+    """Parse the command line of the script for ``network``; flags that would do nothing are errors."""
     parser = cli.parser(description)
     add = parser.add_argument
     add("--image_root", type=Path, required=True, metavar="BODY", help="folder of the crops of stage 1")
     add("--cnn", choices=BACKBONES, default=DEFAULT_CNN[network], help="backbone")
-    add("--ckpt", type=Path, metavar="FILE", help="weights to begin with; by default torchvision's download")
+    ckpt = add("--ckpt", type=Path, metavar="FILE", help="weights to begin with; by default torchvision's download")
     add("--save_dir", type=Path, metavar="DIR", help=f"folder of the run; by default results/{network}_CNN")
     cli.add_data(parser)
     cli.add_mode(parser, default="val")
     cli.add_skip_bad(parser)
     cli.add_gpu(parser)
-    add("--num_workers", type=_count, default=4, metavar="N", help="threads that read pictures ahead")
+    add("--num_workers", type=_count(1), default=4, metavar="N", help="threads that read pictures ahead")
     trained = "by default that of the checkpoint's training, or"
     seen = f"of the pictures the network sees; {trained}"
-    add("--height", type=_count, metavar="N", help=f"{seen} {Settings.height}")
-    add("--width", type=_count, metavar="N", help=f"{seen} {Settings.width}")
+    add("--height", type=_count(1), metavar="N", help=f"{seen} {Settings.height}")
+    add("--width", type=_count(1), metavar="N", help=f"{seen} {Settings.width}")
     stride = f"of the backbone's last stage; {trained} {Settings.last_stride}"
     add("--last_stride", type=int, choices=LAST_STRIDES, help=stride)
-    _add_training(parser.add_argument_group("training").add_argument)
-    _add_extraction(parser.add_argument_group("extraction").add_argument, network)
+    training = _add_training(parser.add_argument_group("training").add_argument)
+    extraction = _add_extraction(parser.add_argument_group("extraction").add_argument, network)
     args = parser.parse_args()
+    if args.eval:
+        of_no_use = training if args.checkpoint == IMAGENET else [*training, ckpt]
+        why = f"does nothing with --eval{'' if args.checkpoint == IMAGENET else f' unless --checkpoint is {IMAGENET}'}"
+    else:
+        of_no_use, why = [a for a in extraction if a.dest != "test_batch_size" or not args.val_every], "needs --eval"
+    for flag in _given(parser, of_no_use):
+        parser.error(f"{flag} {why}")
+    if args.resume and args.overwrite:
+        parser.error("--resume and --overwrite exclude each other")
     args.network = network
     args.save_dir = args.save_dir or cli.RESULTS / f"{network}_{args.cnn}"
     return args
 
 
-def _add_training(add: Callable[..., object]) -> None:
-    add("--use_val", action="store_true", help="train on the val split too")
-    add("--epochs", type=_count, default=450, metavar="N")
+def _given(parser: argparse.ArgumentParser, actions: list[argparse.Action]) -> list[str]:
+    """Those flags that stand on the command line: parsing leaves alone what is set already and not given."""
+    absent = object()
+    found = parser.parse_args(namespace=argparse.Namespace(**dict.fromkeys((a.dest for a in actions), absent)))
+    return [action.option_strings[0] for action in actions if getattr(found, action.dest) is not absent]
+
+
+def _add_training(add: Callable[..., argparse.Action]) -> list[argparse.Action]:
     identities = "identities in a batch, over all processes"
-    add("--batch_size", type=int, default=Settings.batch_size, metavar="P", help=identities)
-    add("--image_num", type=int, default=Settings.image_num, metavar="K", help="pictures of each identity in a batch")
-    add("--type", dest="mining", choices=MINING, default=Settings.mining, help="how triplets are mined")
-    add("--margin", type=_margin, default=SOFT, help=f"of the triplet loss: a number, or '{SOFT}'")
-    add("--metric", choices=METRICS, default=Settings.metric, help="distance of the triplet loss")
-    add("--lr", type=float, default=Settings.lr, help="learning rate of Adam")
-    add("--weight_decay", type=float, default=Settings.weight_decay)
     rises = "epochs over which the learning rate rises"
-    add("--warmup", type=int, default=Settings.warmup, metavar="N", help=rises)
     falls = "epochs after which the learning rate falls"
-    add("--lr_decay_epoch", type=_count, default=Settings.lr_decay_epoch, metavar="N", help=falls)
-    add("--gamma", type=float, default=Settings.gamma, help="factor by which it falls")
     smoothing = "of the cross entropy"
-    add("--label_smoothing", type=float, default=Settings.label_smoothing, metavar="X", help=smoothing)
     jitter = "change of brightness, contrast and saturation"
-    add("--color_jitter", type=float, default=Settings.color_jitter, metavar="X", help=jitter)
-    add("--precision", choices=PRECISIONS, help="by default mixed on GPUs and float32 on CPUs")
-    add("--seed", type=int, default=Settings.seed, help="of everything random")
-    add("--save_every", type=_count, default=5, metavar="N", help="epochs between checkpoints")
-    add("--val_every", type=int, default=0, metavar="N", help="epochs between evaluations on --mode, 0 for none")
-    add("--resume", action="store_true", help="go on from the last checkpoint in --save_dir, if there is one")
+    return [
+        add("--use_val", action="store_true", help="train on the val split too"),
+        add("--epochs", type=_count(1), default=450, metavar="N"),
+        add("--batch_size", type=_count(2), default=Settings.batch_size, metavar="P", help=identities),
+        add("--image_num", type=_count(2), default=Settings.image_num, metavar="K", help="pictures of each identity"),
+        add("--type", dest="mining", choices=MINING, default=Settings.mining, help="how triplets are mined"),
+        add("--margin", type=_margin, default=SOFT, help=f"of the triplet loss: a number, or '{SOFT}'"),
+        add("--metric", choices=METRICS, default=Settings.metric, help="distance of the triplet loss"),
+        add("--lr", type=float, default=Settings.lr, help="learning rate of Adam"),
+        add("--weight_decay", type=float, default=Settings.weight_decay),
+        add("--warmup", type=_count(0), default=Settings.warmup, metavar="N", help=rises),
+        add("--lr_decay_epoch", type=_count(1), default=Settings.lr_decay_epoch, metavar="N", help=falls),
+        add("--gamma", type=float, default=Settings.gamma, help="factor by which it falls"),
+        add("--label_smoothing", type=float, default=Settings.label_smoothing, metavar="X", help=smoothing),
+        add("--color_jitter", type=float, default=Settings.color_jitter, metavar="X", help=jitter),
+        add("--precision", choices=PRECISIONS, help="by default mixed on GPUs and float32 on CPUs"),
+        add("--seed", type=_count(0), default=Settings.seed, help="of everything random"),
+        add("--save_every", type=_count(1), default=5, metavar="N", help="epochs between checkpoints"),
+        add("--val_every", type=_count(0), default=0, metavar="N", help="epochs between evaluations on --mode, or 0"),
+        add("--resume", action="store_true", help="go on from the last checkpoint in --save_dir, if there is one"),
+        add("--overwrite", action="store_true", help="replace the run in --save_dir, once there is a checkpoint"),
+    ]
 
 
-def _add_extraction(add: Callable[..., object], network: str) -> None:
+def _add_extraction(add: Callable[..., argparse.Action], network: str) -> list[argparse.Action]:
+    """Add ``--eval``, and the flags that need it."""
     add("--eval", action="store_true", help="extract features instead of training")
     checkpoint = f"trained weights, or '{IMAGENET}'; by default the best in --save_dir, or the last"
-    add("--checkpoint", metavar="FILE", help=checkpoint)
-    add("--with_cast", action="store_true", help="portraits too, before the candidates")
-    add("--test_batch_size", type=_count, default=16, metavar="N", help="pictures at once")
-    add("--out", type=Path, metavar="FILE", help=f"feature file; by default {network}_CNN_MODE.pkl in --data")
+    return [
+        add("--checkpoint", metavar="FILE", help=checkpoint),
+        add("--with_cast", action="store_true", help="portraits too, before the candidates"),
+        add("--test_batch_size", type=_count(1), default=16, metavar="N", help="pictures at once"),
+        add("--out", type=Path, metavar="FILE", help=f"feature file; by default {network}_CNN_MODE.pkl in --data"),
+    ]
 
 
 def _margin(text: str) -> float | None:
     try:
         return None if text == SOFT else float(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"expected a number or '{SOFT}', got {text!r}") from None
+        raise argparse.ArgumentTypeError(f"expected a number or '{SOFT}', got {text[:50]!r}") from None
 
 
-def _count(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text!r}")
-    return int(text)
+def _count(least: int) -> Callable[[str], int]:
+    def count(text: str) -> int:
+        if not re.fullmatch("[0-9]{1,19}", text) or int(text) < least:
+            raise argparse.ArgumentTypeError(f"expected a whole number from {least}, got {text[:50]!r}")
+        return int(text)
+
+    return count
 
 
 def settings(args: argparse.Namespace, device: torch.device) -> Settings:

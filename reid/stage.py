@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 import torch
@@ -13,11 +14,13 @@ from torch import nn
 from tqdm import tqdm
 
 from castsearch import stagefiles
-from castsearch.bodies import data, distributed, engines, extraction, models, training
-from castsearch.bodies.checkpoints import LAST
+from castsearch.bodies import checkpoints, data, distributed, engines, extraction, models, runs, training
+from castsearch.bodies.checkpoints import BEST, LAST
 from castsearch.bodies.log import Record, Step, Validation
+from castsearch.bodies.settings import Settings
 from castsearch.bodies.validation import Validator, validator
 from castsearch.images import ImageReader
+from castsearch.progress import silent
 from reid import options
 from scripts import cli
 
@@ -26,17 +29,28 @@ def run(network: str, description: str | None) -> None:
     """The ``main`` of the script for ``network``."""
     args = options.parse(network, description)
     device = engines.device(args.gpu)
-    if args.eval:
-        extract(args, device)
-    else:
-        with distributed.process_group(device):
-            train(args, device)
+    settings = options.settings(args, device)
+    with engines.memory(), distributed.process_group(device):
+        if args.eval:
+            extract(args, device)
+        else:
+            with _run_folder(args):
+                train(args, settings, device)
 
 
 def extract(args: argparse.Namespace, device: torch.device) -> None:
     """Extract the features of a split with a trained network, or the pretrained backbone alone."""
+    first = distributed.rank() == 0
+    out = args.out or args.data / stagefiles.reid_name(args.network, args.cnn, args.mode)
+    stagefiles.check_target(out)
     trained = options.checkpoint(args)
     split = stagefiles.read_body(args.data / stagefiles.body_name(args.mode))
+    cli.split_folder(args.image_root, args.mode, "--image_root")
+    reader = ImageReader(args.image_root, args.skip_bad)
+    files = extraction.files_of(split, args.mode, args.with_cast)
+    data.check_pictures(reader, [file for some in files.values() for file in some])
+    if first and trained and not args.checkpoint and (later := checkpoints.later(trained)):
+        cli.warn(f"{later} by --checkpoint")
     model = models.open_model(
         args.network,
         args.cnn,
@@ -47,22 +61,38 @@ def extract(args: argparse.Namespace, device: torch.device) -> None:
         last_stride=args.last_stride,
         on=device,
     )
-    if trained:
+    if first and trained:
         print(f"{trained}: loaded, all but its classifier, which features do not need")
-    reader = ImageReader(args.image_root, args.skip_bad)
     extractor = extraction.Extractor(model, reader, args.test_batch_size, args.num_workers)
-    out = args.out or args.data / stagefiles.reid_name(args.network, args.cnn, args.mode)
-    rows = extraction.extract_split(extractor, split, args.mode, out, args.with_cast, cli.progress)
-    print(f"{len(split)} movies, {rows} pictures -> {out}")
-    cli.report_pictures(reader)
+    progress = cli.progress if first else silent
+    rows = extraction.extract_split(extractor, split, args.mode, out, args.with_cast, progress)
+    if first:
+        print(f"{len(split)} movies, {rows} pictures -> {out}")
+        cli.report_pictures(reader)
 
 
-def train(args: argparse.Namespace, device: torch.device) -> None:
+@contextmanager
+def _run_folder(args: argparse.Namespace) -> Iterator[None]:
+    """The folder of the run, for this one alone."""
+    try:
+        runs.check(args.save_dir, replaces=args.resume or args.overwrite)
+    except runs.RunExistsError as error:
+        raise runs.RunExistsError(f"{error}, go on with it by --resume or replace it by --overwrite") from None
+    if distributed.rank() > 0:
+        yield
+        return
+    with runs.alone(args.save_dir):
+        yield
+
+
+def train(args: argparse.Namespace, settings: Settings, device: torch.device) -> None:
     """Train on the train split, or on train and val."""
     modes = ("train", "val") if args.use_val else ("train",)
     people = data.identities({m: stagefiles.read_body(args.data / stagefiles.body_name(m)) for m in modes})
-    settings = options.settings(args, device)
+    for mode in modes:
+        cli.split_folder(args.image_root, mode, "--image_root")
     reader = ImageReader(args.image_root, args.skip_bad)
+    data.check_pictures(reader, [file for files in people.values() for file in files])
     trainer, start = training.open_run(
         settings,
         people,
@@ -71,6 +101,7 @@ def train(args: argparse.Namespace, device: torch.device) -> None:
         device,
         weights=args.ckpt,
         resume=args.resume,
+        overwrite=args.overwrite,
         workers=args.num_workers,
     )
     last = args.save_dir / LAST
@@ -79,24 +110,34 @@ def train(args: argparse.Namespace, device: torch.device) -> None:
         show.say(f"{last}: resumed after {trainer.step} steps")
     elif start is training.Start.NETWORK:
         show.say(f"{args.ckpt}: loaded, all but its classifier, which told other identities apart")
+    if not trainer.known_pictures:
+        show.warn(f"{last}: an earlier version wrote it and did not tell its pictures; see that they are the same")
+    if args.val_every and args.mode in modes:
+        show.warn(f"--mode {args.mode} is trained on, so that its scores, by which {BEST} is chosen, say little")
     pictures = sum(map(len, people.values()))
     show.say(f"{len(people)} identities, {pictures} pictures, {trainer.batches.per_epoch} steps an epoch, on {device}")
-    validate = _validator(args, settings, reader, device) if args.val_every else None
-    finished = trainer.run(args.epochs, args.save_every, validate, args.val_every, show, _stop_on_signal())
+    stopped = _stop_on_signal()
+    validate = _validator(args, settings, reader, device, stopped) if args.val_every else None
+    finished = trainer.run(args.epochs, args.save_every, validate, args.val_every, show, stopped)
     show.say(f"{trainer.step} of {show.total} steps -> {last}")
-    cli.report_pictures(reader)
+    if distributed.rank() == 0:
+        cli.report_pictures(reader)
     if not finished:
         raise KeyboardInterrupt
 
 
 def _validator(
-    args: argparse.Namespace, settings: training.Settings, reader: ImageReader, device: torch.device
+    args: argparse.Namespace,
+    settings: Settings,
+    reader: ImageReader,
+    device: torch.device,
+    stopped: Callable[[], bool],
 ) -> Validator:
     split = stagefiles.read_body(args.data / stagefiles.body_name(args.mode))
 
     def extractor(network: nn.Module) -> extraction.Extractor:
         model = models.BodyModel(engines.torch_engine(network, device), settings.height, settings.width)
-        return extraction.Extractor(model, reader, args.test_batch_size, args.num_workers)
+        return extraction.Extractor(model, reader, args.test_batch_size, args.num_workers, stopped)
 
     return validator(split, args.mode, extractor)
 
@@ -130,6 +171,11 @@ class _Report:
         if not self._silent:
             tqdm.write(line)
             sys.stdout.flush()
+
+    def warn(self, line: str) -> None:
+        """Print a warning."""
+        if not self._silent:
+            cli.warn(line)
 
 
 def _figures(steps: list[Step]) -> str:

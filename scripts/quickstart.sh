@@ -12,7 +12,7 @@ source "$root/scripts/step.sh"
 
 step scripts/make_demo_data.py --out "$demo"
 step crop_body.py --origin "$demo/origin" --annotations "$demo" --body "$demo/body" --mode train --data "$demo/data"
-step reid/triplet.py --image_root "$demo/body" --cnn mobilenet_v2 --data "$demo/data" --save_dir "$demo/triplet" \
+step reid/triplet.py --image_root "$demo/body" --cnn mobilenet_v2 --data "$demo/data" --save_dir "$demo/triplet" --overwrite \
     --batch_size 4 --image_num 4 --epochs 6
 bash "$root/scripts/run_split.sh" --origin "$demo/origin" --annotations "$demo" --mode val --model dlib \
     --cnn mobilenet_v2 --checkpoint "$demo/triplet/last.pt" --out "$demo"

@@ -172,10 +172,9 @@ def download(cnn: str) -> Path:
 _OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|conv))\.(?=[12]\.)")
 
 
-def without_classifier(cnn: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """ImageNet weights under today's names, less the classifier of the thousand classes."""
-    classifier = find(cnn).family.classifier + "."
-    return {_OLD_DENSENET.sub(r"\1", key): value for key, value in state.items() if not key.startswith(classifier)}
+def todays_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A backbone's weights under the names of today's torchvision."""
+    return {_OLD_DENSENET.sub(r"\1", key): value for key, value in state.items()}
 
 
 def normalise(pictures: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:

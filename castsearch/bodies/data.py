@@ -7,6 +7,7 @@ the pictures it would have seen.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,12 +18,36 @@ from PIL import Image, ImageEnhance
 from castsearch.annotations import OTHERS
 from castsearch.bodies.backbones import MEAN
 from castsearch.errors import CastSearchError
-from castsearch.images import ImageError, ImageReader
+from castsearch.images import ImageError, ImageReader, read_image
+from castsearch.paths import misplaced
 from castsearch.stagefiles import Split, body_name
 
 
 class TrainingDataError(CastSearchError):
     """A split that cannot be trained on."""
+
+
+class NoPicturesError(CastSearchError):
+    """None of a split's pictures can be read, so that there is nothing to go on with."""
+
+
+def check_pictures(reader: ImageReader, files: Sequence[str]) -> None:
+    """See that pictures lie where they are looked for and, where bad ones are passed over, that one can be read.
+
+    Raises:
+        NoPicturesError: they lie below another folder, or none of them can be read.
+    """
+    if files and (meant := misplaced(reader.root, files[0])) is not None:
+        raise NoPicturesError(f"{reader.root}: {files[0]} is not there but below {meant}; name that folder")
+    first = None
+    for file in files if reader.skip_bad else ():  # otherwise the first bad one stops the work
+        try:
+            read_image(reader.root / file)
+            return
+        except ImageError as error:
+            first = first or error
+    if first is not None:
+        raise NoPicturesError(f"{reader.root}: none of the {len(files)} pictures can be read; the first: {first}")
 
 
 Identity = tuple[str, str]  # movie and label: the same label in another movie is another person
@@ -37,7 +62,7 @@ def identities(splits: Mapping[str, Split]) -> dict[Identity, list[str]]:
         splits: by mode, which is the folder of their pictures.
 
     Raises:
-        TrainingDataError: a candidate has no label, or nobody is left.
+        TrainingDataError: a candidate has no label, or nobody is left, or one person alone.
     """
     people: dict[Identity, list[str]] = {}
     for mode, split in splits.items():
@@ -51,7 +76,16 @@ def identities(splits: Mapping[str, Split]) -> dict[Identity, list[str]]:
                     people.setdefault((movie.name, picture.label), []).append(f"{mode}/{picture.file}")
     if not people:
         raise TrainingDataError(f"{', '.join(map(body_name, splits))}: no labelled candidate to train on")
+    if len(people) == 1:
+        raise TrainingDataError(
+            f"{', '.join(map(body_name, splits))}: all labelled candidates are of one person; label another one too"
+        )
     return dict(sorted(people.items()))
+
+
+def digests(people: Mapping[Identity, Sequence[str]]) -> list[str]:
+    """Stand for the pictures of each identity, by their names in order."""
+    return [hashlib.blake2b("\n".join(files).encode(), digest_size=8).hexdigest() for files in people.values()]
 
 
 @dataclass(frozen=True)
@@ -176,7 +210,8 @@ class Pictures:
         """(height, width, 3) uint8.
 
         Raises:
-            ImageError: the picture is bad and none stands in.
+            ImageError: the picture is bad.
+            TrainingDataError: bad ones are passed over, and none of that person is left.
         """
         draw = np.random.default_rng((self.seed, sample.epoch, sample.place))
         return self.augmentation(self._read(self.people[sample.label], sample.picture), draw)
@@ -187,4 +222,7 @@ class Pictures:
                 picture = self.reader(file)
                 if file not in self.reader.bad:
                     return picture
-        raise ImageError(f"{self.reader.root / files[first]}: cannot be read, nor any other picture of that person")
+        raise TrainingDataError(
+            f"{self.reader.root / files[first]}: cannot be read, nor any other picture of that person; "
+            "replace one, or leave the person out of the split"
+        )

@@ -7,7 +7,6 @@ process is that of the sum of all their losses; DistributedDataParallel then tak
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,9 +14,12 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.nn import functional
 
 from castsearch.bodies import losses
+
+
+class Stopped(Exception):
+    """The run was told to stop. Every process of it raises this at the same place."""
 
 
 def rank() -> int:
@@ -45,10 +47,7 @@ def process_group(device: torch.device) -> Iterator[None]:
         torch.cuda.set_device(device)  # where NCCL gathers what is not a tensor
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
-        with warnings.catch_warnings():
-            # What shall take the place of the differentiable collectives is private, and younger than torch 2.1.
-            warnings.filterwarnings("ignore", r"torch\.distributed\.nn\.functional\.", FutureWarning)
-            yield
+        yield
     finally:
         dist.destroy_process_group()
 
@@ -71,9 +70,37 @@ def joined(items: list[Any]) -> list[Any]:
     return [item for part in lists for item in part]
 
 
+class _Sum(torch.autograd.Function):
+    """The sum over the processes."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        total = x.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        return _Sum.forward(ctx, grad)
+
+
+class _Rows(torch.autograd.Function):
+    """The rows of all processes, of which each has as many."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        parts = [torch.empty_like(x, memory_format=torch.contiguous_format) for _ in range(world())]
+        dist.all_gather(parts, x.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        return _Sum.forward(ctx, grad).chunk(world())[rank()]
+
+
 def gather(x: Tensor) -> Tensor:
     """The rows of all processes, (n, ...) each, with their gradient."""
-    return torch.cat(functional.all_gather(x)) if world() > 1 else x
+    return _Rows.apply(x) if world() > 1 else x
 
 
 class SyncedBatchNorm(nn.modules.batchnorm._BatchNorm):
@@ -89,9 +116,9 @@ class SyncedBatchNorm(nn.modules.batchnorm._BatchNorm):
         shape = [1, -1] + [1] * (x.dim() - 2)
         wide = losses.wide(x)
         n = x.numel() // x.shape[1] * world()
-        mean = functional.all_reduce(wide.sum(over)) / n
+        mean = _Sum.apply(wide.sum(over)) / n
         centred = wide - mean.view(shape)
-        var = functional.all_reduce(centred.square().sum(over)) / n
+        var = _Sum.apply(centred.square().sum(over)) / n
         self._track(mean.detach(), var.detach() * n / (n - 1))
         scale = self.weight / (var + self.eps).sqrt()
         return (centred * scale.view(shape) + self.bias.view(shape)).to(x.dtype)

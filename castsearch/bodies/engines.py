@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -40,6 +41,18 @@ def device(gpu: int | None = None) -> torch.device:
     if gpu == -1 or count == 0:
         return torch.device("cpu")
     return torch.device("cuda", (distributed.local_rank() or 0) if gpu is None else gpu)
+
+
+@contextmanager
+def memory() -> Iterator[None]:
+    """Make a ``MemoryError`` of what PyTorch and ONNX Runtime raise for want of memory, of the machine or of a GPU."""
+    try:
+        yield
+    except Exception as error:
+        short = any(words in str(error).lower() for words in ("allocate memory", "bad_alloc", "bad allocation"))
+        if short or isinstance(error, torch.cuda.OutOfMemoryError):
+            raise MemoryError from None
+        raise
 
 
 class _Mirrored(nn.Module):

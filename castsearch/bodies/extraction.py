@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
+from castsearch.bodies import distributed
+from castsearch.bodies.backbones import BodyModelError
+from castsearch.bodies.distributed import Stopped
 from castsearch.bodies.models import BodyModel
 from castsearch.images import ImageReader
 from castsearch.parallel import ahead
 from castsearch.progress import Progress, silent
 from castsearch.stagefiles import Resumable, Split
+
+
+class FeatureError(BodyModelError):
+    """A feature that says nothing."""
 
 
 @dataclass(frozen=True)
@@ -25,18 +32,21 @@ class Extractor:
         reader: reads pictures by file name.
         batch_size: pictures that go through the network at once.
         workers: threads that read and resize ahead of the network.
+        stopped: asked before each picture, by whatever thread.
     """
 
     model: BodyModel
     reader: ImageReader
     batch_size: int = 16
     workers: int = 2
+    stopped: Callable[[], bool] = lambda: False
 
     def __call__(self, files: Iterable[str]) -> np.ndarray:
         """(n, d) float32 features of ``files``.
 
         Raises:
             ImageError: a picture is bad and the reader does not skip it.
+            Stopped: ``stopped`` says so.
         """
         with ahead(self._picture, iter(files), self.workers, 3 * self.batch_size) as pictures:
             rows = []
@@ -45,7 +55,23 @@ class Extractor:
         # A movie without pictures has no rows to tell the width; later stages check the number of rows.
         return np.concatenate(rows).astype(np.float32) if rows else np.zeros((0, 0), dtype=np.float32)
 
+    def share(self, files: Sequence[str]) -> list[str]:
+        """Those of ``files`` that are this process's to extract: every so-manieth batch of one process."""
+        rank, world, size = distributed.rank(), distributed.world(), self.batch_size
+        return [file for i, file in enumerate(files) if i // size % world == rank]
+
+    def joined(self, shared: np.ndarray, n: int) -> np.ndarray:
+        """The (n, d) rows of all processes, of which ``shared`` are this one's; all must ask."""
+        parts = distributed.joined([shared])
+        rows = np.zeros((n, max(part.shape[1] for part in parts)), dtype=np.float32)
+        owner = np.arange(n) // self.batch_size % len(parts)
+        for process, part in enumerate(parts):
+            rows[owner == process] = part if len(part) else 0
+        return rows
+
     def _picture(self, file: str) -> np.ndarray:
+        if self.stopped():
+            raise Stopped
         return self.model.prepare(self.reader(file))
 
 
@@ -63,7 +89,8 @@ def extract_split(
     """Write the features of a whole split to ``out``, ``{movie: (n, d) float32}``.
 
     A run that was cut short goes on with the movie it was in. A movie of an earlier run counts if it was made by the
-    same model from the same pictures below the same root, each as large and as old as it was.
+    same model from the same pictures below the same root, each as large and as old as it was. Processes of ``torchrun``
+    share the batches of each movie; the first one writes, the same bytes as one process alone.
 
     Args:
         extractor: turns files into features; bad pictures are in its reader's account afterwards.
@@ -78,21 +105,46 @@ def extract_split(
 
     Raises:
         ImageError: a picture is bad and the reader does not skip it.
+        FeatureError: a feature is not finite or all zero; neither it nor its movie is written.
     """
-    model, root, bad = extractor.model, extractor.reader.root, extractor.reader.bad
     files = files_of(split, mode, with_cast)
-    kept = Resumable(
+    kept = _kept(extractor, files, out, with_cast) if distributed.rank() == 0 else None
+    (todo,) = distributed.joined([kept.todo] if kept else [])
+    shares = {movie: extractor.share(files[movie]) for movie in todo}
+    mine = [file for share in shares.values() for file in share]
+    names = iter(progress(mine, total=len(mine), unit="picture"))
+    reader = extractor.reader
+    for movie, share in shares.items():
+        features = extractor.joined(extractor(islice(names, len(share))), len(files[movie]))
+        _check(features, movie, files[movie], extractor.model)
+        for bad, scaled in distributed.joined([(reader.bad, reader.scaled)]):
+            reader.bad |= bad
+            reader.scaled |= scaled
+        if kept:
+            messages = [reader.bad[file] for file in files[movie] if file in reader.bad]
+            kept.add(movie, features, "; ".join(messages) or None)
+    if kept:
+        kept.finish()
+    return sum(map(len, files.values()))
+
+
+def _kept(extractor: Extractor, files: dict[str, list[str]], out: Path, with_cast: bool) -> Resumable:
+    model, root = extractor.model, extractor.reader.root
+    return Resumable(
         out,
         {**model.depends, "root": str(root.resolve())},
         list(files),
         lambda movie: (root / file for file in files[movie]),
         {"weights": model.weights.name if model.weights else None, "with_cast": with_cast},
     )
-    todo = [file for movie in kept.todo for file in files[movie]]
-    names = iter(progress(todo, total=len(todo), unit="picture"))
-    for movie in kept.todo:
-        features = extractor(islice(names, len(files[movie])))
-        messages = [bad[file] for file in files[movie] if file in bad]
-        kept.add(movie, features, "; ".join(messages) or None)
-    kept.finish()
-    return sum(map(len, files.values()))
+
+
+def _check(features: np.ndarray, movie: str, files: Sequence[str], model: BodyModel) -> None:
+    """See that features can be ranked by."""
+    for wrong, what in ((~np.isfinite(features).all(axis=1), "not finite"), (~features.any(axis=1), "all zero")):
+        if wrong.any():
+            weights = model.weights or "the weights"
+            raise FeatureError(
+                f"movie {movie}: {files[int(wrong.argmax())]}: its feature is {what}; "
+                f"{weights}: the training diverged, take an earlier checkpoint or train again"
+            )

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import TextIO, TypeAlias
 
 from torch.utils.tensorboard import SummaryWriter
 
-from castsearch.stagefiles import atomic_write
+from castsearch.stagefiles import StageFileError, atomic_write
+
+LOG = "log.jsonl"
 
 
 @dataclass(frozen=True)
@@ -51,27 +53,92 @@ Record: TypeAlias = Step | Validation
 
 
 class Log:
-    """The run's records, as JSON lines in ``log.jsonl`` and as TensorBoard events, in ``folder``."""
+    """The run's records, as JSON lines in ``log.jsonl`` and as TensorBoard events, in ``folder``.
 
-    def __init__(self, folder: Path, step: int) -> None:
-        """Continue a log after ``step`` steps; what a killed run recorded beyond them is dropped."""
-        path = folder / "log.jsonl"
-        lines = path.read_text().splitlines(keepends=True) if step and path.exists() else []
-        with atomic_write(path) as file:
-            file.writelines(line.encode() for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step)
-        self._lines = path.open("a", buffering=1)
-        self._board = SummaryWriter(str(folder), purge_step=step + 1)  # TensorBoard drops them itself
+    Nothing is written before the first record.
+
+    Args:
+        folder: of the run.
+        step, validated: of the checkpoint after which it goes on; what a killed run recorded beyond them is dropped.
+        aside: keep the records from the log, where that of an earlier run stands, until ``begin``; they are put into
+            this file then.
+    """
+
+    def __init__(self, folder: Path, step: int = 0, validated: int = 0, aside: Path | None = None) -> None:
+        self._folder, self._step, self._validated, self._aside = folder, step, validated, aside
+        self._waiting: list[Record] = []
+        self._lines: TextIO | None = None
+        self._board: SummaryWriter | None = None
 
     def add(self, record: Record) -> None:
-        """Append a record."""
-        figures = asdict(record)
-        self._lines.write(json.dumps(figures) + "\n")
+        """Append a record.
+
+        Raises:
+            StageFileError: there is no writing there, or no room.
+        """
+        if self._aside is not None:
+            self._waiting.append(record)
+            return
+        try:
+            if self._lines is None:
+                self._open(self._continued())
+            assert self._lines is not None
+            self._lines.write(_line(record))
+            self._show(record)
+        except OSError as error:
+            raise StageFileError(f"{self._folder / LOG}: cannot be written ({error.strerror}); make room") from None
+
+    @property
+    def waits(self) -> bool:
+        """Whether the log of an earlier run still stands."""
+        return self._aside is not None
+
+    def put_aside(self) -> None:
+        """Write what waits to the file beside the log, if anything must wait."""
+        if self._aside is not None:
+            with atomic_write(self._aside) as file:
+                file.writelines(_line(record).encode() for record in self._waiting)
+
+    def begin(self) -> None:
+        """Take the place of the earlier run's log."""
+        if self._aside is not None:
+            self._open(self._aside.replace(self._folder / LOG))
+            self._aside = None
+            for record in self._waiting:
+                self._show(record)
+
+    def _open(self, path: Path) -> None:
+        self._lines = path.open("a", buffering=1)
+        self._board = SummaryWriter(str(self._folder), purge_step=self._step + 1)  # it drops later steps itself
+
+    def _show(self, record: Record) -> None:
+        assert self._board is not None
         kind = "train" if isinstance(record, Step) else "val"
-        for name, figure in figures.items():
+        for name, figure in asdict(record).items():
             if name not in ("step", "epoch"):
                 self._board.add_scalar(f"{kind}/{name}", figure, record.step)
 
+    def _continued(self) -> Path:
+        """The log, with no more than what came before the checkpoint."""
+        path = self._folder / LOG
+        lines = path.read_bytes().splitlines(keepends=True) if self._step and path.exists() else []
+        with atomic_write(path) as file:
+            file.writelines(line for line in lines if self._counts(line))
+        return path
+
+    def _counts(self, line: bytes) -> bool:
+        try:
+            figures = json.loads(line)
+            return line.endswith(b"\n") and figures["step"] <= (self._validated if "mean_ap" in figures else self._step)
+        except (ValueError, TypeError, KeyError, RecursionError):
+            return False  # cut short
+
     def close(self) -> None:
         """Write what is still held back."""
-        self._lines.close()
-        self._board.close()
+        if self._lines is not None and self._board is not None:
+            self._lines.close()
+            self._board.close()
+
+
+def _line(record: Record) -> str:
+    return json.dumps(asdict(record)) + "\n"

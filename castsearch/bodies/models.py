@@ -14,7 +14,7 @@ from PIL import Image
 
 from castsearch.bodies import checkpoints
 from castsearch.bodies.engines import Engine, device, fastest_engine
-from castsearch.bodies.networks import Network
+from castsearch.bodies.networks import Network, check_size
 from castsearch.bodies.settings import Settings
 from castsearch.stagefiles import file_sha256
 
@@ -79,16 +79,20 @@ def open_model(
         on: the device; by default a GPU if there is one.
 
     Raises:
-        BodyModelError: there is no such network, or weights are missing, damaged or of another network.
+        BodyModelError: there is no such network, it takes no pictures of that size, or weights are missing, damaged or
+            of another network.
     """
-    found = checkpoints.read(checkpoint).get("settings", {}) if checkpoint is not None else {}
-    shape = {"height": Settings.height, "width": Settings.width, "last_stride": Settings.last_stride}
-    for name, given in (("height", height), ("width", width), ("last_stride", last_stride)):
-        shape[name] = found.get(name, shape[name]) if given is None else given
+    content = {} if checkpoint is None else checkpoints.read(checkpoint)
+    shape = {name: getattr(Settings, name) for name in ("height", "width", "last_stride")}
+    if checkpoint is not None:
+        shape |= checkpoints.size_and_stride(content, checkpoint)
+    asked = {"height": height, "width": width, "last_stride": last_stride}
+    shape |= {name: value for name, value in asked.items() if value is not None}
     built = checkpoints.build(network, cnn, last_stride=shape.pop("last_stride"))
+    check_size(network, built.last_stride, **shape)
     if checkpoint is not None:
         weights = Path(checkpoint)
-        checkpoints.load_weights(built, weights)
+        checkpoints.fill(built, content, weights)
     else:
         weights = checkpoints.load_imagenet(built, None if imagenet is None else Path(imagenet))
     opened = open_network(built, **shape, on=on)

@@ -99,6 +99,29 @@ Network: TypeAlias = CNN | MGN
 NETWORKS: dict[str, type[CNN] | type[MGN]] = {"triplet": CNN, "mgn": MGN}
 
 
+LARGEST_SIDE = 2048  # pixels
+
+
+def least_size(network: str, last_stride: int) -> tuple[int, int]:
+    """Height and width in pixels of the smallest pictures for a network: each cell of its last feature map, of which
+    MGN needs two rows, sees so many.
+    """
+    cell = 16 * last_stride
+    return (2 * cell if network == "mgn" else cell), cell
+
+
+def check_size(network: str, last_stride: int, height: int, width: int) -> None:
+    """See that a network takes pictures of a size.
+
+    Raises:
+        BodyModelError: it does not.
+    """
+    sides = zip(("height", "width"), (height, width), least_size(network, last_stride), strict=True)
+    for name, side, least in sides:
+        if not least <= side <= LARGEST_SIDE:
+            raise backbones.BodyModelError(f"{name} is {side}; {network} takes {least} to {LARGEST_SIDE} pixels")
+
+
 def _classifier(dim: int, num_classes: int) -> nn.Linear:
     layer = nn.Linear(dim, num_classes)
     nn.init.normal_(layer.weight, std=0.001)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from castsearch.bodies import backbones
 from castsearch.bodies.losses import METRICS, MINING
-from castsearch.bodies.networks import NETWORKS
+from castsearch.bodies.networks import LARGEST_SIDE, NETWORKS, least_size
 from castsearch.errors import CastSearchError
 
 PRECISIONS = ("float32", "mixed", "float64")
@@ -19,8 +19,15 @@ _CHOICES = {
     "metric": METRICS,
     "precision": PRECISIONS,
 }
-_LEAST = {"height": 1, "width": 1, "lr": 0, "weight_decay": 0, "warmup": 0, "lr_decay_epoch": 1, "gamma": 0, "seed": 0}
-_SHARES = ("label_smoothing", "color_jitter")
+_WHOLE = {
+    "batch_size": (2, 10_000),
+    "image_num": (2, 1000),
+    "warmup": (0, 1_000_000),
+    "lr_decay_epoch": (1, 1_000_000),
+    "seed": (0, (1 << 63) - 1),
+}
+_FINITE = ("lr", "weight_decay")
+_SHARES = ("gamma", "label_smoothing", "color_jitter")
 
 
 class SettingsError(CastSearchError):
@@ -33,21 +40,21 @@ class Settings:
 
     Attributes:
         network, cnn: what is trained.
-        height, width: of the pictures, in pixels.
+        height, width: of the pictures, in pixels; see :func:`castsearch.bodies.networks.least_size`.
         last_stride: of the backbone's last stage, 1 or 2.
-        batch_size: identities in a batch (P), over all processes.
-        image_num: pictures of each identity (K).
+        batch_size: identities in a batch (P), over all processes; a triplet takes two.
+        image_num: pictures of each identity (K); a triplet takes two.
         mining, margin, metric: of the triplet loss; margin None is the soft one.
         lr, weight_decay: of Adam.
         warmup: epochs over which the learning rate rises to ``lr``.
-        lr_decay_epoch, gamma: the learning rate is multiplied by ``gamma`` every so many epochs.
+        lr_decay_epoch, gamma: the learning rate is multiplied by ``gamma``, in [0, 1], every so many epochs.
         label_smoothing: of the cross entropy, in [0, 1].
         color_jitter: in [0, 1], see :class:`castsearch.bodies.data.Augmentation`.
         precision: one of :data:`PRECISIONS`; float64 is for comparing runs, free of rounding.
         seed: of everything random.
 
     Raises:
-        SettingsError: a setting is out of its range, or its batches hold no triplet.
+        SettingsError: a setting is out of its range.
         BodyModelError: there is no such backbone.
     """
 
@@ -75,16 +82,16 @@ class Settings:
         backbones.find(self.cnn)
         for name, choices in _CHOICES.items():
             self._require(name, getattr(self, name) in choices, f"one of {', '.join(map(str, choices))}")
-        for name, least in _LEAST.items():
-            self._require(name, least <= getattr(self, name) < math.inf, f"a number from {least}")
+        height, width = least_size(self.network, self.last_stride)
+        sides = {"height": (height, LARGEST_SIDE), "width": (width, LARGEST_SIDE)}
+        for name, (least, most) in (sides | _WHOLE).items():
+            value = getattr(self, name)
+            self._require(name, type(value) is int and least <= value <= most, f"a whole number from {least} to {most}")
+        for name in _FINITE:
+            self._require(name, 0 <= getattr(self, name) < math.inf, "a number from 0")
         for name in _SHARES:
             self._require(name, 0 <= getattr(self, name) <= 1, "a number from 0 to 1")
         self._require("margin", self.margin is None or math.isfinite(self.margin), "a number, or None for the soft one")
-        if self.batch_size < 2 or self.image_num < 2:
-            raise SettingsError(
-                f"batches of {self.batch_size} identities x {self.image_num} pictures hold no triplet; "
-                "batch_size and image_num must be at least 2"
-            )
 
     def _require(self, name: str, met: bool, expected: str) -> None:
         if not met:

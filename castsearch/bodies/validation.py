@@ -9,6 +9,7 @@ from torch import nn
 
 from castsearch.bodies import distributed, scoring
 from castsearch.bodies.data import TrainingDataError
+from castsearch.bodies.distributed import Stopped
 from castsearch.bodies.extraction import Extractor, files_of
 from castsearch.bodies.scoring import Retrieval
 from castsearch.stagefiles import Split, body_name
@@ -26,6 +27,9 @@ def validator(split: Split, mode: str, extractor: Callable[[nn.Module], Extracto
         mode: the split's name, and the folder of the pictures.
         extractor: makes an extractor of a network.
 
+    Returns:
+        The validator; it raises ``Stopped`` in all processes where an extractor does in one.
+
     Raises:
         TrainingDataError: a candidate has no label.
     """
@@ -41,7 +45,16 @@ def validator(split: Split, mode: str, extractor: Callable[[nn.Module], Extracto
 
     def validate(model: nn.Module) -> Retrieval:
         extract = extractor(model)
-        parts = [scoring.within(extract(files[m.name]), [scoring.person(p) for p in m.candidates]) for m in mine]
-        return scoring.joined(distributed.joined(parts))
+        parts: list[Retrieval | None] = []
+        try:
+            for movie in mine:
+                people = [scoring.person(picture) for picture in movie.candidates]
+                parts.append(scoring.within(extract(files[movie.name]), people))
+        except Stopped:
+            parts.append(None)
+        everyones = distributed.joined(parts)
+        if None in everyones:
+            raise Stopped
+        return scoring.joined(everyones)
 
     return validate

@@ -215,5 +215,5 @@ def test_a_bad_picture_is_named_or_replaced_by_another_of_that_person(small: Pat
     pictures(bad)
     expected = ["train/b.jpg", "train/a.jpg", "train/a.jpg", "train/a.jpg"]
     assert reader.reads == expected, "what is known as bad is not read again"
-    with pytest.raises(ImageError, match=r"train/b\.jpg: cannot be read, nor any other picture of that person"):
+    with pytest.raises(TrainingDataError, match=r"train/b\.jpg: cannot be read, nor any other picture of that person"):
         pictures(Sample(label=1, picture=0, epoch=0, place=0))

@@ -308,8 +308,8 @@ def test_killed_ten_times_it_ends_as_if_it_never_was(small: Path, tmp_path: Path
 def test_where_a_run_begins(small: Path, tmp_path: Path) -> None:
     people, reader = people_of(small), ImageReader(small / "body")
 
-    def opened(weights: Path | None, resume: bool = False) -> tuple[Trainer, Start]:
-        return open_run(SETTINGS, people, reader, tmp_path / "run", CPU, weights=weights, resume=resume, workers=1)
+    def opened(weights: Path | None, folder: str = "run", **how: bool) -> tuple[Trainer, Start]:
+        return open_run(SETTINGS, people, reader, tmp_path / folder, CPU, weights=weights, workers=1, **how)
 
     torch.manual_seed(5)
     backbone, whole = BACKBONES["tiny"].build(weights=None), checkpoints.build("triplet", "tiny", num_classes=3)
@@ -326,7 +326,7 @@ def test_where_a_run_begins(small: Path, tmp_path: Path) -> None:
     assert start is Start.CHECKPOINT and again.step == 2
     assert torch.equal(again.model.backbone.stem[0].weight, run.model.backbone.stem[0].weight)
     with pytest.raises(BodyModelError, match=r"absent\.pt: no such file"):
-        opened(tmp_path / "absent.pt")
+        opened(tmp_path / "absent.pt", folder="other")
 
 
 def test_without_weights_a_run_begins_at_torchvisions(small: Path, tmp_path: Path, imagenet: Path) -> None:
