@@ -285,6 +285,6 @@ def test_a_disk_that_refuses_at_the_end_is_named(tmp_path, monkeypatch):
 def test_a_name_may_be_as_long_as_file_systems_take(tmp_path, letter):
     """That of the temporary file, which is longer, must not be too long."""
     path = tmp_path / f"{letter * (251 // len(letter.encode()))}.jpg"
-    with atomic_write(path) as file:
+    with stagefiles.atomic_write(path) as file:
         file.write(b"x")
     assert path.read_bytes() == b"x"
