@@ -25,16 +25,21 @@ def main() -> None:
     cli.add_data(parser)
     args = parser.parse_args()
 
+    out = stagefiles.check_output(args.out)
     source = args.data / stagefiles.body_name(args.mode)
     split = stagefiles.read_body(source)
     root = args.image_root or stagefiles.read_metadata(source).get("body")
     if not isinstance(root, str | Path):
         raise stagefiles.StageFileError(f"{source}: does not tell where its crops are; give --image_root")
+    folder = cli.split_folder(Path(root), args.mode, "--image_root")
     ranking = read_ranking(args.submission or cli.ROOT / f"{args.mode}_result.txt")
     gt = args.gt or args.data / f"{args.mode}_label.json"
     hits = read_labels(gt).get(args.movcast, []) if args.gt or gt.exists() else None
-    write_jpeg(args.out, cast_strip(split, ranking, args.movcast, hits, Path(root) / args.mode), QUALITY)
-    print(args.out)
+    strip = cast_strip(split, ranking, args.movcast, hits, folder)
+    write_jpeg(out, strip.image, QUALITY)
+    if strip.missing:
+        cli.warn(f"no font here has the letters {strip.missing}; install one that does, as those called Noto")
+    print(out)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from castsearch.gallery import BORDER, CELL, MARGIN, GalleryError, Shown, Verdict, cast_strip, strip
+from castsearch.gallery import GalleryError, Shown, Verdict, cast_strip, strip
+from castsearch.gallery.strip import BORDER, CELL, MARGIN
 from castsearch.images import write_jpeg
 from castsearch.stagefiles import MoviePictures, Picture, Split
 
@@ -31,7 +32,7 @@ def test_each_candidate_has_its_verdicts_border_and_its_own_shape():
     shapes = [(100, 50), (60, 240), (300, 300)]
     verdicts = [Verdict.HIT, Verdict.MISS, Verdict.UNKNOWN]
     shown = [Shown(filled(*shape, 10), "x" * 99, verdict) for shape, verdict in zip(shapes, verdicts, strict=True)]
-    portrait, *rest = cells(strip(filled(80, 80, 200), "name", shown))
+    portrait, *rest = cells(strip(filled(80, 80, 200), "name", shown).image)
     assert extent(portrait, (0, 0, 0)) == (CELL[0], CELL[0])
     for cell, (height, width), verdict in zip(rest, shapes, verdicts, strict=True):
         outer = extent(cell, verdict.value)
@@ -51,12 +52,12 @@ def split(tmp_path):
 def test_six_best_in_rank_order(split):
     movies, folder = split
     ranking = {"c0": [f"c{i}" for i in (8, 3, 5, 1, 2, 7, 4, 6)]}
-    sheet = cast_strip(movies, ranking, "c0", {"c8", "c5"}, folder)
+    sheet = cast_strip(movies, ranking, "c0", {"c8", "c5"}, folder).image
     middles = [cell[CELL[1] // 2, CELL[0] // 2, 0] for cell in cells(sheet)]
     np.testing.assert_allclose(np.array(middles, int) / 25, [0, 8, 3, 5, 1, 2, 7], atol=0.15)
     greens = [bool((cell == Verdict.HIT.value).all(axis=2).any()) for cell in cells(sheet)]
     assert greens == [False, True, False, True, False, False, False]
-    grey = cast_strip(movies, ranking, "c0", None, folder)
+    grey = cast_strip(movies, ranking, "c0", None, folder).image
     assert all((cell == Verdict.UNKNOWN.value).all(axis=2).any() for cell in cells(grey)[1:])
 
 

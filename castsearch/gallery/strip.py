@@ -1,4 +1,4 @@
-"""What a ranking looks like: one cast member's portrait beside the best candidates."""
+"""The strip: one cast member's portrait beside the best candidates."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from enum import Enum
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageDraw, ImageOps
 
 from castsearch.errors import CastSearchError
+from castsearch.gallery.fonts import fit
 from castsearch.images import read_image
 from castsearch.stagefiles import Split
 
@@ -20,6 +21,7 @@ CELL = (200, 280)  # pixels a picture may fill, width and height, its border inc
 BORDER = 6
 MARGIN = 10
 CAPTION = 24
+FOOT = 8  # pixels below a caption's line
 
 
 class GalleryError(CastSearchError):
@@ -43,13 +45,21 @@ class Shown:
     verdict: Verdict
 
 
+@dataclass(frozen=True)
+class Strip:
+    """A picture of a ranking, (height, width, 3) uint8 RGB, and the letters of its captions that no font has."""
+
+    image: np.ndarray
+    missing: str
+
+
 def cast_strip(
     split: Split,
     ranking: Mapping[str, Sequence[str]],
     cast_id: str,
     hits: Collection[str] | None,
     folder: Path,
-) -> np.ndarray:
+) -> Strip:
     """The strip of one cast member and its six best candidates.
 
     Args:
@@ -58,9 +68,6 @@ def cast_strip(
         cast_id: who is shown.
         hits: true candidates, or None where there are no labels.
         folder: of the crops, ``BODY/{mode}``.
-
-    Returns:
-        (height, width, 3) uint8 RGB.
 
     Raises:
         GalleryError: the cast member is unknown or not ranked, or a candidate is unknown.
@@ -82,27 +89,24 @@ def cast_strip(
     return strip(read_image(folder / portraits[cast_id]), cast_id, shown)
 
 
-def strip(portrait: np.ndarray, name: str, candidates: Sequence[Shown]) -> np.ndarray:
+def strip(portrait: np.ndarray, name: str, candidates: Sequence[Shown]) -> Strip:
     """A cast member's portrait, then candidates in rank order, aspect ratios kept.
 
     Args:
         portrait: (h, w, 3) uint8 RGB.
         name: caption of the portrait.
         candidates: best first.
-
-    Returns:
-        (height, width, 3) uint8 RGB.
     """
     cell_width, cell_height = CELL[0] + MARGIN, CELL[1] + MARGIN + CAPTION
     sheet = Image.new("RGB", (cell_width * (1 + len(candidates)) + MARGIN, cell_height + MARGIN), "white")
     cells = [(portrait, name, (0, 0, 0)), *((c.image, c.caption, c.verdict.value) for c in candidates)]
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
+    draw, missing = ImageDraw.Draw(sheet), ""
     for column, (image, caption, colour) in enumerate(cells):
         inner = (CELL[0] - 2 * BORDER, CELL[1] - 2 * BORDER)
         picture = ImageOps.expand(ImageOps.contain(Image.fromarray(image), inner), BORDER, colour)
         left = MARGIN + column * cell_width
         sheet.paste(picture, (left + (CELL[0] - picture.width) // 2, MARGIN + (CELL[1] - picture.height) // 2))
-        while draw.textlength(caption, font) > CELL[0] and len(caption) > 1:
-            caption = caption[:-2] + "…"
-        draw.text((left + CELL[0] / 2, cell_height - CAPTION / 2), caption, "black", font, anchor="mm")
-    return np.asarray(sheet)
+        line = fit(caption, CELL[0])
+        line.draw(draw, left + CELL[0] / 2, cell_height - FOOT)
+        missing += line.missing
+    return Strip(np.asarray(sheet), "".join(dict.fromkeys(missing)))

@@ -1,0 +1,138 @@
+"""Fonts for captions in any script.
+
+Pillow's own font has the letters of English. For a text with others, the system is asked for one font that has them
+all, and failing that, for one for each run of letters that Pillow's own lacks.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import groupby
+from pathlib import Path
+from unicodedata import category
+
+from PIL import ImageDraw, ImageFont
+
+FONT_SIZE = 13  # pixels
+SUFFIXES = (".ttf", ".otf", ".ttc")
+# Where systems without fontconfig keep their fonts.
+FOLDERS = ("/usr/share/fonts", "~/.local/share/fonts", "/System/Library/Fonts", "/Library/Fonts", "~/Library/Fonts")
+_NO_LETTER = "\U0010ffff"  # what fonts draw for it, they draw for every letter that they lack
+_PATIENCE = 20  # seconds that fontconfig may take, which reads all fonts at its first call
+_MOST_TRIED = 50  # fonts that fontconfig thinks best
+
+Run = tuple[str, ImageFont.FreeTypeFont]
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of text, in runs of letters of one font each.
+
+    Attributes:
+        runs: in order.
+        missing: letters that no font has; they show as boxes.
+    """
+
+    runs: tuple[Run, ...]
+    missing: str
+
+    @property
+    def width(self) -> float:
+        """In pixels."""
+        return sum(_length(run) for run in self.runs)
+
+    def draw(self, draw: ImageDraw.ImageDraw, middle: float, y: float) -> None:
+        """Draw it in black, centred on ``middle``, its foot at ``y``."""
+        x = middle - self.width / 2
+        for text, font in self.runs:
+            draw.text((x, y), text, "black", font, anchor="ls", direction=_direction(font))
+            x += _length((text, font))
+
+
+def _length(run: Run) -> float:
+    text, font = run
+    return font.getlength(text, direction=_direction(font))
+
+
+def _direction(font: ImageFont.FreeTypeFont) -> str | None:
+    """Captions begin at the left, whichever way their letters run; only with raqm does Pillow know directions."""
+    return "ltr" if font.layout_engine == ImageFont.Layout.RAQM else None
+
+
+def fit(text: str, width: float) -> Line:
+    """The line of a text, its end cut off where it is wider than ``width`` pixels."""
+    fonts = _fonts(text)
+    whole = _line(text, fonts)
+    line = whole
+    while line.width > width and len(text) > 1:
+        text = text[:-2] + "…"
+        line = _line(text, fonts)
+    return Line(line.runs, whole.missing)
+
+
+def _line(text: str, fonts: dict[str, ImageFont.FreeTypeFont]) -> Line:
+    own = _own()
+    runs = tuple(("".join(letters), font) for font, letters in groupby(text, key=lambda letter: fonts.get(letter, own)))
+    return Line(runs, "".join(letter for letter in dict.fromkeys(text) if not _has(fonts.get(letter, own), letter)))
+
+
+def _fonts(text: str) -> dict[str, ImageFont.FreeTypeFont]:
+    """The font of each letter that is not drawn in Pillow's own."""
+    own = _own()
+    if (whole := _font_with(frozenset(text))) is not None:
+        return dict.fromkeys(text, whole)
+    foreign = (frozenset(run) for has, run in groupby(text, key=lambda letter: _has(own, letter)) if not has)
+    return {letter: font for run in foreign if (font := _font_with(run)) is not None for letter in run}
+
+
+@lru_cache(maxsize=1)
+def _own() -> ImageFont.FreeTypeFont:
+    return ImageFont.load_default(FONT_SIZE)  # type: ignore[return-value]
+
+
+@lru_cache(maxsize=256)
+def _font_with(letters: frozenset[str]) -> ImageFont.FreeTypeFont | None:
+    """The first font that has all the letters: Pillow's own, then the system's."""
+    if _has_all(_own(), letters):
+        return _own()
+    for path, index in _system_fonts(letters):
+        try:
+            font = ImageFont.truetype(path, FONT_SIZE, index)
+        except OSError:  # it has pictures of one size, or is damaged
+            continue
+        if _has_all(font, letters):
+            return font
+    return None
+
+
+def _system_fonts(letters: Iterable[str]) -> Iterator[tuple[str, int]]:
+    """Files of fonts, and the numbers of the fonts in them, the likeliest first."""
+    wanted = " ".join(f"{ord(letter):x}" for letter in sorted(letters))
+    command = ["fc-match", "--sort", "--format", "%{file}\t%{index}\n", f"sans:charset={wanted}"]
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        windows = Path(os.environ.get("WINDIR", "C:/Windows"), "Fonts")
+        for folder in (*(Path(name).expanduser() for name in FOLDERS), windows):
+            yield from ((str(path), 0) for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES)
+        return
+    for line in found.splitlines()[:_MOST_TRIED]:
+        path, _, index = line.partition("\t")
+        yield path, int(index)
+
+
+def _has_all(font: ImageFont.FreeTypeFont, letters: Iterable[str]) -> bool:
+    return all(_has(font, letter) for letter in letters)
+
+
+@lru_cache(maxsize=4096)
+def _has(font: ImageFont.FreeTypeFont, letter: str) -> bool:
+    """Whether a font has a letter; of blanks and marks of format nothing is to be seen."""
+    if category(letter)[0] in "ZC":
+        return True
+    drawn, box = (font.getmask(sign) for sign in (letter, _NO_LETTER))
+    return (drawn.size, bytes(drawn)) != (box.size, bytes(box))

@@ -1,0 +1,133 @@
+"""Captions in any script: which font draws which letters, and what is said of those that none has."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageFont
+
+from castsearch.gallery import fonts
+from castsearch.gallery.fonts import FONT_SIZE, fit
+
+WIDE = 10_000  # pixels
+
+
+@pytest.fixture(autouse=True)
+def forget():
+    """What one test found is not there in the next."""
+    fonts._font_with.cache_clear()
+    yield
+    fonts._font_with.cache_clear()
+
+
+@pytest.fixture
+def no_fonts(monkeypatch):
+    monkeypatch.setattr(fonts, "_system_fonts", lambda letters: iter(()))
+
+
+def drawn(line):
+    sheet = Image.new("L", (round(line.width) + 20, 40), 255)
+    line.draw(ImageDraw.Draw(sheet), sheet.width / 2, 30)
+    return 255 - np.asarray(sheet)
+
+
+def test_english_is_drawn_in_pillows_own(monkeypatch):
+    monkeypatch.setattr(fonts, "_system_fonts", lambda letters: pytest.fail("asked for no reason"))
+    line = fit("1: tt0107290_0012", WIDE)
+    assert line.runs == (("1: tt0107290_0012", fonts._own()),)
+    assert line.missing == ""
+
+
+def test_it_is_centred(no_fonts):
+    columns = np.flatnonzero(drawn(fit("nmmmn", WIDE)).any(axis=0))
+    ink = drawn(fit("nmmmn", WIDE))
+    assert abs(columns[0] - (ink.shape[1] - 1 - columns[-1])) <= 2
+    assert np.flatnonzero(ink.any(axis=1))[-1] == 29
+
+
+def test_a_long_caption_loses_its_end(no_fonts):
+    line = fit("abcdefghij" * 9, 100)
+    assert 80 < line.width <= 100
+    ((text, _),) = line.runs
+    assert text == ("abcdefghij" * 9)[: len(text) - 1] + "…"
+
+
+def test_letters_that_no_font_has_are_told_once_even_of_the_end_that_was_cut(no_fonts):
+    line = fit("x" * 99 + "Ωщ Ω", 100)
+    assert line.missing == "Ωщ"
+    assert line.width <= 100
+
+
+def test_blanks_and_joiners_are_not_missed(no_fonts):
+    assert fit("a\u00a0b\u200dc", WIDE).missing == ""
+
+
+class Dictionary:
+    """Stands for the system: fonts by the letters that they have; each is Pillow's own, opened anew."""
+
+    def __init__(self, monkeypatch, **letters):
+        self.letters = letters
+        self.opened = {name: ImageFont.load_default(FONT_SIZE) for name in letters}
+        own = fonts._own()
+        monkeypatch.setattr(fonts, "_system_fonts", lambda wanted: ((name, 0) for name in letters))
+        monkeypatch.setattr(ImageFont, "truetype", lambda name, size, index: self.opened[name])
+        names = {id(font): name for name, font in self.opened.items()}
+        monkeypatch.setattr(
+            fonts, "_has", lambda font, letter: letter.isascii() if font is own else letter in letters[names[id(font)]]
+        )
+
+    def runs(self, text):
+        names = {id(font): name for name, font in self.opened.items()}
+        return [(run, names.get(id(font), "own")) for run, font in fit(text, WIDE).runs]
+
+
+def test_one_font_for_all_comes_first(monkeypatch):
+    system = Dictionary(monkeypatch, greek="αβγ", all="αβγ1: ")
+    assert system.runs("1: αβ") == [("1: αβ", "all")]
+
+
+def test_otherwise_each_run_has_its_own(monkeypatch):
+    system = Dictionary(monkeypatch, greek="αβγ", russian="щя")
+    assert system.runs("1: αβ щ_2") == [("1: ", "own"), ("αβ", "greek"), (" ", "own"), ("щ", "russian"), ("_2", "own")]
+    assert fit("1: αцαц", WIDE).missing == "αц"
+
+
+def greek_font() -> Path:
+    if shutil.which("fc-match") is None:
+        pytest.skip("no fontconfig")
+    found = subprocess.run(
+        ["fc-match", "--format", "%{file}", "sans:charset=3b1"], capture_output=True, text=True, check=True
+    ).stdout
+    if not found or not fonts._has(ImageFont.truetype(found, FONT_SIZE), "α"):
+        pytest.skip("no font with Greek")
+    return Path(found)
+
+
+def test_the_systems_font_draws_what_pillows_own_lacks():
+    greek_font()
+    assert not fonts._has(fonts._own(), "α")
+    line = fit("Αλέξης", WIDE)
+    assert line.missing == ""
+    assert drawn(line).any()
+    (_, font), *_ = line.runs
+    assert font is not fonts._own()
+
+
+def test_without_fontconfig_the_usual_folders_are_searched(monkeypatch, tmp_path):
+    font = greek_font()
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "a.ttf").write_text("no font")
+    shutil.copy(font, tmp_path / "sub" / f"b{font.suffix}")
+
+    def absent(*args, **kw):
+        raise FileNotFoundError
+
+    monkeypatch.setattr(subprocess, "run", absent)
+    monkeypatch.setattr(fonts, "FOLDERS", (str(tmp_path), "/nowhere"))
+    line = fit("α", WIDE)
+    assert line.missing == ""
+    assert line.runs[0][1].path == str(tmp_path / "sub" / f"b{font.suffix}")
