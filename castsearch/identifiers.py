@@ -8,6 +8,7 @@ wrong, as the end of a sentence about the word, or None.
 from __future__ import annotations
 
 import re
+import reprlib
 from collections.abc import Callable, Sequence
 from pathlib import PurePosixPath
 from unicodedata import category, normalize
@@ -95,11 +96,13 @@ def _character_fault(word: str) -> str | None:
 
 
 def shown(word: object) -> str:
-    """``word`` as an error message shows it: on one line, however long it is; what is no string, by its type.
+    """``word`` as an error message shows it: on one line, however long it is; what is no string or number, by its type.
 
-    >>> print(shown("tt1"), shown("tt 1"), shown(["tt1"]), len(shown("a" * 10**6)))
-    tt1 'tt 1' a list 63
+    >>> print(shown("tt1"), shown("tt 1"), shown(3), shown(["tt1"]), len(shown("a" * 10**6)))
+    tt1 'tt 1' 3 a list 63
     """
+    if isinstance(word, (int, float)):
+        return reprlib.repr(word)
     if not isinstance(word, str):
         return f"a {type(word).__name__}"
     if len(word) > _LONGEST_SHOWN:

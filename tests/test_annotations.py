@@ -156,7 +156,7 @@ def test_files_that_cannot_be_read(tmp_path):
         ("\nc1 p1", "seems to be a ranking"),
         ("c1 p1,", "line 1, column 1: Expecting value"),
         ({"c1": "p1"}, "cast c1: expected a list of candidate ids"),
-        ({"c1": ["p1", 3]}, "cast c1: id a int is not a non-empty string"),
+        ({"c1": ["p1", 3]}, "cast c1: id 3 is not a non-empty string"),
         ({"c1": ["p1", "a,b"]}, "cast c1: id 'a,b' holds a comma or a blank"),
         ({"c 1": []}, "cast 'c 1': id 'c 1' holds a comma or a blank"),
     ],

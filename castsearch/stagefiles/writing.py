@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from castsearch.paths import open_plain, unreadable
 from castsearch.stagefiles.errors import StageFileError
 from castsearch.textfiles import read_json
 
@@ -224,11 +225,11 @@ def file_sha256(path: str | os.PathLike[str]) -> str:
     """
     digest = hashlib.sha256()
     try:
-        with Path(path).open("rb") as file:
+        with open_plain(path) as file:
             while block := file.read(1 << 20):
                 digest.update(block)
     except OSError as error:
-        raise StageFileError(f"{path}: cannot be read ({error.strerror}); put the file there") from None
+        raise StageFileError(unreadable(path, error, "put the file there")) from None
     return digest.hexdigest()
 
 

@@ -60,10 +60,10 @@ def test_pictures():
     ("fields", "message"),
     [
         (("a,b", "p.jpg"), "id 'a,b' holds a comma or a blank"),
-        ((3, "p.jpg"), "id a int is not a non-empty string"),
+        ((3, "p.jpg"), "id 3 is not a non-empty string"),
         (("p", "../p.jpg"), r"p: file \.\./p\.jpg must stay below its folder"),
         (("p", None), "p: file a NoneType is not a non-empty string"),
-        (("p", "p.jpg", 3), "p: expected a string or nothing as label, found a int"),
+        (("p", "p.jpg", 3), "p: expected a string or nothing as label, found 3"),
         (("p", "p.jpg", None, faces(0)), "p: expected at least one face, or None"),
     ],
 )

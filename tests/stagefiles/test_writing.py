@@ -223,7 +223,7 @@ def test_sha256(tmp_path):
     data = bytes(range(256)) * 9000
     (tmp_path / "x").write_bytes(data)
     assert stagefiles.file_sha256(tmp_path / "x") == hashlib.sha256(data).hexdigest()
-    with pytest.raises(StageFileError, match=r"y: cannot be read \(No such file .*\); put the file there"):
+    with pytest.raises(StageFileError, match="y: no such file; put the file there"):
         stagefiles.file_sha256(tmp_path / "y")
 
 
