@@ -16,23 +16,24 @@ from castsearch.errors import CastSearchError
 from castsearch.identifiers import shown
 from castsearch.paths import open_plain, unreadable
 
-# What a file begins with, and what it is then; the longer marks first.
+_SAVE, _UNPACK, _ANOTHER = "save it as text in UTF-8", "unpack it", "name another file"
+# What a file begins with, what it is then, and the mend; the longer marks first.
 _MARKS = (
-    (b"\xff\xfe\0\0", "UTF-32 text"),
-    (b"\0\0\xfe\xff", "UTF-32 text"),
-    (b"\xff\xfe", "UTF-16 text"),
-    (b"\xfe\xff", "UTF-16 text"),
-    (b"\x1f\x8b", "packed by gzip"),
-    (b"BZh", "packed by bzip2"),
-    (b"\xfd7zXZ", "packed by xz"),
-    (b"\x28\xb5\x2f\xfd", "packed by zstd"),
-    (b"PK\x03\x04", "a zip archive, as Excel's .xlsx is too"),
-    (b"\xd0\xcf\x11\xe0", "an Excel or Word document"),
-    (b"%PDF", "a PDF"),
-    (b"{\\rtf", "an RTF document"),
-    (b"\xff\xd8\xff", "a picture"),
-    (b"\x89PNG", "a picture"),
-    *((bytes([0x80, protocol]), "a pickle") for protocol in range(2, 6)),
+    (b"\xff\xfe\0\0", "UTF-32 text", _SAVE),
+    (b"\0\0\xfe\xff", "UTF-32 text", _SAVE),
+    (b"\xff\xfe", "UTF-16 text", _SAVE),
+    (b"\xfe\xff", "UTF-16 text", _SAVE),
+    (b"\x1f\x8b", "packed by gzip", _UNPACK),
+    (b"BZh", "packed by bzip2", _UNPACK),
+    (b"\xfd7zXZ", "packed by xz", _UNPACK),
+    (b"\x28\xb5\x2f\xfd", "packed by zstd", _UNPACK),
+    (b"PK\x03\x04", "a zip archive, as Excel's .xlsx is too", f"{_UNPACK}, or {_SAVE}"),
+    (b"\xd0\xcf\x11\xe0", "an Excel or Word document", _SAVE),
+    (b"{\\rtf", "an RTF document", _SAVE),
+    (b"%PDF", "a PDF", _ANOTHER),
+    (b"\xff\xd8\xff", "a picture", _ANOTHER),
+    (b"\x89PNG", "a picture", _ANOTHER),
+    *((bytes([0x80, protocol]), "a pickle", _ANOTHER) for protocol in range(2, 6)),
 )
 _START = 1000  # bytes that tell UTF-16 without a mark
 _MARK = "\ufeff"  # the byte-order mark, which says nothing in UTF-8
@@ -63,18 +64,18 @@ def read_text(path: str | os.PathLike[str], error: type[CastSearchError], mend: 
 
 
 def _decoded(data: bytes, path: str | os.PathLike[str], error: type[CastSearchError]) -> str:
-    kind = next((kind for mark, kind in _MARKS if data.startswith(mark)), None)
-    if kind is None and data.count(0, 0, _START) > min(len(data), _START) // 4:
-        kind = "UTF-16 or UTF-32 text, or no text"
-    if kind is not None:
-        raise error(f"{path}: seems to be {kind}, where plain text was expected; save it as text in UTF-8")
+    kind, mend = next(((kind, mend) for mark, kind, mend in _MARKS if data.startswith(mark)), ("", ""))
+    if not kind and data.count(0, 0, _START) > min(len(data), _START) // 4:
+        kind, mend = "UTF-16 or UTF-32 text, or no text", _SAVE
+    if kind:
+        raise error(f"{path}: seems to be {kind}, where plain text was expected; {mend}")
     try:
         return data.decode()
     except UnicodeDecodeError as reason:
-        line = data.count(b"\n", 0, reason.start) + 1
+        line = len(data[: reason.start + 1].splitlines())
         raise error(
             f"{path}: line {line}: the byte 0x{data[reason.start]:02x} is not UTF-8, but may be Latin-1 or another "
-            "encoding; save the file as text in UTF-8"
+            f"encoding; {_SAVE}"
         ) from None
 
 
@@ -130,7 +131,9 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _hint(text: str, at: int) -> str:
     """What usually is behind an error at this place of a JSON text."""
-    before, rest = text[max(0, at - 100) : at].rstrip(), text[at : at + 10].lstrip()
+    before = text[max(0, at - 1000) : at].rstrip()
+    following = re.compile(r"\S\S?").search(text, at)
+    rest = following[0] if following else ""
     if rest.startswith(("//", "/*", "#")):
         return "; JSON has no comments"
     if rest.startswith("'"):

@@ -53,27 +53,29 @@ def test_marks_and_line_ends(text, data, expected):
 
 
 @pytest.mark.parametrize(
-    ("data", "kind"),
+    ("data", "kind", "mend"),
     [
-        ("é\n".encode("utf-16"), "UTF-16 text"),
-        ("é\n".encode("utf-32"), "UTF-32 text"),
-        (b"\xfe\xff" + "é".encode("utf-16-be"), "UTF-16 text"),
-        (b"\0\0\xfe\xff" + "é".encode("utf-32-be"), "UTF-32 text"),
-        ("abcdef\n".encode("utf-16-le"), "UTF-16 or UTF-32 text, or no text"),
-        (gzip.compress(b"{}"), "packed by gzip"),
-        (b"PK\x03\x04\x14", "a zip archive, as Excel's .xlsx is too"),
-        (b"\xff\xd8\xff\xe0", "a picture"),
-        (pickle.dumps({}, 4), "a pickle"),
+        ("é\n".encode("utf-16"), "UTF-16 text", "save it as text in UTF-8"),
+        ("é\n".encode("utf-32"), "UTF-32 text", "save it as text in UTF-8"),
+        (b"\xfe\xff" + "é".encode("utf-16-be"), "UTF-16 text", "save it as text in UTF-8"),
+        (b"\0\0\xfe\xff" + "é".encode("utf-32-be"), "UTF-32 text", "save it as text in UTF-8"),
+        ("abcdef\n".encode("utf-16-le"), "UTF-16 or UTF-32 text, or no text", "save it as text in UTF-8"),
+        (gzip.compress(b"{}"), "packed by gzip", "unpack it"),
+        (b"PK\x03\x04\x14", "a zip archive, as Excel's .xlsx is too", "unpack it, or save it as text in UTF-8"),
+        (b"\xff\xd8\xff\xe0", "a picture", "name another file"),
+        (pickle.dumps({}, 4), "a pickle", "name another file"),
     ],
 )
-def test_what_is_no_plain_text_is_told_by_what_it_seems_to_be(text, data, kind):
-    assert told(text, data) == f"seems to be {kind}, where plain text was expected; save it as text in UTF-8"
+def test_what_is_no_plain_text_is_told_by_what_it_seems_to_be(text, data, kind, mend):
+    assert told(text, data) == f"seems to be {kind}, where plain text was expected; {mend}"
 
 
-def test_another_encoding_is_told_with_its_line(text):
-    assert told(text, "abc\ndé\n".encode("latin-1")) == (
-        "line 2: the byte 0xe9 is not UTF-8, but may be Latin-1 or another encoding; save the file as text in UTF-8"
-    )
+@pytest.mark.parametrize("end", [b"\n", b"\r", b"\r\n"])
+def test_another_encoding_is_told_with_its_line(text, end):
+    for before in (b"abc" + end + b"d", b"abc" + end):
+        assert told(text, before + b"\xe9" + end) == (
+            "line 2: the byte 0xe9 is not UTF-8, but may be Latin-1 or another encoding; save it as text in UTF-8"
+        )
 
 
 def test_files_that_cannot_be_read(tmp_path):
@@ -102,6 +104,7 @@ def test_a_pipe_of_the_shell_is_read():
         ("3.5", "expected a JSON object, keyed by name, found a number"),
         ('{"a": [1,\n],}', "not valid JSON: line 2, column 1: Expecting value; there is a comma too many"),
         ('{"a": 1,\n}', "line 2, column 1: Expecting property name enclosed in double quotes; there is a comma too"),
+        ('{"a": [1,' + " " * 99 + "]}", "there is a comma too many"),
         ('{"a": 1,, "b": 2}', "there is a comma too many"),
         ('{"a": 1 // one\n}', "line 1, column 9: Expecting ',' delimiter; JSON has no comments"),
         ("# one\n{}", "line 1, column 1: Expecting value; JSON has no comments"),
