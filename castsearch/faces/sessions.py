@@ -115,14 +115,14 @@ def open_onnx(path: Path, gpu: int | None, cores: int | None = None) -> onnxrunt
 
 
 def _session(
-    path: Path, how: onnxruntime.SessionOptions, device: int, content: bytes | None = None
+    path: Path, how: onnxruntime.SessionOptions, device: int, converted: Path | bytes | None = None
 ) -> onnxruntime.InferenceSession:
-    if content is None and not path.is_file():
+    """A session on the network at ``path``, or on what it was converted to."""
+    if converted is None and not path.is_file():
         raise PackError(f"{path}: no such file; put the network there")
+    network = converted if isinstance(converted, bytes) else str(converted or path)
     try:
-        session = onnxruntime.InferenceSession(
-            str(path) if content is None else content, how, providers=providers(device), enable_fallback=0
-        )
+        session = onnxruntime.InferenceSession(network, how, providers=providers(device), enable_fallback=0)
     except MemoryError:
         raise
     except Exception as error:  # those of its Python part are of any type
@@ -193,9 +193,8 @@ def open_checkpoint(
     digests = f"{CONVERTER_VERSION} {file_sha256(symbol)} {file_sha256(params)}"
     source = hashlib.sha256(digests.encode()).hexdigest()
     path = _cache_path(params, source)
-    kept = _read_cache(path, source)
-    if kept is not None:
-        return _session(symbol, options(cores), resolve_gpu(gpu), kept)
+    if _is_sealed(path, source):
+        return _session(symbol, options(cores), resolve_gpu(gpu), path)
     # onnx itself is needed only here.
     from castsearch.faces.convert import to_onnx
 
@@ -205,36 +204,44 @@ def open_checkpoint(
         where = str(symbol.parent)
         raise error if str(error).startswith(where) else type(error)(f"{symbol}: {error}") from None
     content = model.SerializeToString()
-    content += _seal(content, source)
+    content += _seal(hashlib.sha256(content), source)
     # Without a place to keep it, it is converted each time.
     with suppress(OSError, StageFileError), atomic_write(path) as file:
         file.write(content)
     return _session(symbol, options(cores), resolve_gpu(gpu), content)
 
 
-def _read_cache(path: Path, source: str) -> bytes | None:
-    """A converted network, if it is whole and that of the checkpoint with the digest ``source``."""
+def _is_sealed(path: Path, source: str) -> bool:
+    """Whether a converted network is there whole, and that of the checkpoint with the digest ``source``."""
+    digest = hashlib.sha256()
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            left = file.seek(0, os.SEEK_END) - SEAL_LENGTH
+            file.seek(0)
+            while left > 0 and (block := file.read(min(left, 1 << 20))):
+                digest.update(block)
+                left -= len(block)
+            return file.read() == _seal(digest, source)
     except OSError:
-        return None
-    seal = _seal(memoryview(content)[:-SEAL_LENGTH], source)
-    return content if content.endswith(seal) else None
+        return False
 
 
-def _seal(content: bytes | memoryview, source: str) -> bytes:
+def _seal(content: hashlib._Hash, source: str) -> bytes:
     """What is put at a converted network's end, by which a change of any byte shows.
 
     It is an entry of the file's own metadata (ONNX's ``ModelProto.metadata_props``, field 14 in protobuf's encoding),
     which may stand anywhere, so that the file remains an ONNX file.
+
+    Args:
+        content: SHA-256 of the network so far.
+        source: digest of what it was converted from.
     """
-    digest = hashlib.sha256(source.encode())
-    digest.update(content)
-    entry = b"\x0a\x04seal\x12\x40" + digest.hexdigest().encode()
+    value = hashlib.sha256(f"{source} {content.hexdigest()}".encode()).hexdigest()
+    entry = b"\x0a\x04seal\x12\x40" + value.encode()
     return b"\x72" + bytes([len(entry)]) + entry
 
 
-SEAL_LENGTH = len(_seal(b"", ""))
+SEAL_LENGTH = len(_seal(hashlib.sha256(), ""))
 
 
 def _cache_path(params: Path, source: str) -> Path:

@@ -141,7 +141,7 @@ def test_errors_name_the_file(checkpoint: tuple[Path, Path]) -> None:
     with pytest.raises(CheckpointError, match=r"m-0000\.params: byte 8: it does not begin"):
         sessions.open_checkpoint(symbol, params, -1)
     params.unlink()
-    with pytest.raises(StageFileError, match=r"m-0000\.params: cannot be read"):
+    with pytest.raises(StageFileError, match=r"m-0000\.params: no such file; put the file there"):
         sessions.open_checkpoint(symbol, params, -1)
     assert list(symbol.parent.iterdir()) == [symbol]
 
