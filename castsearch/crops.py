@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from castsearch.annotations import AnnotationError, Candidate, Cast, Movie
 from castsearch.errors import CastSearchError
@@ -15,8 +15,7 @@ from castsearch.parallel import core_count
 from castsearch.progress import Progress, silent
 from castsearch.stagefiles import MoviePictures, Picture, Split
 
-LONGEST_NAME = 255  # bytes that file systems take
-MANY = 1 / 10  # of the boxes; so many past the edge are no carelessness at the margin
+MANY = 1 / 3  # of the boxes; so many past the edge are no carelessness at the margin
 
 
 class CropError(CastSearchError):
@@ -66,7 +65,7 @@ def crop_split(
         The split's pictures, the bad left out, and what was odd about them.
 
     Raises:
-        AnnotationError: two frames would meet in one crop, or crops among the frames; a crop's name is too long.
+        AnnotationError: two frames would meet in one crop, or crops among the frames.
         CropError: no portrait or no candidate is left.
         StageFileError: there is no writing in ``body``, or no room.
     """
@@ -120,7 +119,7 @@ def _without(bad: Mapping[str, str], movie: Movie) -> MoviePictures:
 
 
 def _check_files(movies: Iterable[Movie]) -> None:
-    """A crop's name leaves out its frame's extension, and tells of its box: it must be one crop's, and not too long."""
+    """A crop's name leaves out its frame's extension: two frames must not meet in one name."""
     source: dict[str, str] = {}
     for movie in movies:
         items: list[Cast | Candidate] = [*movie.cast, *movie.candidates]
@@ -129,12 +128,6 @@ def _check_files(movies: Iterable[Movie]) -> None:
                 raise AnnotationError(
                     f"movie {movie.name}: {item.id}: its crop {item.file} would overwrite that of "
                     f"{source[item.file]}; rename {item.img}"
-                )
-            name = PurePosixPath(item.file).name
-            if len(name.encode()) > LONGEST_NAME:
-                raise AnnotationError(
-                    f"movie {movie.name}: {item.id}: the name of its crop, {name[:40]}..., is longer than the "
-                    f"{LONGEST_NAME} bytes that file systems take; rename its frame"
                 )
 
 

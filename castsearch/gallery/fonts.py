@@ -22,6 +22,7 @@ SUFFIXES = (".ttf", ".otf", ".ttc")
 # Where systems without fontconfig keep their fonts.
 FOLDERS = ("/usr/share/fonts", "~/.local/share/fonts", "/System/Library/Fonts", "/Library/Fonts", "~/Library/Fonts")
 _NO_LETTER = "\U0010ffff"  # what fonts draw for it, they draw for every letter that they lack
+_UNSEEN = ("Zs", "Zl", "Zp", "Cc", "Cf")  # categories of blanks and marks of format
 _PATIENCE = 20  # seconds that fontconfig may take, which reads all fonts at its first call
 _MOST_TRIED = 50  # fonts that fontconfig thinks best
 
@@ -132,7 +133,7 @@ def _has_all(font: ImageFont.FreeTypeFont, letters: Iterable[str]) -> bool:
 @lru_cache(maxsize=4096)
 def _has(font: ImageFont.FreeTypeFont, letter: str) -> bool:
     """Whether a font has a letter; of blanks and marks of format nothing is to be seen."""
-    if category(letter)[0] in "ZC":
+    if category(letter) in _UNSEEN:
         return True
     drawn, box = (font.getmask(sign) for sign in (letter, _NO_LETTER))
     return (drawn.size, bytes(drawn)) != (box.size, bytes(box))

@@ -35,12 +35,20 @@ def add_reader(path: Path) -> bool:
         head = file.read(12)
     if head[4:8] != b"ftyp":
         return False
-    if head[8:] in _AVIF:
+    if head[8:] in _AVIF and not _reads_avif():
         raise ImageError(f"{path}: is an AVIF picture, which this Pillow cannot read; pip install --upgrade Pillow")
     if head[8:] not in _HEIC:
         return False
     _load("pillow_heif", path, "is a HEIC picture; pip install pillow-heif").register_heif_opener()
     return True
+
+
+def _reads_avif() -> bool:
+    """Whether this Pillow does: from 11.3 on, unless it was built without."""
+    try:
+        return bool(import_module("PIL.AvifImagePlugin").SUPPORTED)
+    except ImportError:
+        return False
 
 
 def _load(package: str, path: Path, mend: str) -> Any:

@@ -50,8 +50,21 @@ def test_heic_by_the_package_itself(tmp_path):
 
 
 def test_avif_without_its_decoder_says_how_to_get_it(tmp_path, monkeypatch):
-    Image.new("RGB", (64, 64)).save(tmp_path / "x.avif")
-    assert read_image(tmp_path / "x.avif").shape == (64, 64, 3)
+    path = tmp_path / "x.avif"
+    Image.new("RGB", (64, 64)).save(path)
+    assert read_image(path).shape == (64, 64, 3)
     monkeypatch.setattr(Image, "ID", [kind for kind in Image.ID if kind != "AVIF"])
-    with pytest.raises(ImageError, match=r"AVIF picture, which this Pillow cannot read; pip install --upgrade Pillow"):
-        read_image(tmp_path / "x.avif")
+    for plugin in (None, ModuleType("PIL.AvifImagePlugin")):
+        if plugin is not None:
+            plugin.SUPPORTED = False
+        monkeypatch.setitem(sys.modules, "PIL.AvifImagePlugin", plugin)
+        with pytest.raises(ImageError, match=r"AVIF picture, which this Pillow cannot read; pip install --upgrade"):
+            read_image(path)
+
+
+def test_a_damaged_avif_does_not_blame_pillow(tmp_path):
+    path = tmp_path / "x.avif"
+    Image.new("RGB", (64, 64)).save(path)
+    path.write_bytes(path.read_bytes()[:60])
+    with pytest.raises(ImageError, match=r"x\.avif: cannot be read"):
+        read_image(path)
