@@ -15,6 +15,8 @@ from castsearch.images import ImageReader
 from castsearch.progress import Progress, silent
 from castsearch.stagefiles import Faces, Resumable, detection_entry, read_detection_entries
 
+TOGETHER = 16  # pictures that are searched before their results are kept; those of one size share a run
+
 
 class Detections(NamedTuple):
     """What was found in a list's pictures.
@@ -26,9 +28,6 @@ class Detections(NamedTuple):
 
     faces: dict[str, Faces]
     doubts: dict[str, str]
-
-
-TOGETHER = 16  # pictures that are searched before their results are kept; those of one size share a run
 
 
 def detect_files(

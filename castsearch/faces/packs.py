@@ -105,14 +105,14 @@ def check_same_detector(recorded: Mapping[str, Any], pack: FacePack, source: obj
     if "detector" not in recorded and BOTH not in recorded:
         return
     made_with, model = told_apart(recorded, pack, "detector").get("detector"), recorded.get("model")
-    old = made_with.get("sha256") if isinstance(made_with, Mapping) else None
-    new = pack.identity("detector")["sha256"]
-    if isinstance(old, Mapping) and sorted(map(str, old.values())) == sorted(new.values()):
+    digests = made_with.get("sha256") if isinstance(made_with, Mapping) else None
+    old, new = digests if isinstance(digests, Mapping) else {}, pack.identity("detector")["sha256"]
+    if sorted(map(str, old.values())) == sorted(new.values()):
         return
     again = "run deploy.py for every list again, then merge.py and face_det.py"
     if model == pack.name:
-        changed = ", ".join(name for name, digest in new.items() if not old or old.get(name) != digest)
-        raise PackError(f"{source}: the detector of {pack.name} has changed since ({changed}); {again}")
+        changed = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
+        raise PackError(f"{source}: the detector of {pack.name} has changed since ({', '.join(changed)}); {again}")
     whose = f"the face pack {model}" if isinstance(model, str) else "another face pack"
     raise PackError(
         f"{source}: made with {whose}, which has another detector than {pack.name}; choose that, or {again} with "

@@ -99,27 +99,10 @@ def options(cores: int | None = None) -> onnxruntime.SessionOptions:
     return made
 
 
-def open_onnx(path: Path, gpu: int | None, cores: int | None = None) -> onnxruntime.InferenceSession:
-    """Load an ONNX file.
-
-    Args:
-        path: the file.
-        gpu: number of the GPU, -1 for the CPU, None for a GPU if there is one.
-        cores: how many one call of the network takes on the CPU, by default all.
-
-    Raises:
-        PackError: it is missing or not a network that ONNX Runtime can run.
-        DeviceError: the GPU asked for is not there.
-    """
-    return _session(path, options(cores), resolve_gpu(gpu))
-
-
 def _session(
     path: Path, how: onnxruntime.SessionOptions, device: int, converted: Path | bytes | None = None
 ) -> onnxruntime.InferenceSession:
     """A session on the network at ``path``, or on what it was converted to."""
-    if converted is None and not path.is_file():
-        raise PackError(f"{path}: no such file; put the network there")
     network = converted if isinstance(converted, bytes) else str(converted or path)
     try:
         session = onnxruntime.InferenceSession(network, how, providers=providers(device), enable_fallback=0)
@@ -183,7 +166,13 @@ def onnx_signature(path: Path) -> tuple[list[list[int | str | None]], list[list[
 def open_checkpoint(
     symbol: Path, params: Path, gpu: int | None, cores: int | None = None
 ) -> onnxruntime.InferenceSession:
-    """Load an MXNet checkpoint, converted to ONNX at first use and whenever it changes; see ``open_onnx``.
+    """Load an MXNet checkpoint, converted to ONNX at first use and whenever it or what it was converted to changes.
+
+    Args:
+        symbol: the graph.
+        params: its parameters.
+        gpu: number of the GPU, -1 for the CPU, None for a GPU if there is one.
+        cores: how many one call of the network takes on the CPU, by default all.
 
     Raises:
         CheckpointError: the checkpoint is missing, damaged, or uses what the converter does not know.
@@ -214,6 +203,8 @@ def open_checkpoint(
 def _is_sealed(path: Path, source: str) -> bool:
     """Whether a converted network is there whole, and that of the checkpoint with the digest ``source``."""
     digest = hashlib.sha256()
+    if not path.is_file():
+        return False
     try:
         with path.open("rb") as file:
             left = file.seek(0, os.SEEK_END) - SEAL_LENGTH

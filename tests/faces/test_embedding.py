@@ -130,6 +130,9 @@ def test_chips_of_another_detector_are_refused(embed, put, fake_pack):
         with pytest.raises(PackError, match=message):
             embed(pack)
     for nonsense in ({"face_pack": "nonsense"}, {"detector": {"sha256": ["a"]}}, {"detector": {}}):
+        put("tt3", metadata=nonsense | {"model": "fake"})
+        with pytest.raises(PackError, match=r"tt3\.pkl: the detector of fake has changed since \(detector\.onnx\)"):
+            embed()
         put("tt3", metadata=nonsense)
         with pytest.raises(PackError, match=r"tt3\.pkl: made with another face pack, which"):
             embed()
