@@ -39,8 +39,8 @@ def write_lists(folder: Path, split: Split, mode: str) -> list[Path]:
         with atomic_write(path) as file:
             file.writelines(f"{line}\n".encode() for line in lines)
     for path in folder.glob(f"{mode}_candidates_*.txt"):
-        number = path.stem.removeprefix(f"{mode}_candidates_")
-        if number.isdecimal() and path not in lists:  # others are the user's own
+        which = path.stem.removeprefix(f"{mode}_candidates_")
+        if which.isdecimal() and path not in lists:  # others are the user's own
             path.unlink()
     return list(lists)
 
