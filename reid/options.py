@@ -44,12 +44,13 @@ def parse(network: str, description: str | None) -> argparse.Namespace:
     extraction = _add_extraction(parser.add_argument_group("extraction").add_argument, network)
     args = parser.parse_args()
     if args.eval:
-        of_no_use = training if args.checkpoint == IMAGENET else [*training, ckpt]
-        why = f"does nothing with --eval{'' if args.checkpoint == IMAGENET else f' unless --checkpoint is {IMAGENET}'}"
+        _refuse(parser, training, "is for training, and does nothing with --eval")
+        if args.checkpoint != IMAGENET:
+            why = f"does nothing with --eval but for --checkpoint {IMAGENET}; name trained weights by --checkpoint"
+            _refuse(parser, [ckpt], why)
     else:
-        of_no_use, why = [a for a in extraction if a.dest != "test_batch_size" or not args.val_every], "needs --eval"
-    for flag in _given(parser, of_no_use):
-        parser.error(f"{flag} {why}")
+        extraction = [a for a in extraction if a.dest != "test_batch_size" or not args.val_every]
+        _refuse(parser, extraction, "is for extraction, and does nothing without --eval")
     if args.resume and args.overwrite:
         parser.error("--resume and --overwrite exclude each other")
     args.network = network
@@ -57,11 +58,13 @@ def parse(network: str, description: str | None) -> argparse.Namespace:
     return args
 
 
-def _given(parser: argparse.ArgumentParser, actions: list[argparse.Action]) -> list[str]:
-    """Those flags that stand on the command line: parsing leaves alone what is set already and not given."""
-    absent = object()
-    found = parser.parse_args(namespace=argparse.Namespace(**dict.fromkeys((a.dest for a in actions), absent)))
-    return [action.option_strings[0] for action in actions if getattr(found, action.dest) is not absent]
+def _refuse(parser: argparse.ArgumentParser, flags: list[argparse.Action], why: str) -> None:
+    """End with an error if any of these flags stands on the command line."""
+    absent = object()  # parsing leaves alone what is set already and not given
+    found = parser.parse_args(namespace=argparse.Namespace(**dict.fromkeys((flag.dest for flag in flags), absent)))
+    for flag in flags:
+        if getattr(found, flag.dest) is not absent:
+            parser.error(f"{flag.option_strings[0]} {why}")
 
 
 def _add_training(add: Callable[..., argparse.Action]) -> list[argparse.Action]:

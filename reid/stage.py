@@ -45,10 +45,10 @@ def extract(args: argparse.Namespace, device: torch.device) -> None:
     stagefiles.check_target(out)
     trained = options.checkpoint(args)
     split = stagefiles.read_body(args.data / stagefiles.body_name(args.mode))
-    cli.split_folder(args.image_root, args.mode, "--image_root")
     reader = ImageReader(args.image_root, args.skip_bad)
     files = extraction.files_of(split, args.mode, args.with_cast)
     data.check_pictures(reader, [file for some in files.values() for file in some])
+    cli.split_folder(args.image_root, args.mode, "--image_root")
     if first and trained and not args.checkpoint and (later := checkpoints.later(trained)):
         cli.warn(f"{later} by --checkpoint")
     model = models.open_model(
@@ -89,10 +89,10 @@ def train(args: argparse.Namespace, settings: Settings, device: torch.device) ->
     """Train on the train split, or on train and val."""
     modes = ("train", "val") if args.use_val else ("train",)
     people = data.identities({m: stagefiles.read_body(args.data / stagefiles.body_name(m)) for m in modes})
-    for mode in modes:
-        cli.split_folder(args.image_root, mode, "--image_root")
     reader = ImageReader(args.image_root, args.skip_bad)
     data.check_pictures(reader, [file for files in people.values() for file in files])
+    for mode in modes:
+        cli.split_folder(args.image_root, mode, "--image_root")
     trainer, start = training.open_run(
         settings,
         people,

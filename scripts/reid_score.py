@@ -2,7 +2,8 @@
 """Score a file of body features: Rank-1, Rank-5, Rank-10 and mAP, without and with re-ranking.
 
 Looks for the casts among the candidates of their movie, or with --cameras for the pictures of one
-camera among those of another; the last digit of an id is its camera.
+camera among those of another; the last digit of an id is its camera. A picture never finds itself. People
+without a label, and others, look for nobody and are nobody's hit; in the gallery they are distractors.
 """
 
 import sys

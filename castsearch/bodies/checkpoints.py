@@ -288,7 +288,8 @@ class RunState:
                 and -1 <= best <= 1
                 and all(type(i) is list and len(i) == 2 and {*map(type, i)} == {str} for i in identities)
                 and all(type(v) in (int, float, str, bool, type(None)) for v in settings.values())
-                and all(isinstance(moments, dict) for moments in optimizer.values())
+                and {*map(type, model)} == {str}
+                and all(type(i) is int and isinstance(moments, dict) for i, moments in optimizer.items())
                 and all(isinstance(v, Tensor) for part in (model, *optimizer.values()) for v in part.values())
                 and all(type(v) in (int, float) for v in scaler.values())
             ):

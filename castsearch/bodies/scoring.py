@@ -1,4 +1,9 @@
-"""How well features retrieve people: Rank-k and mAP from a matrix of distances."""
+"""How well features retrieve people: Rank-k and mAP from a matrix of distances.
+
+After the practice of Market-1501 (Zheng et al., ICCV 2015): a picture never counts as an answer to itself; people
+without a label, and ``others``, are nobody's query and nobody's hit, but stand in the gallery as distractors:
+each that comes before a hit is a miss; a query that has nobody to find does not count.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +17,8 @@ from castsearch.annotations import OTHERS
 from castsearch.errors import CastSearchError
 from castsearch.metrics import average_precision
 from castsearch.stagefiles import Picture, Split, read_features
+
+_MOST_CAMERAS = 20  # that a message shows, and characters of one
 
 
 class ScoringError(CastSearchError):
@@ -112,32 +119,39 @@ class Search:
     Attributes:
         features: (queries + gallery, d), queries first.
         query_people, gallery_people: who is who, see :func:`person`.
+        itself: (queries, gallery) bool, where query and gallery are one picture; None where they never are.
     """
 
     features: np.ndarray
     query_people: list[str | None]
     gallery_people: list[str | None]
+    itself: np.ndarray | None = None
 
     @classmethod
     def of(cls, features: np.ndarray, queries: Sequence[Picture], gallery: Sequence[Picture]) -> Search:
         """A search for ``queries`` among ``gallery``; the rows of ``features`` are theirs, in this order."""
-        return cls(features, [person(p) for p in queries], [person(p) for p in gallery])
+        files = np.array([p.file for p in gallery], dtype=object)
+        itself = np.array([files == p.file for p in queries], dtype=bool).reshape(len(queries), len(gallery))
+        return cls(features, [person(p) for p in queries], [person(p) for p in gallery], itself)
 
     @property
     def has_hits(self) -> bool:
         """Whether any query has somebody to find."""
-        return not {*self.query_people}.isdisjoint({*self.gallery_people} - {None})
+        gallery = np.array(self.gallery_people, dtype=object)
+        itself = np.zeros((len(self.query_people), len(gallery)), dtype=bool) if self.itself is None else self.itself
+        asking = zip(self.query_people, itself, strict=True)
+        return any(bool(((gallery == who) & ~own).any()) for who, own in asking if who is not None)
 
 
 def between_cameras(pictures: Sequence[Picture], features: np.ndarray, query: str, gallery: str) -> Search:
-    """Pictures of one camera looked for among those of another; the last character of an id is its camera.
+    """Pictures of one camera looked for among those of another; an id ends with its camera.
 
     Args:
         pictures: candidates of a movie.
         features: (candidates, d).
-        query, gallery: the cameras.
+        query, gallery: the cameras; one camera may be both.
     """
-    rows = [[i for i, picture in enumerate(pictures) if picture.id.endswith(camera)] for camera in (query, gallery)]
+    rows = [[i for i, p in enumerate(pictures) if camera and p.id.endswith(camera)] for camera in (query, gallery)]
     return Search.of(features[rows[0] + rows[1]], *([pictures[i] for i in part] for part in rows))
 
 
@@ -162,9 +176,19 @@ def read_searches(path: Path, split: Split, cameras: tuple[str, str] | None = No
         searches = [Search.of(found.rows, split[name].cast, split[name].candidates) for name, found in features.items()]
     searches = [search for search in searches if search.has_hits]
     if not searches:
-        who = f"camera {cameras[0]} at camera {cameras[1]}" if cameras else "the casts among the candidates"
-        raise ScoringError(f"{path}: nobody to find of {who}; look at labels and ids, or name other cameras")
+        raise ScoringError(f"{path}: nobody to find of {_sought(split, cameras)}")
     return searches
+
+
+def _sought(split: Split, cameras: tuple[str, str] | None) -> str:
+    """Who was looked for in vain, and the mend."""
+    if cameras is None:
+        return "the casts among the candidates; look at their labels, or name two cameras"
+    ends = sorted({picture.id[-1] for movie in split.values() for picture in movie.candidates})[:_MOST_CAMERAS]
+    query, gallery = (camera[:_MOST_CAMERAS] for camera in cameras)
+    return (
+        f"camera {query} at camera {gallery}; ids end with their camera, here in {', '.join(ends)}; look at labels too"
+    )
 
 
 def score(searches: Sequence[Search], dist: Callable[[np.ndarray, int], np.ndarray] = cosine_dist) -> Retrieval:
@@ -174,4 +198,6 @@ def score(searches: Sequence[Search], dist: Callable[[np.ndarray, int], np.ndarr
         searches: as read.
         dist: maps (queries + gallery, d) features and the number of queries to (queries, gallery) distances.
     """
-    return joined([retrieve(dist(s.features, len(s.query_people)), s.query_people, s.gallery_people) for s in searches])
+    return joined(
+        [retrieve(dist(s.features, len(s.query_people)), s.query_people, s.gallery_people, s.itself) for s in searches]
+    )

@@ -117,3 +117,34 @@ def test_scores_by_any_distance() -> None:
     search = Search(np.array([[1.0, 0], [1, 0.1], [0, 1]]), ["a"], ["a", "b"])
     assert score([search, search]).ap.tolist() == [1, 1]
     assert score([search], lambda features, n: -cosine_dist(features, n)).ap.tolist() == [0.5]
+
+
+def test_a_camera_looked_for_at_itself_finds_other_pictures_only(tmp_path: Path) -> None:
+    """Pictures 0 and 2 are of one person, 4 of another who is seen once; 0 finds 4 before 2."""
+    features = np.array([[1, 0], [0, 0], [1, 1], [0, 0], [1, 0.1], [0, 0]])
+    path, split = write(tmp_path, ["a", "x", "a", "x", "b", "x"], features)
+    (search,) = read_searches(path, split, ("1", "1"))
+    found = score([search])
+    assert found.ap.tolist() == [0.5, 0.5] and found.first_hit.tolist() == [1, 1]
+
+
+def test_strangers_and_others_are_distractors(tmp_path: Path) -> None:
+    """In the gallery they stand before the hit, as misses; they ask for nobody and are nobody's hit."""
+    features = np.array([[1, 0], [1, 0], [1, 0], [1, 0.1], [0, 1], [1, 0.5]])
+    path, split = write(tmp_path, ["a", None, None, "others", "others", "a"], features)
+    (search,) = read_searches(path, split, ("1", "3"))
+    found = score([search])
+    assert found.ap.tolist() == pytest.approx([1 / 3]) and found.first_hit.tolist() == [2]
+
+
+@pytest.mark.parametrize("cameras", [("7", "3"), ("3", "7"), ("", "3"), ("1", "")])
+def test_a_camera_without_pictures_is_an_error_that_shows_those_that_there_are(tmp_path: Path, cameras: tuple) -> None:
+    path, split = write(tmp_path, ["a", "a"], np.eye(2))
+    with pytest.raises(ScoringError, match=r"at camera .*; ids end with their camera, here in 1, 3"):
+        read_searches(path, split, cameras)
+
+
+def test_one_picture_seen_once_finds_nobody(tmp_path: Path) -> None:
+    path, split = write(tmp_path, ["a", "b"], np.eye(2))
+    with pytest.raises(ScoringError, match="nobody to find of camera 1 at camera 1"):
+        read_searches(path, split, ("1", "1"))
