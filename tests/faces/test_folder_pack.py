@@ -261,3 +261,32 @@ def test_damaged_onnx(tmp_path: Path, embedder: list[Path], scrfd: Path, content
     with pytest.raises(PackError, match=r"d\.onnx: not a usable network") as caught:
         open_folder(folder, "p", -1)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [[], ["scrfd"]])
+def test_insightface_pack_that_is_not_whole(
+    tmp_path: Path, scrfd: Path, monkeypatch: pytest.MonkeyPatch, content: list[str]
+) -> None:
+    monkeypatch.setattr(catalogue, "INSIGHTFACE_FOLDER", tmp_path)
+    link(tmp_path / "buffalo_s", *[scrfd for _ in content])
+    message = (
+        r"buffalo_s: expected one (detector|embedder), found none; .*; get it again by scripts/download_models\.py b"
+    )
+    with pytest.raises(PackError, match=message):
+        open_insightface("buffalo_s", -1)
+
+
+def test_trying_an_embedder_keeps_nothing(checkpoints: Path, tmp_path: Path, scrfd: Path) -> None:
+    """Detection needs the memory."""
+    pack = open_folder(checkpoints, "pack", -1)
+    pack.try_embedder()
+    assert "_embedder" not in vars(pack)
+    folder = link(tmp_path / "p", scrfd)
+    onnx_embedder(folder / "e.onnx")
+    model = onnx.load(folder / "e.onnx")
+    model.graph.node[0].CopyFrom(helper.make_node("Div", ["x", "zero"], ["p"]))
+    model.graph.initializer.append(numpy_helper.from_array(np.float32([0]), "zero"))
+    del model.graph.output[0].type.tensor_type.shape.dim[1:]
+    onnx.save(model, folder / "e.onnx")
+    with pytest.raises(PackError, match=r"e\.onnx: expected an embedding of a grey chip, a row of finite numbers, got"):
+        open_folder(folder, "p", -1).try_embedder()

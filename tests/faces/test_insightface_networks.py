@@ -7,8 +7,9 @@ import pytest
 from insightface.model_zoo import get_model
 
 from castsearch.demo_movie import GROUP, package_picture
-from castsearch.faces import PackError
+from castsearch.faces import PackError, insightface_networks
 from castsearch.faces.insightface_networks import InsightFaceDetector, InsightFaceEmbedder, as_probability
+from castsearch.faces.sessions import DeviceError
 
 
 @pytest.fixture(scope="module")
@@ -50,3 +51,30 @@ def test_scores_come_on_the_scale_of_selection():
 def test_a_network_of_another_kind_is_refused(scrfd):
     with pytest.raises(PackError, match=r"scrfd_500m_kps\.onnx: insightface takes it for detection, not recognition"):
         InsightFaceEmbedder(scrfd, -1)
+
+
+def test_a_session_that_fell_back_to_the_cpu_is_an_error(scrfd, monkeypatch):
+    """The GPU is there, but without memory or libraries; ONNX Runtime takes the CPU and says nothing."""
+    monkeypatch.setattr(insightface_networks, "resolve_gpu", lambda gpu: 0)
+    monkeypatch.setattr(insightface_networks, "providers", lambda device: ["CPUExecutionProvider"])
+    with pytest.raises(DeviceError, match=r"scrfd_500m_kps\.onnx: ONNX Runtime could not put it on GPU 0"):
+        InsightFaceDetector(scrfd, 0)
+
+
+def test_sessions_never_fall_back_in_mid_run(scrfd):
+    assert not InsightFaceDetector(scrfd, -1)._model.session._enable_fallback
+
+
+@pytest.mark.parametrize("raised", [ValueError("shapes\n(3,) and (4,)"), IndexError("9"), RuntimeError("")])
+def test_whatever_the_library_raises_names_the_file(scrfd, monkeypatch, raised):
+    detector = InsightFaceDetector(scrfd, -1)
+
+    def fail(image):
+        raise raised
+
+    monkeypatch.setattr(detector._model, "detect", fail)
+    with pytest.raises(
+        PackError, match=r"scrfd_500m_kps\.onnx: insightface cannot run it \(.+\); get it again"
+    ) as caught:
+        detector.detect_many([np.zeros((20, 20, 3), np.uint8)])
+    assert "\n" not in str(caught.value)

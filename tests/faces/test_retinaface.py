@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from castsearch.faces import retinaface
+from castsearch.faces.mxnet import CheckpointError
 from castsearch.faces.retinaface import (
+    CHANNELS,
+    OUTPUTS,
     RetinaFace,
     decode_boxes,
     decode_landmarks,
@@ -232,3 +237,22 @@ def test_slivers_and_specks_have_no_face(checkpoints: Path, shape: tuple[int, in
     faces = network(checkpoints).detect(np.full((*shape, 3), 90, np.uint8))
     assert isinstance(faces, Faces)
     assert len(faces) == 0
+
+
+@pytest.mark.parametrize(("what", "shape"), [("bbox_pred", ["N", 12, None, None]), ("cls_prob_reshape", ["N", 4])])
+def test_outputs_of_another_kind_of_retinaface_are_refused(monkeypatch, what, shape):
+    """Three anchors a cell, or a graph that flattens its scores: decoded, they would be boxes of nothing."""
+    outputs = [
+        SimpleNamespace(name=f"{name}_output", shape=["N", CHANNELS[part], None, None])
+        for part in CHANNELS
+        for name in OUTPUTS
+        if f"_{part}_" in name
+    ]
+    session = SimpleNamespace(get_outputs=lambda: outputs)
+    monkeypatch.setattr(retinaface, "open_checkpoint", lambda *args: session)
+    network = open_retinaface(Path("g-symbol.json"), Path("g-0000.params"), -1)
+    assert network._session(1) is session
+    changed = next(output for output in outputs if what in output.name)
+    changed.shape = shape
+    with pytest.raises(CheckpointError, match=rf"g-symbol\.json: expected {CHANNELS[what]} channels of {changed.name}"):
+        network._session(2)
