@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import logging
 import os
 import sys
 import warnings
@@ -167,7 +168,9 @@ def first_few(names: Sequence[str], most: int = 10) -> str:
 def run(main: Callable[[], None]) -> None:
     """Run a script's ``main``; a mistake in the input is one line on standard error and exit code 2."""
     _prepare_streams()
-    warnings.filterwarnings("ignore", module=r"PIL\.")  # a picture that has odd tags is read, and a bad one is an error
+    # A picture that has odd tags is read, and a bad one is an error: Pillow need not say so, too.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)
     try:
         main()
         sys.stdout.flush()

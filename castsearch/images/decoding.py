@@ -12,15 +12,18 @@ import os
 import re
 import stat
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 
 from castsearch.images.deep import is_deep, read_samples, read_tiff, tiff_size, tiff_tags
 from castsearch.images.errors import ImageError
 from castsearch.images.optional import add_reader
+from castsearch.images.quiet import quiet
 from castsearch.images.samples import eight_bit
 from castsearch.images.turns import TURNS, Turn, turn_of
 from castsearch.paths import unreadable
@@ -159,7 +162,8 @@ def _decode_plain(path: Path, image: Image.Image, keep_pixels: bool) -> Decoded:
     if not keep_pixels and (factor := _factor(stored)) > 1:
         # JPEG's decoder brings down as it decodes, the others leave it to us.
         image.draft(None, (max(1, stored[0] // factor), max(1, stored[1] // factor)))
-    image.load()
+    with quiet() if isinstance(image, TiffImageFile) else nullcontext():
+        image.load()
     _rgb(image.crop((0, 0, 1, 1)))  # what has no way to RGB fails here
     return _brought_down(image, turn_of(image), stored, None, keep_pixels)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import struct
+import subprocess
+import sys
 import warnings
 import zlib
 
@@ -115,6 +117,24 @@ def test_a_bad_picture_is_one_line(tmp_path, name, words):
     assert str(error.value).startswith(f"{path}: {words}")
     assert "\n" not in str(error.value)
     assert error.value.skippable
+
+
+def test_libtiff_says_nothing_of_a_damaged_tiff(tmp_path, capfd):
+    path = save(tmp_path / "x.tif", PICTURE, compression="tiff_lzw")
+    data = bytearray(path.read_bytes())
+    data[300:400] = bytes(100)
+    path.write_bytes(data)
+    with pytest.raises(ImageError, match=r"x\.tif: cannot be read"):
+        read_image(path)
+    os.write(2, b"heard again")
+    assert capfd.readouterr().err == "heard again"
+
+
+def test_a_tiff_is_read_without_a_standard_error(tmp_path):
+    """As a service may start us."""
+    path = save(tmp_path / "x.tif", PICTURE, compression="tiff_lzw")
+    code = f"from castsearch.images import read_image; assert read_image({str(path)!r}).shape == (40, 60, 3)"
+    subprocess.run(["sh", "-c", '"$0" -c "$1" 2>&-', sys.executable, code], check=True)
 
 
 @pytest.mark.parametrize("raised", [struct.error, AttributeError, RuntimeError, TypeError, OverflowError, SyntaxError])
