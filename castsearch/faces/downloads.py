@@ -78,10 +78,10 @@ def install_pack(
     part = folder / f"{name}.zip.part"
     with _held(part) as file:
         if fault(target) is not None:  # another run may have ended just now
-            fetch(f"{mirror.rstrip('/')}/{name}.zip", part, file, expected, progress)
+            fetch(f"{mirror.rstrip('/')}/{name}.zip", file, expected, progress)
             with _writing(target):
-                _unpack(part, file, target)
-        part.unlink()
+                _unpack(file, target)
+        part.unlink(missing_ok=True)
     return target
 
 
@@ -127,13 +127,12 @@ def _writing(path: Path) -> Iterator[None]:
         raise DownloadError(f"{path}: cannot be written ({error.strerror}); {mend}, and run again to go on") from None
 
 
-def fetch(url: str, part: Path, file: BinaryIO, sha256: str, progress: Progress = silent) -> None:
+def fetch(url: str, file: BinaryIO, sha256: str, progress: Progress = silent) -> None:
     """Fetch a file; what an earlier try left is continued.
 
     Args:
         url: of the file.
-        part: where it goes.
-        file: the same, open for appending.
+        file: where it goes, open for reading and appending; ``{name}.zip.part``.
         sha256: of the whole, in lower case.
         progress: is given blocks of a megabyte.
 
@@ -141,7 +140,7 @@ def fetch(url: str, part: Path, file: BinaryIO, sha256: str, progress: Progress 
         DownloadError: the server cannot be reached, breaks off, or sends a file with another SHA-256, or there is no
             room for it.
     """
-    idle = 0
+    part, idle = Path(file.name), 0
     while _sha256(file) != sha256:
         before = _size(part)
         try:
@@ -158,7 +157,7 @@ def fetch(url: str, part: Path, file: BinaryIO, sha256: str, progress: Progress 
             continue
         if (found := _sha256(file)) == sha256:
             return
-        part.unlink()
+        part.unlink(missing_ok=True)
         raise DownloadError(
             f"{url}: SHA-256 is {found}, expected {sha256}; it was removed, try again or another mirror"
         )
@@ -196,7 +195,7 @@ def _continue(url: str, file: BinaryIO, progress: Progress) -> None:
     with response:
         if response.status != http.client.PARTIAL_CONTENT:
             file.truncate(0)
-        length = int(response.headers.get("Content-Length") or 0)
+        length = response.length or 0
         _check_room(Path(file.name), length)
         received = 0
         for block in progress(_blocks(response), total=-(-length // BLOCK), unit="MB"):
@@ -223,15 +222,15 @@ def _blocks(response: http.client.HTTPResponse) -> Iterator[bytes]:
         yield block
 
 
-def _unpack(archive: Path, file: BinaryIO, target: Path) -> None:
-    """Unpack the networks of an archive, open as ``file``, whatever folder of it they lie in, into ``target``."""
+def _unpack(archive: BinaryIO, target: Path) -> None:
+    """Unpack the networks of an archive, whatever folder of it they lie in, into ``target``."""
     scratch = target.with_name(f".{target.name}.unpacking")
     shutil.rmtree(scratch, ignore_errors=True)  # of a run that was killed
     scratch.mkdir()
     try:
-        _extract(archive, file, scratch)
+        _extract(archive, scratch)
         if (what := fault(scratch)) is not None:
-            raise DownloadError(f"{archive}: holds no face pack ({what}); delete it and try another mirror")
+            raise DownloadError(f"{archive.name}: holds no face pack ({what}); delete it and try another mirror")
         target.mkdir(exist_ok=True)
         for network in scratch.iterdir():
             network.replace(target / network.name)
@@ -239,7 +238,7 @@ def _unpack(archive: Path, file: BinaryIO, target: Path) -> None:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _extract(archive: Path, file: BinaryIO, folder: Path) -> None:
+def _extract(archive: BinaryIO, folder: Path) -> None:
     """Write the networks of an archive into a folder.
 
     Raises:
@@ -247,7 +246,7 @@ def _extract(archive: Path, file: BinaryIO, folder: Path) -> None:
         OSError: there is no room.
     """
     try:
-        with zipfile.ZipFile(file) as packed:
+        with zipfile.ZipFile(archive) as packed:
             # Only the last part of a path counts, so that none can lead out of the folder.
             members = [
                 (member, PurePosixPath(member.filename.replace("\\", "/")).name)
@@ -257,7 +256,7 @@ def _extract(archive: Path, file: BinaryIO, folder: Path) -> None:
             # What a member unpacks to beyond its declared size is not read.
             if (size := sum(member.file_size for member, _ in members)) > MOST_UNPACKED:
                 raise DownloadError(
-                    f"{archive}: unpacks to {size / 1e9:.0f} GB, more than any pack; delete it and try another mirror"
+                    f"{archive.name}: unpacks to {size / 1e9:.0f} GB, more than any pack; delete it, try another mirror"
                 )
             _check_room(folder, size)
             for member, name in members:
@@ -268,4 +267,4 @@ def _extract(archive: Path, file: BinaryIO, folder: Path) -> None:
     except Exception as error:  # zipfile's decompressors raise of many types
         if isinstance(error, OSError) and error.errno in NO_ROOM:
             raise
-        raise DownloadError(f"{archive}: not a usable zip file ({error}); delete it and try again") from None
+        raise DownloadError(f"{archive.name}: not a usable zip file ({error}); delete it and try again") from None
