@@ -105,13 +105,13 @@ def look_alike(path: Path) -> Path | None:
         return None
     parts = Path(str(path).replace("\\", "/")).parts
     here = Path()
-    for depth, part in enumerate(parts, start=1):
+    for part in parts:
         if os.path.lexists(here / part):
             here = here / part
             continue
         names = _names(here, _changed(here))
         found = names.get(_folded(part))
-        if found is None and depth == len(parts) and Path(part).suffix.lower() in _PICTURES:
+        if found is None and Path(part).suffix.lower() in _PICTURES:
             found = names.get(_stem(part))
         if found is None:
             return None

@@ -106,6 +106,7 @@ def test_faults_are_short():
 def test_the_first_pair_that_may_be_the_same_is_told():
     """The nearest form first; of several alike, the first."""
     assert mismatch(["a", "B.jpg", "b.JPG", "c"], ["x", "b.jpg"]) == ("B.jpg", "b.jpg", "upper and lower case differ")
+    assert mismatch(["AME\u0301"], ["am\u00e9"])[2] == "upper and lower case differ"
     assert mismatch(["x\\a"], ["a"]) == ("x\\a", "a", "one has a path in it")
     assert mismatch(["b", "a"], ["a.b.c", "a.jpg"]) == ("a", "a.jpg", "one has a path or an extension in it")
     assert mismatch(["tt1_nm1"], ["nm1"]) == ("tt1_nm1", "nm1", "one lacks the movie before it")

@@ -126,6 +126,11 @@ def test_refuses_json(tmp_path, content, message):
     assert message in found or ("trailing comma" in found and "comma too many" in message)
 
 
+def test_no_cause_is_told_that_is_none(tmp_path):
+    (tmp_path / "t.json").write_text('{"a": }')
+    assert told(read_json, tmp_path / "t.json", Mistake) == "not valid JSON: line 1, column 7: Expecting value"
+
+
 def test_reads_json(tmp_path):
     (tmp_path / "t.json").write_bytes(b'\xef\xbb\xbf{"\xc3\xa9": [1,\r\n2.5, null]}\r')
     assert read_json(tmp_path / "t.json", Mistake) == {"é": [1, 2.5, None]}

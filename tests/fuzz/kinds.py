@@ -82,12 +82,11 @@ def _labels():
 
     def read(path: Path) -> None:
         try:
-            labels = read_labels(path)
-            found = evaluate(labels, {cast: ["tt1_0", "tt1_1", "tt1_2"] for cast in LABELS})
+            found = evaluate(read_labels(path), {cast: ["tt1_0", "tt1_1", "tt1_2"] for cast in LABELS})
         except Exception as error:
             _named(error, path)
             raise
-        assert 0 < found.mean_ap <= 1 or not {"tt1_0", "tt1_1", "tt1_2"} & {c for cs in labels.values() for c in cs}
+        assert 0 <= found.mean_ap <= 1
 
     return _simple(".json", [json.dumps(LABELS).encode(), json.dumps(LABELS, indent=2).encode()], mutated_json), read
 
