@@ -21,6 +21,7 @@ from tests.fuzz.mutations import mutated_bytes, mutated_json, mutated_lines
 TESTDATA = Path(os.environ.get("CASTSEARCH_TESTDATA", Path(__file__).resolve().parents[3] / "shared"))
 
 Files = dict[str, bytes]  # the end of a file's name -> its bytes; readers are given the first
+Opened = tuple[Callable[[random.Random], Files], Callable[[Path], object]]
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Kind:
     """
 
     name: str
-    open: Callable[[], tuple[Callable[[random.Random], Files], Callable[[Path], object]]]
+    open: Callable[[], Opened]
     share: float = 1.0
 
 
@@ -60,14 +61,14 @@ RANKING = b"tt1_nm1 tt1_2,tt1_0,tt1_1\ntt1_nm2 tt1_1,tt1_0\n\n\xc3\xa9 tt1_2\n"
 LIST = b"val/tt1/cast/nm1.jpg\nval/tt1/candidates/shot0001img0_10_20_50_60.jpg\nval/tt1/b c/\xc3\xa9.png\n"
 
 
-def _annotations():
+def _annotations() -> Opened:
     from castsearch.annotations import read_annotations
-    from castsearch.crops import _check_files
+    from castsearch.identifiers import path_fault
 
     def read(path: Path) -> None:
         movies = read_annotations(path)
         assert movies
-        _check_files(movies.values())
+        assert not any(path_fault(item.file) for movie in movies.values() for item in (*movie.cast, *movie.candidates))
 
     empty = {"tt2": {"cast": [], "candidates": MOVIE["candidates"][:1]}}
     seeds = [
@@ -76,7 +77,7 @@ def _annotations():
     return _simple(".json", seeds, mutated_json), read
 
 
-def _labels():
+def _labels() -> Opened:
     from castsearch.annotations import read_labels
     from castsearch.metrics import evaluate
 
@@ -99,7 +100,7 @@ def _named(error: Exception, path: Path) -> None:
         error.args = (f"{path}: {error}",)
 
 
-def _ranking():
+def _ranking() -> Opened:
     from castsearch.annotations import read_ranking
     from castsearch.metrics import evaluate
 
@@ -115,7 +116,7 @@ def _ranking():
     ), read
 
 
-def _list():
+def _list() -> Opened:
     from castsearch.faces.lists import read_list
     from castsearch.identifiers import path_fault
 
@@ -128,7 +129,7 @@ def _list():
 # ---------------------------------------------------------------------------- binary
 
 
-def _pickle():
+def _pickle() -> Opened:
     from tests.stagefiles import fuzz_pickles
 
     files = fuzz_pickles.stage_files()
@@ -167,7 +168,7 @@ def _pictures() -> list[bytes]:
     return encoded + [path.read_bytes() for path in real if path.stat().st_size < 100_000]
 
 
-def _picture():
+def _picture() -> Opened:
     from castsearch.images import read_image
 
     def read(path: Path) -> None:
@@ -177,7 +178,7 @@ def _picture():
     return _simple(".jpg", _pictures(), mutated_bytes), read
 
 
-def _torch_checkpoint():
+def _torch_checkpoint() -> Opened:
     import torch
 
     from castsearch.bodies.checkpoints import read
@@ -194,7 +195,7 @@ def _torch_checkpoint():
     return _simple(".pt", seeds, mutated_bytes), read
 
 
-def _mxnet_checkpoint():
+def _mxnet_checkpoint() -> Opened:
     from castsearch.faces.convert import to_onnx
     from castsearch.faces.mxnet import read_params, read_symbol
     from tests.faces.fuzz_checkpoints import mutate_bytes, mutate_graph
@@ -219,7 +220,7 @@ def _mxnet_checkpoint():
     return make, read
 
 
-def _onnx():
+def _onnx() -> Opened:
     from castsearch.faces.network_files import inspect
 
     seeds = [path.read_bytes() for path in sorted((TESTDATA / "models").glob("*/*.onnx"))]

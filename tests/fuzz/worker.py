@@ -6,7 +6,6 @@ The files of a case lie in the folder while it is read, and stay there when some
 from __future__ import annotations
 
 import faulthandler
-import gc
 import json
 import os
 import random
@@ -16,6 +15,7 @@ import signal
 import sys
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
@@ -38,7 +38,7 @@ def too_long(*_: object) -> NoReturn:
     raise TimeoutError(f"over {SECONDS} s")
 
 
-def judge(read, path: Path) -> str:
+def judge(read: Callable[[Path], object], path: Path) -> str:
     """Read one case; how it ended, if it ended well."""
     signal.alarm(SECONDS)
     faulthandler.dump_traceback_later(SECONDS + 2, exit=True)  # where no signal gets through
@@ -76,7 +76,6 @@ def main() -> None:
         assert peak < MEGABYTES, f"{peak} MB"
         for path in paths:
             path.unlink()
-    gc.collect()
     print(json.dumps(figures))
 
 
