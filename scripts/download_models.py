@@ -29,6 +29,8 @@ def main() -> None:
     parser.add_argument("--sha256", metavar="HEX", help="of PACK.zip, if the mirror's is not InsightFace's release")
     args = parser.parse_args()
     folder = args.folder.expanduser()
+    if args.sha256 is not None and len(args.pack) != 1:
+        parser.error("--sha256 is of one PACK; name one")
     if unknown := [name for name in args.pack if name not in names]:
         raise PackError(f"{unknown[0]}: no such pack; choose from {', '.join(names)}")
 

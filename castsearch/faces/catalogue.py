@@ -31,5 +31,6 @@ UNKNOWN_LICENCE = f"as the makers of the files in the folder set it ({NON_COMMER
 
 
 def missing_original() -> list[str]:
-    """Which files of ``ORIGINAL_FILES`` are not in ``ORIGINAL_FOLDER``."""
-    return [name for name in ORIGINAL_FILES if not (ORIGINAL_FOLDER / name).is_file()]
+    """Which files of ``ORIGINAL_FILES`` are not in ``ORIGINAL_FOLDER``, or are empty there."""
+    paths = {name: ORIGINAL_FOLDER / name for name in ORIGINAL_FILES}
+    return [name for name, path in paths.items() if not path.is_file() or not path.stat().st_size]

@@ -79,7 +79,6 @@ def ranked(folder: Path, metadata: dict[str, Any] | None) -> None:
 LIKE_SIZE = "2 faces of like size; the one at 10,10 (50 x 50 pixels) was taken: crop the portrait to the person"
 TOLD = {"doubts": {"id_two": LIKE_SIZE, "id_none": "no face; take another"}}
 FUSION = "fusion.py --mode val --data {tmp} --reid triplet_tiny --submission {tmp}/result.txt"
-NO_FACE_IS_TOLD_BY_THE_RANKING = "no face in the portrait"
 
 CASES = [
     Case(

@@ -239,6 +239,13 @@ def test_hash_in_upper_case(download: Callable[..., Any], server: Server, tmp_pa
     check(tmp_path / "models")
 
 
+@pytest.mark.parametrize("packs", [(), ("buffalo_s", "buffalo_m")])
+def test_a_hash_is_of_one_pack(script: Callable[..., Any], tmp_path: Path, packs: tuple[str, ...]) -> None:
+    done = script("scripts/download_models.py", *packs, "--folder", tmp_path, "--sha256", "0" * 64, code=2)
+    assert done.stderr.startswith("error: --sha256 is of one PACK; name one")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_two_at_once(download: Callable[..., Any], server: Server, tmp_path: Path) -> None:
     """The second says so and leaves the first's bytes alone."""
     part = tmp_path / "models/buffalo_sc.zip.part"

@@ -199,6 +199,9 @@ def test_original_weights_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         open_original(-1)
     for name in ("R50-symbol.json", "R50-0000.params"):
         (tmp_path / name).touch()
+    assert catalogue.missing_original() == list(catalogue.ORIGINAL_FILES)  # a download that was cut off at once
+    for name in ("R50-symbol.json", "R50-0000.params"):
+        (tmp_path / name).write_text("x")
     with pytest.raises(
         PackError, match=r"model-r100-ii/model-symbol\.json: weights .* model-r100-arcface-ms1m-refine-v2\.zip"
     ):

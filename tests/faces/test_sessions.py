@@ -193,7 +193,7 @@ def test_a_session_that_fell_back_to_the_cpu_is_an_error(
     for gpu in (0, None):
         with pytest.raises(sessions.DeviceError, match=r"m-symbol\.json: ONNX Runtime could not put it on GPU 0"):
             sessions.open_checkpoint(*checkpoint, gpu)
-    sessions.open_checkpoint(*checkpoint, -1)
+    assert not sessions.open_checkpoint(*checkpoint, -1)._enable_fallback  # in mid-run
 
 
 def test_what_stops_a_network_is_one_line(checkpoint: tuple[Path, Path]) -> None:
