@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ from castsearch.bodies import backbones, torchfiles
 from castsearch.bodies.backbones import BodyModelError
 from castsearch.bodies.networks import NETWORKS, Network
 from castsearch.paths import open_plain, unreadable
-from castsearch.stagefiles import atomic_write
+from castsearch.stagefiles import StageFileError, atomic_write
 
 BEST, LAST = "best.pt", "last.pt"
 
@@ -49,9 +49,26 @@ def read(path: str | os.PathLike[str], tensors: bool = True) -> dict[Any, Any]:
 
 
 def write(path: str | os.PathLike[str], content: Mapping[str, Any]) -> None:
-    """Write with ``torch.save``, atomically."""
-    with atomic_write(path) as file:
-        torch.save(dict(content), file)
+    """Write with ``torch.save``, atomically.
+
+    Raises:
+        StageFileError: there is no writing there, or no room.
+    """
+    try:
+        with atomic_write(path) as file:
+            _save(dict(content), file)
+    except OSError as error:
+        raise StageFileError(f"{path}: cannot be written ({error.strerror}); choose another place") from None
+
+
+def _save(content: object, file: BinaryIO) -> None:
+    try:
+        torch.save(content, file)
+    except RuntimeError as error:
+        # PyTorch wants to end the archive even so, and loses what the system said in what that stumbles over.
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from None
+        raise
 
 
 def load_weights(model: Network, path: str | os.PathLike[str]) -> bool:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import socket
+import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TextIO, TypeAlias
 
-from torch.utils.tensorboard import SummaryWriter
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.summary.writer.record_writer import RecordWriter
 
 from castsearch.stagefiles import StageFileError, atomic_write
 
@@ -68,7 +73,7 @@ class Log:
         self._folder, self._step, self._validated, self._aside = folder, step, validated, aside
         self._waiting: list[Record] = []
         self._lines: TextIO | None = None
-        self._board: SummaryWriter | None = None
+        self._board: _Board | None = None
 
     def add(self, record: Record) -> None:
         """Append a record.
@@ -82,9 +87,9 @@ class Log:
         try:
             if self._lines is None:
                 self._open(self._continued())
-            assert self._lines is not None
+            assert self._lines is not None and self._board is not None
             self._lines.write(_line(record))
-            self._show(record)
+            self._board.add(record)
         except OSError as error:
             raise StageFileError(f"{self._folder / LOG}: cannot be written ({error.strerror}); make room") from None
 
@@ -104,19 +109,13 @@ class Log:
         if self._aside is not None:
             self._open(self._aside.replace(self._folder / LOG))
             self._aside = None
+            assert self._board is not None
             for record in self._waiting:
-                self._show(record)
+                self._board.add(record)
 
     def _open(self, path: Path) -> None:
         self._lines = path.open("a", buffering=1)
-        self._board = SummaryWriter(str(self._folder), purge_step=self._step + 1)  # it drops later steps itself
-
-    def _show(self, record: Record) -> None:
-        assert self._board is not None
-        kind = "train" if isinstance(record, Step) else "val"
-        for name, figure in asdict(record).items():
-            if name not in ("step", "epoch"):
-                self._board.add_scalar(f"{kind}/{name}", figure, record.step)
+        self._board = _Board(self._folder, self._step + 1)
 
     def _continued(self) -> Path:
         """The log, with no more than what came before the checkpoint."""
@@ -134,11 +133,44 @@ class Log:
             return False  # cut short
 
     def close(self) -> None:
-        """Write what is still held back."""
-        if self._lines is not None and self._board is not None:
-            self._lines.close()
-            self._board.close()
+        """Close the files."""
+        with suppress(OSError):  # of what could not be written, which was told when it could not
+            if self._board is not None:
+                self._board.close()
+            if self._lines is not None:
+                self._lines.close()
 
 
 def _line(record: Record) -> str:
     return json.dumps(asdict(record)) + "\n"
+
+
+class _Board:
+    """A file of TensorBoard events. Its own writer has a thread that prints its troubles, and loses them.
+
+    Args:
+        folder: of the file.
+        step: TensorBoard drops what earlier files have from this step on.
+    """
+
+    def __init__(self, folder: Path, step: int) -> None:
+        seconds, rest = divmod(time.time_ns(), 10**9)  # TensorBoard reads files in the order of their names
+        path = folder / f"events.out.tfevents.{seconds}.{rest:09d}.{socket.gethostname()}"
+        self._records = RecordWriter(path.open("wb", buffering=0))
+        self._write(Event(step=step, file_version="brain.Event:2"))
+        self._write(Event(step=step, session_log=SessionLog(status=SessionLog.START)))
+
+    def add(self, record: Record) -> None:
+        """Append the figures of a record."""
+        kind = "train" if isinstance(record, Step) else "val"
+        figures = {name: figure for name, figure in asdict(record).items() if name not in ("step", "epoch")}
+        values = [Summary.Value(tag=f"{kind}/{name}", simple_value=figure) for name, figure in figures.items()]
+        self._write(Event(step=record.step, summary=Summary(value=values)))
+
+    def _write(self, event: Event) -> None:
+        event.wall_time = time.time()
+        self._records.write(event.SerializeToString())
+
+    def close(self) -> None:
+        """Close the file."""
+        self._records.close()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,14 +24,15 @@ from castsearch.bodies.backbones import BACKBONES, BodyModelError
 from castsearch.bodies.data import Augmentation, Batches, TrainingDataError
 from castsearch.bodies.engines import torch_engine
 from castsearch.bodies.extraction import Extractor
-from castsearch.bodies.log import Step, Validation
+from castsearch.bodies.log import Log, Step, Validation
 from castsearch.bodies.models import BodyModel
+from castsearch.bodies.runs import RunError, RunExistsError, alone
 from castsearch.bodies.scoring import Retrieval
 from castsearch.bodies.settings import PRECISIONS, Settings
-from castsearch.bodies.training import Start, Trainer, new_network, open_run
+from castsearch.bodies.training import DivergedError, Start, Trainer, new_network, open_run
 from castsearch.bodies.validation import validator
 from castsearch.images import ImageReader
-from castsearch.stagefiles import MoviePictures, Picture, Split
+from castsearch.stagefiles import MoviePictures, Picture, Split, StageFileError, writing
 
 CPU = torch.device("cpu")
 SETTINGS = Settings("triplet", "tiny", height=64, width=32, batch_size=4, image_num=2)
@@ -341,6 +345,252 @@ def test_the_first_weights_come_from_the_seed() -> None:
     assert torch.equal(first[0], first[1]) and not torch.equal(first[0], first[2])
 
 
+# ---------------------------------------------------------------------------- told to stop
+
+
+def scorer(small: Path, network: torch.nn.Module, stopped: object = lambda: False) -> Retrieval:
+    split = stagefiles.read_body(small / "data/body_train.pkl")
+    validate = validator(split, "train", lambda model: replace(extractor(small, model), stopped=stopped))
+    return validate(network)
+
+
+def test_stopped_in_a_validation_and_resumed_it_ends_as_if_it_never_stopped(small: Path, tmp_path: Path) -> None:
+    whole = trainer(small, tmp_path / "whole")
+    assert whole.run(4, save_every=4, validate=lambda network: scorer(small, network), val_every=2)
+    asked: list[int] = []
+
+    def stopped() -> bool:
+        """Says so at the tenth picture of the first validation."""
+        asked.append(first.step)
+        return len(asked) >= 10
+
+    first = trainer(small, tmp_path / "parts")
+    assert not first.run(4, save_every=4, validate=lambda network: scorer(small, network, stopped), val_every=2)
+    assert (first.step, first.validated) == (4, 0) and not (tmp_path / "parts/best.pt").exists()
+    assert len(asked) <= 18, "the second movie is not begun"
+    assert [line["step"] for line in logged(tmp_path / "parts")] == [1, 2, 3, 4]
+    second = trainer(small, tmp_path / "parts")
+    assert second.resume() and second.run(4, save_every=4, validate=lambda network: scorer(small, network), val_every=2)
+    for name in ("last.pt", "best.pt"):
+        assert same(tmp_path / "whole" / name, tmp_path / "parts" / name)
+    records = [[{**line, "seconds": 0} for line in logged(tmp_path / name)] for name in ("whole", "parts")]
+    assert records[0] == records[1] and [line["step"] for line in records[0] if "mean_ap" in line] == [4, 8]
+
+
+def test_a_last_validation_that_was_stopped_is_made_up_for(small: Path, tmp_path: Path) -> None:
+    first = trainer(small, tmp_path)
+    assert not first.run(1, validate=lambda network: scorer(small, network, lambda: True))
+    second = trainer(small, tmp_path)
+    assert second.resume() and (second.step, second.validated) == (2, 0)
+    assert second.run(1, validate=lambda network: scorer(small, network)) and second.validated == 2
+    again = trainer(small, tmp_path)
+    assert again.resume() and again.run(1), "the checkpoint need not tell"
+
+
+def test_a_stop_is_heeded_while_pictures_are_read(small: Path, tmp_path: Path) -> None:
+    reads: list[str] = []
+
+    class Slow(ImageReader):
+        def __call__(self, file: str) -> np.ndarray:
+            reads.append(file)
+            return super().__call__(file)
+
+    people = people_of(small)
+    run = Trainer(SETTINGS, people, new_network(SETTINGS, len(people)), Slow(small / "body"), tmp_path, CPU, workers=1)
+    assert not run.run(4, stopped=lambda: len(reads) >= 5)
+    assert (len(reads), run.step) == (5, 0), "a batch has 8 pictures"
+    assert list(tmp_path.glob("*")) == [], "nothing was done, and nothing is written"
+
+
+# ---------------------------------------------------------------------------- divergence
+
+
+def poisoned(run: Trainer, step: int, what: str) -> None:
+    """Make a loss of NaN in a step, or a weight or a moment infinite after it."""
+    train, losses_of = run._train, run._losses
+
+    def after(pictures: np.ndarray, labels: list, began: float) -> Step:
+        done = train(pictures, labels, began)
+        if run.step == step and what != "loss":
+            weight = run.model.backbone.stem[0].weight
+            tensor = weight.data if what == "weight" else run.optimizer.state[weight]["exp_avg_sq"]
+            tensor[0] = torch.inf
+        return done
+
+    def ruined(pictures: np.ndarray, people: Tensor) -> tuple:
+        classes, mined = losses_of(pictures, people)
+        return classes * (torch.nan if what == "loss" and run.step + 1 == step else 1), mined
+
+    run._train, run._losses = after, ruined  # type: ignore[method-assign, assignment]
+
+
+@pytest.mark.parametrize(
+    ("what", "words"),
+    [
+        ("loss", "step 3: the loss is nan"),
+        ("weight", "step 4: backbone.stem.0.weight is not finite"),
+        ("moment", "step 4: exp_avg_sq of weight 0 is not finite"),
+    ],
+)
+def test_a_run_that_diverges_stops_and_keeps_its_last_good_checkpoint(
+    small: Path, tmp_path: Path, what: str, words: str
+) -> None:
+    run = trainer(small, tmp_path)
+    poisoned(run, 3 if what == "loss" else 4, what)
+    with pytest.raises(DivergedError, match=rf"^{words}, the training diverged; .*last\.pt of step 2 is kept"):
+        run.run(4, validate=lambda network: scorer(small, network))
+    state = checkpoints.read(tmp_path / "last.pt")
+    assert state["step"] == 2 and checkpoints.not_finite(state["model"]) is None
+    assert checkpoints.read(tmp_path / "best.pt")["step"] == 2
+    assert all(np.isfinite(line["loss"]) for line in logged(tmp_path) if "loss" in line)
+
+
+def test_a_stop_after_divergence_saves_nothing(small: Path, tmp_path: Path) -> None:
+    run = trainer(small, tmp_path)
+    poisoned(run, 1, "weight")
+    with pytest.raises(DivergedError, match=r"step 1: .*; no checkpoint was written"):
+        run.run(4, stopped=lambda: run.step == 1)
+    assert not (tmp_path / "last.pt").exists()
+
+
+# ---------------------------------------------------------------------------- another run in the folder
+
+
+def old_run(small: Path, folder: Path) -> dict[str, bytes]:
+    """A run of 3 epochs with a best one; its files."""
+    assert trainer(small, folder).run(3, validate=lambda network: scorer(small, network))
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def new_run(small: Path, folder: Path) -> Trainer:
+    people, settings = people_of(small), replace(SETTINGS, seed=5)
+    torch.save(BACKBONES["tiny"].build(weights=None).state_dict(), folder.parent / "backbone.pth")
+    how = {"weights": folder.parent / "backbone.pth", "overwrite": True, "workers": 1}
+    return open_run(settings, people, ImageReader(small / "body"), folder, CPU, **how)[0]
+
+
+def test_a_folder_with_a_run_is_refused(small: Path, tmp_path: Path) -> None:
+    for name in ("last.pt", "best.pt", "log.jsonl"):
+        folder = tmp_path / name.replace(".", "_")
+        folder.mkdir()
+        (folder / name).touch()
+        with pytest.raises(RunExistsError, match=rf"holds a run already \({name}\)"):
+            open_run(SETTINGS, people_of(small), ImageReader(small / "body"), folder, CPU)
+
+
+def test_nothing_of_an_old_run_is_touched_before_the_first_checkpoint(small: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    before = old_run(small, folder)
+    run = new_run(small, folder)
+    poisoned(run, 3, "loss")
+    with pytest.raises(DivergedError):
+        run.run(4, save_every=4)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_a_new_run_takes_the_place_of_the_old_one_whole(small: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    old_run(small, folder)
+    run = new_run(small, folder)
+    assert run.run(2)
+    assert sorted(p.name for p in folder.iterdir() if "tfevents" not in p.name) == ["last.pt", "log.jsonl"]
+    assert [line["step"] for line in logged(folder)] == [1, 2, 3, 4]
+    assert checkpoints.read(folder / "last.pt")["settings"]["seed"] == 5
+
+
+def test_a_best_one_of_a_new_run_never_stands_beside_the_last_one_of_another(small: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    old_run(small, folder)
+    run, wrote = new_run(small, folder), []
+    save = run.save
+    run.save = lambda name: (wrote.append(name), save(name))  # type: ignore[method-assign, assignment]
+    assert run.run(2, save_every=2, validate=lambda network: scorer(small, network))
+    assert wrote[:2] == ["last.pt", "best.pt"]
+    assert checkpoints.origin(folder / "best.pt") == checkpoints.origin(folder / "last.pt") == run.run_name
+
+
+@pytest.mark.parametrize("moment", ["put_aside", "begin", "take_over"])
+def test_killed_while_it_takes_over_it_is_one_run_or_the_other(
+    small: Path, tmp_path: Path, moment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "run"
+    before = old_run(small, folder)
+    run = new_run(small, folder)
+
+    def kill(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        if moment == "put_aside":
+            patch.setattr(checkpoints.RunState, "write", kill)
+        else:
+            patch.setattr(*((Log, "begin") if moment == "begin" else (training.runs, "take_over")), kill)
+        with pytest.raises(KeyboardInterrupt):
+            run.run(2)
+    if moment == "put_aside":
+        assert checkpoints.trained(folder).read_bytes() == before["best.pt"]
+        assert trainer(small, folder).resume()
+        again = trainer(small, folder)
+        assert again.resume() and again.run(3)
+        assert {name: (folder / name).read_bytes() for name in before} == before
+        return
+    assert checkpoints.trained(folder) == folder / "last.pt", "the best one is not of this run"
+    again = Trainer(run.settings, people_of(small), run.model, ImageReader(small / "body"), folder, CPU, workers=1)
+    assert again.resume() and again.step == 2 and again.run(2)
+    assert [line["step"] for line in logged(folder)] == [1, 2, 3, 4]
+    assert sorted(p.name for p in folder.rglob("*") if "tfevents" not in p.name) == ["last.pt", "log.jsonl"]
+
+
+def test_two_runs_cannot_work_in_one_folder(tmp_path: Path) -> None:
+    with (
+        alone(tmp_path / "run"),
+        pytest.raises(RunError, match="another run is at work there"),
+        alone(tmp_path / "run"),
+    ):
+        pass
+    with alone(tmp_path / "run"):
+        assert list((tmp_path / "run").iterdir()) == []
+
+
+def test_the_later_of_last_and_best_is_said(small: Path, tmp_path: Path) -> None:
+    scores = iter([0.5, 0.7, 0.6])
+    run = trainer(small, tmp_path)
+    assert run.run(3, validate=lambda network: Retrieval(np.array([next(scores)]), np.array([0])))
+    best = checkpoints.trained(tmp_path)
+    assert best == tmp_path / "best.pt"
+    assert (
+        checkpoints.later(best) == f"best.pt is of epoch 2, last.pt of epoch 3; name {tmp_path / 'last.pt'} to use that"
+    )
+    assert checkpoints.later(tmp_path / "last.pt") is None
+    (tmp_path / "last.pt").write_bytes(best.read_bytes())
+    assert checkpoints.later(best) is None
+
+
+def test_a_disk_that_is_full_keeps_the_old_checkpoint(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = trainer(small, tmp_path)
+    assert run.run(1)
+    before = (tmp_path / "last.pt").read_bytes()
+
+    class Full(io.FileIO):
+        def write(self, data: object) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(writing.os, "fdopen", lambda handle, mode: Full(handle, "w"))
+    with pytest.raises(StageFileError, match=r"last\.pt: cannot be written \(No space left on device\); make room"):
+        run.save("last.pt")
+    assert (tmp_path / "last.pt").read_bytes() == before and not list(tmp_path.glob(".last*"))
+
+
+def test_gpus_that_only_emulate_bfloat16_compute_in_float16(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *args, **kwargs: True)
+    for capability, dtype in (((7, 0), torch.float16), ((7, 5), torch.float16), ((8, 0), torch.bfloat16)):
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device, found=capability: found)
+        assert training.half_precision(torch.device("cuda", 0)) == dtype
+    assert training.half_precision(CPU) == torch.bfloat16
+
+
 # ---------------------------------------------------------------------------- two processes
 
 
@@ -390,6 +640,21 @@ def test_processes_share_the_movies_of_a_validation(small: Path, two: Path) -> N
     assert [torch.load(two / f"precisions{process}.pt") for process in range(2)] == [whole, whole]
 
 
+def test_processes_share_an_extraction(small: Path, two: Path, tmp_path: Path) -> None:
+    """Of 19 pictures a movie, two a batch: the file has the bytes of one process, and a killed run goes on."""
+    import two_processes
+
+    two_processes.extract(small, tmp_path / "features.pkl")
+    calls = [torch.load(two / f"features{process}.calls")[0] for process in range(2)]
+    assert calls == [[2] * 10, ([2] * 4 + [1]) * 2], "the first process has batches 1, 3, ... of each movie"
+    for name in ("features.pkl", "resumed.pkl"):
+        assert (two / name).read_bytes() == (tmp_path / "features.pkl").read_bytes()
+        assert stagefiles.read_metadata(two / name) == stagefiles.read_metadata(tmp_path / "features.pkl")
+    calls = [torch.load(two / f"resumed{process}.calls")[0] for process in range(2)]
+    assert calls == [[2] * 5, [2] * 4 + [1]], "the first movie was done before the kill"
+    assert not (two / "resumed.pkl.partial").exists()
+
+
 def test_one_process_that_is_told_to_stop_stops_both(two: Path) -> None:
     assert [torch.load(two / f"stopped{process}.pt") for process in range(2)] == [3, 3]
     assert checkpoints.read(two / "stopped/last.pt")["step"] == 3
@@ -436,6 +701,52 @@ def test_another_run_cannot_be_resumed(small: Path, tmp_path: Path) -> None:
     state = checkpoints.read(tmp_path / "last.pt")
     checkpoints.write(tmp_path / "last.pt", {**state, "identities": state["identities"][1:]})
     with pytest.raises(BodyModelError, match="other identities"):
+        trainer(small, tmp_path).resume()
+
+
+def test_a_run_goes_on_with_the_same_pictures_only(small: Path, tmp_path: Path) -> None:
+    assert trainer(small, tmp_path).run(1)
+    people = people_of(small)
+    people["tt1", "nm3"][1] = "train/another.jpg"
+    other = Trainer(SETTINGS, people, new_network(SETTINGS, len(people)), ImageReader(small / "body"), tmp_path, CPU)
+    with pytest.raises(BodyModelError, match="cannot be resumed: it was trained on other pictures of nm3 in tt1"):
+        other.resume()
+    state = checkpoints.read(tmp_path / "last.pt")
+    same_run = trainer(small, tmp_path)
+    assert same_run.resume() and same_run.known_pictures
+    checkpoints.write(
+        tmp_path / "last.pt", {k: v for k, v in state.items() if k not in ("pictures", "run", "validated")}
+    )
+    assert other.resume() and not other.known_pictures and (other.step, other.validated) == (2, 2)
+    other.save("last.pt")
+    assert checkpoints.read(tmp_path / "last.pt")["pictures"] is None, "they are not known to be these"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"model": [1]}, "it is damaged, or not of a run"),
+        ({"optimizer": {}}, "it is damaged, or not of a run"),
+        ({"optimizer": {"state": {}}}, "exp_avg of weight 0 is absent"),
+        ({"step": "4"}, "it is damaged, or not of a run"),
+        ({"step": -1}, "it is damaged, or not of a run"),
+        ({"best": float("nan")}, "it is damaged, or not of a run"),
+        ({"identities": "nm1"}, "it is damaged, or not of a run"),
+        ({"settings": {"lr": torch.zeros(2)}}, "it is damaged, or not of a run"),
+        ({"model": {}}, "it is damaged, or not of a run"),
+        ({"model": {"a": torch.zeros(2)}}, "weights of another network: a is [2], expected absent"),
+        ({"nan": True}, "is not finite, its training diverged"),
+    ],
+    ids=str,
+)
+def test_a_damaged_checkpoint_is_not_resumed(small: Path, tmp_path: Path, change: dict, words: str) -> None:
+    assert trainer(small, tmp_path).run(1)
+    state = checkpoints.read(tmp_path / "last.pt")
+    if "nan" in change:
+        state["model"]["bn.weight"][0] = torch.nan
+        change = {}
+    checkpoints.write(tmp_path / "last.pt", {**state, **change})
+    with pytest.raises(BodyModelError, match=rf"^{re.escape(str(tmp_path / 'last.pt'))}: .*{re.escape(words)}"):
         trainer(small, tmp_path).resume()
 
 

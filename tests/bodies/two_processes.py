@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,9 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from castsearch import stagefiles
-from castsearch.bodies import data, distributed, training
+from castsearch.bodies import checkpoints, data, distributed, training
 from castsearch.bodies.engines import torch_engine
-from castsearch.bodies.extraction import Extractor
+from castsearch.bodies.extraction import Extractor, extract_split
 from castsearch.bodies.models import BodyModel
 from castsearch.bodies.validation import validator
 from castsearch.images import ImageReader
@@ -48,6 +49,26 @@ def train(small: Path, folder: Path, network: str, precision: str) -> nn.Module:
     score = validator(split, "train", lambda model: Extractor(BodyModel(torch_engine(model, CPU), 64, 32), reader))
     trainer.run(EPOCHS, validate=score, val_every=5)
     return trainer.model
+
+
+def extract(small: Path, out: Path, stop_after: int | None = None) -> None:
+    """Extract the val split, two pictures a batch, by a network; killed before a movie, perhaps."""
+    torch.manual_seed(2)
+    engine = torch_engine(checkpoints.build("triplet", "tiny"), CPU)
+    calls: list[int] = []
+
+    def counted(pictures: np.ndarray) -> np.ndarray:
+        calls.append(len(pictures))
+        if stop_after is not None and len(calls) > stop_after:
+            raise KeyboardInterrupt
+        return engine(pictures)
+
+    reader = ImageReader(small / "body", skip_bad=True)
+    split = stagefiles.read_body(small / "data/body_val.pkl")
+    extractor = Extractor(BodyModel(counted, 64, 32, {"cnn": "tiny"}), reader, batch_size=2)
+    with suppress(KeyboardInterrupt):
+        extract_split(extractor, split, "val", out, with_cast=True)
+    torch.save((calls, sorted(reader.bad)), out.with_name(f"{out.stem}{distributed.rank()}.calls"))
 
 
 def corner(pictures: np.ndarray) -> np.ndarray:
@@ -109,6 +130,9 @@ def run(rank: int, small: Path, out: Path) -> None:
             model = train(small, out / f"two_{network}", network, "float64")
             torch.save(model.state_dict(), out / f"two_{network}{rank}.pt")
         train(small, out / "two_mixed", "triplet", "mixed")
+        extract(small, out / "features.pkl")
+        extract(small, out / "resumed.pkl", stop_after=5)  # each has 5 batches of the first movie, and dies after it
+        extract(small, out / "resumed.pkl")
         stopped = opened(small, out / "stopped")
         stopped.run(EPOCHS, stopped=lambda: rank == 1 and stopped.step == 3)
         torch.save(stopped.step, out / f"stopped{rank}.pt")

@@ -1,0 +1,234 @@
+"""Files of weights: what others write is read, and no damaged file does more than be refused."""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+import subprocess
+import sys
+import zipfile
+from collections import Counter, OrderedDict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from castsearch.bodies import checkpoints, torchfiles
+from castsearch.bodies.backbones import BACKBONES, BodyModelError
+
+ARCHIVE = pytest.mark.parametrize("archive", [True, False], ids=["archive", "stream"])
+
+
+def saved(path: Path, content: object, archive: bool = True) -> Path:
+    torch.save(content, path, _use_new_zipfile_serialization=archive)
+    return path
+
+
+@ARCHIVE
+def test_what_torch_saves_is_read_as_torch_reads_it(tmp_path: Path, archive: bool) -> None:
+    shared = torch.arange(12, dtype=torch.float32)
+    content = {
+        **{f"{dtype}": torch.arange(-3, 5).to(dtype) for dtype in torchfiles._STORAGES.values()},
+        **{
+            "part": shared[2:8].view(2, 3),
+            "turned": shared.view(3, 4).T,
+            "empty": torch.empty(0),
+            "one": torch.tensor(2.5),
+        },
+        "parameter": torch.nn.Parameter(torch.ones(2)),
+        "ordered": OrderedDict(a=1, b=[None, True, -5, 1 << 40, 1.5, "é", (1, 2)]),
+        "numbered": {0: {"step": torch.tensor(1.0)}, 7: []},
+    }
+    path = saved(tmp_path / "a.pt", content, archive)
+    found = checkpoints.read(path)
+    assert found.keys() == content.keys() and found["ordered"] == content["ordered"] and found["numbered"][7] == []
+    for name, value in content.items():
+        if isinstance(value, torch.Tensor):
+            assert torch.equal(found[name], value) and found[name].dtype == value.dtype, name
+            assert found[name].stride() == value.stride() and not found[name].requires_grad
+    empty = checkpoints.read(path, tensors=False)
+    assert empty["part"] is None and empty["ordered"] == content["ordered"]
+
+
+@ARCHIVE
+@pytest.mark.parametrize("classifier", ["classifier", "fc"])
+def test_checkpoints_of_torchreid_give_their_backbone(tmp_path: Path, classifier: str, archive: bool) -> None:
+    """They keep weights under ``state_dict``, of DataParallel or not, beside a score of numpy's and a schedule."""
+    torch.manual_seed(1)
+    whole = BACKBONES["resnet50"].build(weights=None)
+    names = {k.replace("fc.", f"{classifier}."): v for k, v in whole.state_dict().items()}
+    state = OrderedDict((f"module.{name}" if archive else name, value) for name, value in names.items())
+    schedule = {"milestones": Counter([20, 40]), "gamma": 0.1}
+    content = {"state_dict": state, "epoch": 60, "rank1": np.float64(0.9), "scheduler": schedule}
+    model = checkpoints.build("triplet", "resnet50")
+    assert not checkpoints.load_weights(model, saved(tmp_path / "model.pth.tar-60", content, archive))
+    assert torch.equal(model.backbone.layer4[2].conv3.weight, whole.layer4[2].conv3.weight)
+
+
+def test_weights_of_another_architecture_are_told(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.pt", {"state_dict": BACKBONES["resnet101"].build(weights=None).state_dict()})
+    words = (
+        r"a\.pt: weights of another network: layer3\.10\.bn1\.bias is \[256\], expected absent; check network and cnn"
+    )
+    with pytest.raises(BodyModelError, match=words):
+        checkpoints.load_weights(checkpoints.build("triplet", "resnet50"), path)
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_weights_that_are_not_finite_are_refused(tmp_path: Path, value: float) -> None:
+    network = checkpoints.build("triplet", "tiny")
+    network.bn.running_var[3] = value
+    path = saved(tmp_path / "a.pt", network.state_dict())
+    with pytest.raises(BodyModelError, match=r"a\.pt: bn\.running_var is not finite: its training diverged"):
+        checkpoints.load_weights(checkpoints.build("triplet", "tiny"), path)
+
+
+def whole_numbers(network: torch.nn.Module) -> dict:
+    return network.state_dict() | {"bn.weight": torch.ones(8, dtype=torch.int64)}
+
+
+def test_whole_numbers_are_no_weights(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.pt", whole_numbers(checkpoints.build("triplet", "tiny")))
+    with pytest.raises(BodyModelError, match=r"bn\.weight is \[8\] of whole numbers, expected \[8\]"):
+        checkpoints.load_weights(checkpoints.build("triplet", "tiny"), path)
+
+
+# ---------------------------------------------------------------------------- refused
+
+
+class Storage:
+    """Pickled as a storage that promises ``count`` numbers."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+
+class Pickler(pickle.Pickler):
+    def persistent_id(self, obj: object) -> object:
+        if isinstance(obj, Storage):
+            return ("storage", torch.FloatStorage, "0", "cpu", obj.count)
+        return None
+
+
+class Tensor:
+    """Pickled as a tensor of ``shape`` over a storage."""
+
+    def __init__(self, storage: Storage, shape: tuple[int, ...], stride: tuple[int, ...], offset: int = 0) -> None:
+        self.args = (storage, offset, shape, stride, False, OrderedDict())
+
+    def __reduce__(self) -> tuple:
+        return torch._utils._rebuild_tensor_v2, self.args
+
+
+class Asks:
+    def __init__(self, what: object, *args: object) -> None:
+        self.what, self.args = what, args
+
+    def __reduce__(self) -> tuple:
+        return self.what, self.args
+
+
+def archive_of(content: object, members: dict[str, bytes], packed: int = zipfile.ZIP_STORED) -> bytes:
+    pickled, made = io.BytesIO(), io.BytesIO()
+    Pickler(pickled, protocol=2).dump(content)
+    with zipfile.ZipFile(made, "w", packed) as archive:
+        archive.writestr("a/data.pkl", pickled.getvalue())
+        for name, member in members.items():
+            archive.writestr(f"a/{name}", member)
+    return made.getvalue()
+
+
+FOUR = {"data/0": bytes(16)}
+HOSTILE = {
+    "a storage shorter than it says": (archive_of({"a": Tensor(Storage(1 << 40), (4,), (1,))}, FOUR), "another length"),
+    "a tensor larger than its storage": (archive_of({"a": Tensor(Storage(4), (5,), (1,))}, FOUR), "larger than"),
+    "a tensor past its storage": (archive_of({"a": Tensor(Storage(4), (4,), (1,), 1)}, FOUR), "damaged (RuntimeError)"),
+    "a tensor of one number repeated": (archive_of({"a": Tensor(Storage(4), (1 << 50,), (0,))}, FOUR), "larger than"),
+    "a negative shape": (archive_of({"a": Tensor(Storage(4), (-1, -4), (1, 1))}, FOUR), "larger than its storage"),
+    "no storage": (archive_of({"a": Tensor(Storage(4), (4,), (1,))}, {}), "it lacks 'data/0'"),
+    "a bomb": (archive_of({}, {"data/0": bytes(1 << 24)}, zipfile.ZIP_DEFLATED), "promises more bytes than it has"),
+    "another machine's bytes": (archive_of({}, {"byteorder": b"big"}), "not little-endian"),
+    "os.system": (archive_of({"a": Asks(print, "it ran")}, {}), "it asks for __builtin__.print, which no file"),
+    "keys that hash for ever": (archive_of({1 << 61: 1}, {}), "a key that is a int, neither text nor a small"),
+    "a program": (archive_of({}, {"constants.pkl": b""}), "a TorchScript archive, which is a program"),
+    "a pickle of nothing torch knows": (pickle.dumps({"a": 1}, protocol=2), "it is no file of PyTorch"),
+    "text": (b"<html>not found</html>", "damaged"),
+    "nothing": (b"", "damaged"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_file_is_refused_in_one_line(tmp_path: Path, name: str, capsys: pytest.CaptureFixture) -> None:
+    data, words = HOSTILE[name]
+    path = tmp_path / "a.pt"
+    path.write_bytes(data)
+    with pytest.raises(BodyModelError) as refused:
+        checkpoints.read(path)
+    assert str(refused.value).startswith(f"{path}: not a usable file of weights (") and words in str(refused.value)
+    assert "\n" not in str(refused.value) and "weights_only" not in str(refused.value)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor")
+@pytest.mark.parametrize("kind", ["sparse", "quantized", "complex", "bool", "tuple key"])
+@ARCHIVE
+def test_what_no_network_needs_is_refused(tmp_path: Path, kind: str, archive: bool) -> None:
+    content: dict = {
+        "sparse": lambda: {"a": torch.eye(3).to_sparse()},
+        "quantized": lambda: {"a": torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.quint8)},
+        "complex": lambda: {"a": torch.zeros(3, dtype=torch.complex64)},
+        "bool": lambda: {"a": torch.ones(3, dtype=torch.bool)},
+        "tuple key": lambda: {("a",): torch.ones(3)},
+    }[kind]()
+    with pytest.raises(BodyModelError, match=r"not a usable file of weights \("):
+        checkpoints.read(saved(tmp_path / "a.pt", content, archive))
+
+
+def test_a_pickle_has_a_longest_length(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = saved(tmp_path / "a.pt", {"a": "x" * 2000})
+    assert checkpoints.read(path)
+    monkeypatch.setattr(torchfiles, "LONGEST_PICKLE", 1000)
+    with pytest.raises(BodyModelError, match="its pickle is too long"):
+        checkpoints.read(path)
+    path = saved(tmp_path / "b.pt", {str(i): torch.zeros(1) for i in range(5)})
+    monkeypatch.setattr(torchfiles, "LONGEST_PICKLE", 1 << 20)
+    monkeypatch.setattr(torchfiles, "MOST_TENSORS", 4)
+    with pytest.raises(BodyModelError, match="more than 4 tensors"):
+        checkpoints.read(path)
+
+
+def test_a_flipped_bit_of_a_weight_is_found(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.pt", {"a": torch.arange(1000.0)})
+    data = bytearray(path.read_bytes())
+    at = data.index(torch.arange(500.0, 520.0).numpy().tobytes())
+    data[at] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(BodyModelError, match=r"it is damaged \(BadZipFile\)"):
+        checkpoints.read(path)
+
+
+def test_places_that_hold_no_file_of_weights(tmp_path: Path) -> None:
+    saved(tmp_path / "Best.pt", {})
+    with pytest.raises(BodyModelError, match=r"best\.pt: no such file, but there is .*Best\.pt"):
+        checkpoints.read(tmp_path / "best.pt")
+    with pytest.raises(BodyModelError, match="is a folder, where a file was expected"):
+        checkpoints.read(tmp_path)
+
+
+def test_settings_of_wrong_types_are_refused(tmp_path: Path) -> None:
+    for settings in ([1], {"height": "64"}, {"width": 1.5}, {"last_stride": None}):
+        with pytest.raises(BodyModelError, match=r"a\.pt: the settings of its training are damaged"):
+            checkpoints.size_and_stride({"settings": settings}, "a.pt")
+    assert checkpoints.size_and_stride({"settings": {"height": 64, "lr": 1}}, "a.pt") == {"height": 64}
+
+
+def test_mutated_checkpoints() -> None:
+    """A short form of what ``fuzz_weights.py`` does."""
+    command = [sys.executable, "-W", "ignore", str(Path(__file__).with_name("fuzz_weights.py")), "150", "7"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    counts = json.loads(done.stdout)
+    assert counts["weights refused"] > 50 and counts["weights read"] > 10
+    assert counts["resume refused"] > 50 and counts["resume read"] > 5
