@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from castsearch.identifiers import path_fault, shown
@@ -28,19 +29,19 @@ def check_root(root: Path, split: Split, mode: str) -> None:
 def write_lists(folder: Path, split: Split, mode: str) -> list[Path]:
     """Write ``{mode}_cast.txt`` and ``{mode}_candidates_{i}.txt``: paths below BODY, a line each.
 
-    Lists that an earlier, larger split left in the folder are removed.
+    A list without a path is not written. Lists that an earlier split left in the folder, and this one lacks, are removed.
     """
     cast = [f"{mode}/{picture.file}" for movie in split.values() for picture in movie.cast]
     candidates = [f"{mode}/{picture.file}" for movie in split.values() for picture in movie.candidates]
-    lists = {folder / f"{mode}_cast.txt": cast}
+    lists = {folder / f"{mode}_cast.txt": cast} if cast else {}
     for number, start in enumerate(range(0, len(candidates), LIST_LENGTH)):
         lists[folder / f"{mode}_candidates_{number}.txt"] = candidates[start : start + LIST_LENGTH]
     for path, lines in lists.items():
         with atomic_write(path) as file:
             file.writelines(f"{line}\n".encode() for line in lines)
-    for path in folder.glob(f"{mode}_candidates_*.txt"):
-        which = path.stem.removeprefix(f"{mode}_candidates_")
-        if which.isdecimal() and path not in lists:  # others are the user's own
+    own = re.compile(re.escape(mode) + r"_(cast|candidates_\d+)\.txt")  # others are the user's
+    for path in folder.glob(f"{mode}_*.txt"):
+        if own.fullmatch(path.name) and path not in lists:
             path.unlink()
     return list(lists)
 

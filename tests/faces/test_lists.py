@@ -34,6 +34,15 @@ def test_casts_in_one_list_and_candidates_in_lists_of_a_length(tmp_path, monkeyp
     ]
 
 
+def test_a_list_without_a_path_is_not_written_nor_left(tmp_path):
+    write_lists(tmp_path, SPLIT, "val")
+    nobody = Split(MoviePictures(movie.name, (), movie.candidates) for movie in SPLIT.values())
+    assert [path.name for path in write_lists(tmp_path, nobody, "val")] == ["val_candidates_0.txt"]
+    nothing = Split(MoviePictures(movie.name, movie.cast, ()) for movie in SPLIT.values())
+    assert [path.name for path in write_lists(tmp_path, nothing, "val")] == ["val_cast.txt"]
+    assert [path.name for path in tmp_path.iterdir()] == ["val_cast.txt"]
+
+
 def test_a_root_too_deep(tmp_path):
     for name in ("val/tt1/cast/p.jpg", "empty/val/x"):
         (tmp_path / name).parent.mkdir(parents=True)
