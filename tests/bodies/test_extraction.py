@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from castsearch import stagefiles
-from castsearch.bodies.extraction import Extractor, extract_split, files_of
+from castsearch.bodies.extraction import Extractor, FeatureError, extract_split, files_of
 from castsearch.bodies.models import BodyModel
 from castsearch.images import ImageError, ImageReader
 from castsearch.stagefiles import MoviePictures, Picture, Split
@@ -231,3 +231,23 @@ def test_a_bad_picture_stops_the_run_or_keeps_its_row_and_is_tried_again(body: P
     features = stagefiles.read_features(out, split)
     np.testing.assert_array_equal(features["tt1"].candidates[2], np.full(6, 127))
     assert len(features["tt2"].candidates) == 0
+
+
+@pytest.mark.parametrize(("value", "what"), [(np.nan, "not finite"), (np.inf, "not finite"), (0, "all zero")])
+def test_a_feature_that_says_nothing_is_never_written(body: Path, split: Split, value: float, what: str) -> None:
+    """The 21st picture, of the second movie; the first movie is kept for the next run."""
+    engine, out = Pixels(), body.with_name("a.pkl")
+
+    def diverged(pictures: np.ndarray) -> np.ndarray:
+        rows = engine(pictures)
+        if sum(engine.calls) > 18:
+            rows[2] = value
+        return rows
+
+    model = BodyModel(diverged, weights=Path("run/best.pt"))
+    words = rf"^movie tt2: val/tt2/candidates/shot0img2_0_0_32_64\.jpg: its feature is {what}; run/best\.pt: "
+    with pytest.raises(FeatureError, match=words):
+        extract_split(Extractor(model, ImageReader(body), batch_size=32), split, "val", out)
+    assert not out.exists()
+    extract_split(Extractor(BodyModel(engine), ImageReader(body), batch_size=32), split, "val", out)
+    assert engine.calls == [18, 18, 18]
