@@ -48,7 +48,7 @@ class Line:
 
     def draw(self, draw: ImageDraw.ImageDraw, middle: float, y: float) -> None:
         """Draw it in black, centred on ``middle``, its foot at ``y``."""
-        x = middle - self.width / 2
+        x = float(round(middle - self.width / 2))
         for text, font in self.runs:
             draw.text((x, y), text, "black", font, anchor="ls", direction=_direction(font))
             x += _length((text, font))

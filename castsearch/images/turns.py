@@ -53,7 +53,6 @@ TURNS = {
 def turn_of(image: Image.Image) -> Turn:
     """The turn that a picture's EXIF asks for; other tags may be as damaged as they like."""
     try:
-        orientation = image.getexif().get(ExifTags.Base.Orientation)
+        return TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1), TURNS[1])
     except Exception:  # Pillow raises whatever it stumbles over
         return TURNS[1]
-    return TURNS[orientation] if isinstance(orientation, int) and orientation in TURNS else TURNS[1]

@@ -103,6 +103,12 @@ def large(folder: Path) -> None:
     Image.new("L", (11_000, 9_000)).save(path, compress_level=1)
 
 
+def deep_portrait(folder: Path) -> None:
+    """Under a name that tells of another kind, as happens."""
+    framed()(folder)
+    save(folder / "p.png", (RAMP * 65535).astype(np.uint16)).rename(folder / "origin/val/tt1/cast/p.jpg")
+
+
 def without_portraits(folder: Path) -> None:
     framed()(folder)
     (folder / "origin/val/tt1/cast/p.jpg").write_text("no picture")
@@ -186,6 +192,10 @@ CASES = [
          0, **CROPPED, silent_on=("x1 y1 x2 y2",)),
     Case("corners for sizes", framed(([50, 40, 150, 110], [90, 10, 130, 100], [5, 5, 40, 90])), CROP,
          ("2 of 4 boxes reach past the edge", "they look like x1 y1 x2 y2, and a bbox is x y w h"), 0, **CROPPED),
+    Case("small boxes past the edge", framed(([150, 0, 20, 20], [155, 5, 20, 20], BOX)), CROP,
+         ("2 of 4 boxes reach past the edge",), 0, **CROPPED, silent_on=("x1 y1 x2 y2",)),
+    Case("16-bit portrait", deep_portrait, CROP,
+         (f"scaled 1 picture:\n  {CRUDE} 65535 became 0 to 255: tt1/cast/p.jpg",), 0, **CROPPED),
     Case("no portrait left", without_portraits, f"{CROP} --skip_bad",
          ("none of the 1 portraits can be used", "p.jpg: cannot be read"), silent_on=("--skip_bad",)),
     Case("no candidate left", without_frames, f"{CROP} --skip_bad",

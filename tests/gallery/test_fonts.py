@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from castsearch.gallery import fonts
-from castsearch.gallery.fonts import FONT_SIZE, fit
+from castsearch.gallery.fonts import FONT_SIZE, Line, fit
 
 WIDE = 10_000  # pixels
 
@@ -94,6 +94,16 @@ def test_otherwise_each_run_has_its_own(monkeypatch):
     system = Dictionary(monkeypatch, greek="αβγ", russian="щя")
     assert system.runs("1: αβ щ_2") == [("1: ", "own"), ("αβ", "greek"), (" ", "own"), ("щ", "russian"), ("_2", "own")]
     assert fit("1: αцαц", WIDE).missing == "αц"
+
+
+def test_a_rank_stands_at_the_left_whichever_way_the_letters_run():
+    line = fit("7 אבג", WIDE)
+    ((_, font),) = line.runs if len(line.runs) == 1 else ((None, fonts._own()),)
+    if font.layout_engine != ImageFont.Layout.RAQM:
+        pytest.skip("no font with Hebrew, or no raqm")
+    ink, seven = drawn(line), drawn(Line((("7", font),), ""))
+    at, of = (np.flatnonzero(picture.any(axis=0)) for picture in (ink, seven))
+    np.testing.assert_array_equal(ink[:, at[0] : at[0] + 5], seven[:, of[0] : of[0] + 5])
 
 
 def greek_font() -> Path:

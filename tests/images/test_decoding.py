@@ -145,6 +145,32 @@ def test_whatever_a_decoder_raises_is_a_bad_picture(tmp_path, monkeypatch, raise
         read_image(tmp_path / "x.png")
 
 
+def test_colours_that_have_no_way_to_rgb_are_bad(tmp_path, monkeypatch):
+    def convert(self, mode):
+        raise ValueError("conversion not supported")
+
+    save(tmp_path / "x.png", PICTURE[..., 0])
+    monkeypatch.setattr(Image.Image, "convert", convert)
+    with pytest.raises(ImageError, match=r"x\.png: cannot be read \(conversion not supported\)"):
+        decode(tmp_path / "x.png")
+
+
+def test_exif_that_cannot_be_read_is_none(tmp_path, monkeypatch):
+    def getexif(self):
+        raise struct.error("unpack requires a buffer of 2 bytes")
+
+    save(tmp_path / "x.png", PICTURE, orientation=6)
+    monkeypatch.setattr(PngImagePlugin.PngImageFile, "getexif", getexif)
+    np.testing.assert_array_equal(read_image(tmp_path / "x.png"), PICTURE)
+
+
+@pytest.mark.parametrize("content", [b"", b"II*\0\x08\0\0\0\0\0\0\0\0\0", b"12345678heic", b"\0\0\0\x18ftypmp42"])
+def test_what_only_looks_like_a_picture_is_none(tmp_path, content):
+    (tmp_path / "x.jpg").write_bytes(content + bytes(100 * bool(content)))
+    with pytest.raises(ImageError, match=r"no picture of a kind that is known"):
+        read_image(tmp_path / "x.jpg")
+
+
 def test_a_picture_beyond_memory_is_bad(tmp_path, monkeypatch):
     save(tmp_path / "x.png", PICTURE)
     monkeypatch.setattr(PngImagePlugin.PngImageFile, "load", lambda self: (_ for _ in ()).throw(MemoryError()))
@@ -225,10 +251,23 @@ def test_bands_meet_without_a_seam(tmp_path, small_limits, monkeypatch):
     np.testing.assert_array_equal(read_image(path), noise)
 
 
-def test_a_large_frame_keeps_the_pixels_that_boxes_count(tmp_path, small_limits):
-    picture = decode(save(tmp_path / "x.png", PICTURE, orientation=3), keep_pixels=True)
-    np.testing.assert_array_equal(picture.cut((0, 0, 20, 10)), PICTURE[::-1, ::-1][:10, :20])
+@pytest.mark.parametrize(("name", "within"), [("x.png", 0), ("x.jpg", 4)])
+def test_a_large_frame_keeps_the_pixels_that_boxes_count(tmp_path, small_limits, name, within):
+    path = save(tmp_path / name, SMOOTH, orientation=3, quality=100, subsampling=0)
+    picture = decode(path, keep_pixels=True)
+    cut = picture.cut((0, 0, 20, 10)).astype(int)
+    assert np.abs(cut - SMOOTH[::-1, ::-1][:10, :20]).max() <= within
     assert picture.scaled is None
+
+
+@pytest.mark.parametrize(("how", "pixel"), [({}, 4), ({"progressive": True}, 9)])
+def test_decoders_get_what_memory_they_take(tmp_path, monkeypatch, how, pixel):
+    path = save(tmp_path / "x.jpg", SMOOTH, **how)
+    monkeypatch.setattr(decoding, "MEMORY", 40 * 60 * pixel)
+    assert read_image(path).shape == (40, 60, 3)
+    monkeypatch.setattr(decoding, "MEMORY", 40 * 60 * pixel - 1)
+    with pytest.raises(ImageError, match="60 x 40 pixels, where at most"):
+        read_image(path)
 
 
 def chunk(kind, data):

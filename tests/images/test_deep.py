@@ -13,7 +13,7 @@ from PIL import Image
 from castsearch.images import ImageError, decode, read_image
 from castsearch.images.samples import eight_bit
 
-RAMP = np.linspace(0, 1, 40 * 60 * 3).reshape(40, 60, 3)
+RAMP = np.linspace(0, 1, 40 * 60 * 3).reshape(40, 60, 3) * [1, 0.75, 0.5]
 
 
 @pytest.mark.parametrize(
@@ -130,6 +130,28 @@ def test_bytes_of_compressed_floats_are_in_order(tmp_path):
     assert np.abs(read_image(tmp_path / "x.tif")[..., 0] - RAMP[..., 0] * 255).max() <= 1
 
 
+def test_grey_lies_apart_from_nothing(tmp_path):
+    """Some programs write the tag into every TIFF."""
+    grey = (RAMP[..., 0] * 65535).astype(np.uint16)
+    Image.fromarray(grey).save(tmp_path / "x.tif", tiffinfo={284: 2})
+    assert np.abs(read_image(tmp_path / "x.tif")[..., 0] - RAMP[..., 0] * 255).max() <= 1
+
+
+def test_what_opencv_would_cut_is_refused(tmp_path):
+    tifffile = pytest.importorskip("tifffile")
+    samples = (RAMP[..., :2] * 65535).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "x.tif", samples, photometric="minisblack", extrasamples=["unassalpha"])
+    with pytest.raises(ImageError, match="its samples are of an unusual kind"):
+        read_image(tmp_path / "x.tif")
+
+
+def test_both_kinds_of_scaling_are_told(tmp_path, monkeypatch):
+    monkeypatch.setattr("castsearch.images.decoding.LONGEST_SIDE", 30)
+    picture = decode(written(tmp_path, "x.png", (RAMP * 65535).astype(np.uint16)))
+    assert picture.scaled == "60 x 40 pixels became 30 x 20; samples of 0 to 65535 became 0 to 255"
+    assert picture.pixels().shape == (20, 30, 3)
+
+
 def test_colours_that_lie_apart_are_refused(tmp_path):
     tifffile = pytest.importorskip("tifffile")
     for kind in (np.uint16, np.float32):
@@ -163,8 +185,11 @@ def test_ordinary_pictures_do_without_opencv():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_floats_in_colour_are_bounded(tmp_path, monkeypatch):
-    path = written(tmp_path, "x.tif", RAMP.astype(np.float32))
-    monkeypatch.setattr("castsearch.images.decoding.MEMORY", 40 * 60 * 36 - 1)
+@pytest.mark.parametrize(("name", "kind", "pixel"), [("x.tif", np.float32, 36), ("x.png", np.uint16, 16)])
+def test_memory_is_bounded(tmp_path, monkeypatch, name, kind, pixel):
+    path = written(tmp_path, name, (RAMP * 65535).astype(kind))
+    monkeypatch.setattr("castsearch.images.decoding.MEMORY", 40 * 60 * pixel)
+    assert read_image(path).shape == (40, 60, 3)
+    monkeypatch.setattr("castsearch.images.decoding.MEMORY", 40 * 60 * pixel - 1)
     with pytest.raises(ImageError, match="60 x 40 pixels, where at most 0 million"):
         read_image(path)
