@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -218,8 +219,13 @@ def later(path: Path) -> str | None:
 def origin(path: Path) -> str | None:
     """The name of the run that wrote a checkpoint, empty if it wrote none; None for what is no usable checkpoint."""
     told = _told(path)
-    run = told.get("run", "")
-    return run if told and isinstance(run, str) else None
+    return _run_name(told) if told else None
+
+
+def _run_name(content: Mapping[Any, Any]) -> str:
+    """It becomes part of a file's name, so that nothing but what a run is called will do."""
+    run = content.get("run")
+    return run if isinstance(run, str) and re.fullmatch("[0-9a-f]{1,32}", run) else ""
 
 
 def _epoch(path: Path) -> int | None:
@@ -310,8 +316,7 @@ class RunState:
                 and all(isinstance(v, Tensor) for part in (model, *optimizer.values()) for v in part.values())
                 and all(type(v) in (int, float) for v in scaler.values())
             ):
-                run, pictures, validated = (content.get(name) for name in ("run", "pictures", "validated"))
-                run = run if type(run) is str else ""
+                run, pictures, validated = _run_name(content), content.get("pictures"), content.get("validated")
                 pictures = pictures if type(pictures) is list and {*map(type, pictures)} == {str} else None
                 validated = validated if type(validated) is int and 0 <= validated <= step else step
                 return cls(run, settings, identities, pictures, step, validated, best, model, optimizer, scaler)

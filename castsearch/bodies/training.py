@@ -161,9 +161,8 @@ class Trainer:
         self.parallel = DistributedDataParallel(self.model) if distributed.world() > 1 else self.model
         self.optimizer = torch.optim.Adam(self.model.parameters(), settings.lr, weight_decay=settings.weight_decay)
         self.half = half_precision(device)
-        self.scaler = torch.amp.GradScaler(
-            device.type, enabled=settings.precision == "mixed" and self.half == torch.float16
-        )
+        scaled = settings.precision == "mixed" and self.half == torch.float16
+        self.scaler = torch.amp.GradScaler(device.type, enabled=scaled)
 
     # ------------------------------------------------------------------ checkpoints
 

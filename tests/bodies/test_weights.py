@@ -224,6 +224,14 @@ def test_settings_of_wrong_types_are_refused(tmp_path: Path) -> None:
     assert checkpoints.size_and_stride({"settings": {"height": 64, "lr": 1}}, "a.pt") == {"height": 64}
 
 
+@pytest.mark.parametrize("run", ["../../x", "a\0", "AB", "a" * 33, "", 7])
+def test_the_name_of_a_run_leads_nowhere(tmp_path: Path, run: object) -> None:
+    path = saved(tmp_path / "last.pt", {"run": run})
+    assert checkpoints.origin(path) == ""
+    assert checkpoints.origin(saved(path, {"run": "0af9"})) == "0af9"
+    assert checkpoints.origin(tmp_path / "absent.pt") is None
+
+
 def test_mutated_checkpoints() -> None:
     """A short form of what ``fuzz_weights.py`` does."""
     command = [sys.executable, "-W", "ignore", str(Path(__file__).with_name("fuzz_weights.py")), "150", "7"]
