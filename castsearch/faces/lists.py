@@ -29,7 +29,7 @@ def check_root(root: Path, split: Split, mode: str) -> None:
 def write_lists(folder: Path, split: Split, mode: str) -> list[Path]:
     """Write ``{mode}_cast.txt`` and ``{mode}_candidates_{i}.txt``: paths below BODY, a line each.
 
-    A list without a path is not written. Lists that an earlier split left in the folder, and this one lacks, are removed.
+    A list without a path is not written, and those that an earlier split left and this one lacks are removed.
     """
     cast = [f"{mode}/{picture.file}" for movie in split.values() for picture in movie.cast]
     candidates = [f"{mode}/{picture.file}" for movie in split.values() for picture in movie.candidates]
