@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
-from castsearch.images.deep import is_deep, read_samples, read_tiff, tiff_size, tiff_tags
+from castsearch.images.deep import is_deep, read_samples, read_tiff, tiff_bytes, tiff_size, tiff_tags
 from castsearch.images.errors import ImageError
 from castsearch.images.optional import add_reader
 from castsearch.images.quiet import quiet
@@ -33,7 +33,7 @@ LONGEST_SIDE = 32_766  # pixels, likewise; what OpenCV cuts faces out of
 MEMORY = 810_000_000  # bytes that a decoder may take for one picture
 # What decoders take for a pixel, measured; 4 for kinds that are not named.
 BYTES = {"AVIF": 9, "HEIF": 8, "JPEG2000": 20, "TIFF": 9, "WEBP": 16}
-PROGRESSIVE, DEEP, FLOAT_COLOUR = 9, 16, 36  # JPEG that comes in passes; more than 8 bits; floats in colour
+PROGRESSIVE, DEEP = 9, 16  # JPEG that comes in passes; more than 8 bits
 _BAND = 1 << 22  # pixels that are turned into an array at once
 _LONGEST_REASON = 160  # characters of what a decoder says
 
@@ -137,7 +137,7 @@ def _decode(path: Path, keep_pixels: bool) -> Decoded:
         image = Image.open(path)
     except UnidentifiedImageError:
         if (tags := tiff_tags(path)) is not None:  # of a kind that Pillow does not know, as floats in colour are
-            _check_size(path, tiff_size(tags), FLOAT_COLOUR)
+            _check_size(path, tiff_size(tags), max(DEEP, tiff_bytes(tags)))
             return _decode_deep(read_tiff(path, tags), keep_pixels)
         if not add_reader(path):
             raise

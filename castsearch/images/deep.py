@@ -81,3 +81,8 @@ def tiff_tags(path: Path) -> ImageFileDirectory_v2 | None:
 def tiff_size(tags: ImageFileDirectory_v2) -> tuple[int, int]:
     """Width and height in pixels."""
     return tags[_WIDTH], tags[_HEIGHT]
+
+
+def tiff_bytes(tags: ImageFileDirectory_v2) -> int:
+    """Bytes that reading a pixel takes: those of its samples, held in the file, in a strip of it and as they are."""
+    return 3 * sum(tags.get(_BITS, (64, 64, 64))) // 8

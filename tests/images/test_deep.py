@@ -185,7 +185,9 @@ def test_ordinary_pictures_do_without_opencv():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@pytest.mark.parametrize(("name", "kind", "pixel"), [("x.tif", np.float32, 36), ("x.png", np.uint16, 16)])
+@pytest.mark.parametrize(
+    ("name", "kind", "pixel"), [("x.tif", np.float32, 36), ("x.tif", np.float64, 72), ("x.png", np.uint16, 16)]
+)
 def test_memory_is_bounded(tmp_path, monkeypatch, name, kind, pixel):
     path = written(tmp_path, name, (RAMP * 65535).astype(kind))
     monkeypatch.setattr("castsearch.images.decoding.MEMORY", 40 * 60 * pixel)
