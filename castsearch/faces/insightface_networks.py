@@ -12,7 +12,7 @@ import numpy as np
 
 from castsearch.faces.errors import PackError
 from castsearch.faces.search import DEFAULT_SEARCH, SMALLEST_SCALE, SearchSettings
-from castsearch.faces.sessions import check_device, one_line, options, providers, resolve_gpu
+from castsearch.faces.sessions import check_device, finite_only, one_line, options, providers, resolve_gpu
 from castsearch.stagefiles import Faces
 
 BATCH = 64  # chips at once; bounds memory
@@ -42,7 +42,7 @@ def _running(path: Path) -> Iterator[None]:
     """Tell what stops the library's code: it takes a network's outputs as they come."""
     try:
         yield
-    except MemoryError:
+    except (MemoryError, PackError):
         raise
     except Exception as error:  # of numpy, OpenCV and ONNX Runtime
         raise PackError(f"{path}: insightface cannot run it ({one_line(error)}); get it again") from None
@@ -60,6 +60,7 @@ class InsightFaceDetector:
 
     def __init__(self, path: Path, gpu: int | None, search: SearchSettings = DEFAULT_SEARCH) -> None:
         self._path, self._model = path, _load(path, gpu, "detection")
+        finite_only(self._model.session, path)
         if search.scales:
             self._model.prepare(resolve_gpu(gpu), input_size=[(scale, scale) for scale in search.scales])
 

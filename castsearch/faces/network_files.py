@@ -21,7 +21,7 @@ from castsearch.faces.mxnet import read_symbol
 from castsearch.faces.packs import Task
 from castsearch.faces.retinaface import OUTPUTS, SCALES, open_retinaface
 from castsearch.faces.search import SearchSettings
-from castsearch.faces.sessions import CACHE_SUFFIX, onnx_signature
+from castsearch.faces.sessions import CACHE_SUFFIX, check_one_file, onnx_signature
 from castsearch.stagefiles import Faces
 
 SCRFD_OUTPUTS = (9, 15)  # score, box and landmarks at three strides, or at five
@@ -195,8 +195,12 @@ def _inspect_onnx(path: Path) -> OnnxFile | None:
     inputs, outputs = onnx_signature(path)
     height, width = inputs[0][2:] if len(inputs) == 1 and len(inputs[0]) == 4 else (None, None)
     side = height if height == width and isinstance(height, int) else None
+    task: Task
     if len(outputs) in SCRFD_OUTPUTS:
-        return OnnxFile("detector", path, side)
-    if len(outputs) == 1 and side == ARCFACE_SIZE:
-        return OnnxFile("embedder", path, side)
-    return None
+        task = "detector"
+    elif len(outputs) == 1 and side == ARCFACE_SIZE:
+        task = "embedder"
+    else:
+        return None
+    check_one_file(path)
+    return OnnxFile(task, path, side)

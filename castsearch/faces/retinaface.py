@@ -19,7 +19,7 @@ from onnxruntime import InferenceSession
 
 from castsearch.faces.mxnet import CheckpointError
 from castsearch.faces.search import DEFAULT_SEARCH, SearchSettings
-from castsearch.faces.sessions import open_checkpoint, resolve_gpu
+from castsearch.faces.sessions import finite_only, open_checkpoint, resolve_gpu
 from castsearch.parallel import core_count
 from castsearch.stagefiles import Faces
 
@@ -185,6 +185,7 @@ def open_retinaface(
                     f"{symbol}: expected {expected} channels of {output.name}, for two anchors a cell, got "
                     f"{output.shape}; only RetinaFace of the kind 'net3' is known"
                 )
+        finite_only(session, symbol)
         return session
 
     if device >= 0:

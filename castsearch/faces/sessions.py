@@ -12,7 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state
 
@@ -142,6 +144,22 @@ def running(path: Path) -> Iterator[None]:
         raise PackError(f"{path}: the network cannot be run ({one_line(error)}); {mend}") from None
 
 
+def finite_only(session: onnxruntime.InferenceSession, path: Path) -> None:
+    """Make a detector's session stop at outputs that are not finite: no score of theirs is a face's, and none is found.
+
+    Its ``run`` raises ``PackError`` from here on.
+    """
+    run = session.run
+
+    def checked(*args: Any) -> list[Any]:
+        outputs = run(*args)
+        if not all(np.isfinite(output).all() for output in outputs):
+            raise PackError(f"{path}: the detector gives numbers that are not finite; get it again")
+        return outputs
+
+    session.run = checked
+
+
 def one_line(error: Exception) -> str:
     """What an error of many lines says, in some words; it may quote a damaged file."""
     words = " ".join(str(error).split())[:160] or type(error).__name__
@@ -161,6 +179,25 @@ def onnx_signature(path: Path) -> tuple[list[list[int | str | None]], list[list[
         return [i.shape for i in session.get_inputs()], [o.shape for o in session.get_outputs()]
     except UnicodeDecodeError:
         raise PackError(f"{path}: not a usable network (a name in it is no text); get it again") from None
+
+
+def check_one_file(path: Path) -> None:
+    """See that an ONNX file holds all of its weights: those in another file could change, and nobody would know.
+
+    Raises:
+        PackError: it does not.
+    """
+    import onnx
+
+    try:
+        graph = onnx.load(path, load_external_data=False).graph
+    except Exception as error:  # of protobuf, whose errors have no common type
+        raise PackError(f"{path}: not a usable network ({one_line(error)}); get it again") from None
+    tensors = [*graph.initializer, *(attribute.t for node in graph.node for attribute in node.attribute)]
+    if any(onnx.external_data_helper.uses_external_data(tensor) for tensor in tensors):
+        raise PackError(
+            f"{path}: has its weights in another file; put both into one, by onnx.save(onnx.load(NAME), NAME) in Python"
+        )
 
 
 def open_checkpoint(

@@ -167,6 +167,28 @@ def onnx_embedder(value: float | None) -> Callable[[Path], None]:
     return prepare
 
 
+def onnx_detector(change: Callable[[onnx.ModelProto], object], **save: Any) -> Callable[[Path], None]:
+    """A SCRFD in which something is changed, in place of the RetinaFace."""
+
+    def prepare(folder: Path) -> None:
+        pack(folder)
+        for name in DETECTOR:
+            (folder / "pack" / name).unlink()
+        model = onnx.load(MODELS / "scrfd/scrfd_500m_kps.onnx")
+        change(model)
+        onnx.save(model, folder / "pack/detector.onnx", **save)
+
+    return prepare
+
+
+def no_number(model: onnx.ModelProto) -> None:
+    """NaN in the place of each weight."""
+    for weights in model.graph.initializer:
+        array = numpy_helper.to_array(weights)
+        if array.ndim and array.dtype == np.float32:
+            weights.CopyFrom(numpy_helper.from_array(np.full_like(array, np.nan), weights.name))
+
+
 CASES = [
     # An embedder is tried before the first picture is searched.
     Case(
@@ -188,6 +210,20 @@ CASES = [
         ("{tmp}/pack/embedder.onnx: expected an embedding of a grey chip, a row of finite numbers",),
     ),
     Case("file that is no network", onnx_embedder(None), DEPLOY, ("{tmp}/pack/embedder.onnx: not a usable network",)),
+    # A detector that gives no numbers would find no face anywhere.
+    Case(
+        "detector that gives no numbers",
+        onnx_detector(no_number),
+        DEPLOY,
+        ("{tmp}/pack/detector.onnx: the detector gives numbers that are not finite; get it again",),
+        writes=(CONVERTED,),
+    ),
+    Case(
+        "weights in a second file",
+        onnx_detector(lambda model: None, save_as_external_data=True, location="weights", size_threshold=0),
+        DEPLOY,
+        ("{tmp}/pack/detector.onnx: has its weights in another file; put both into one",),
+    ),
     # Graphs of the wrong shape.
     Case(
         "graph that is a list", changed(EMBEDDER[0], graph(lambda tree: [tree])), DEPLOY, ("no object); get it again",)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from castsearch.faces import retinaface
+from castsearch.faces import PackError, retinaface
 from castsearch.faces.mxnet import CheckpointError
 from castsearch.faces.retinaface import (
     CHANNELS,
@@ -248,7 +248,7 @@ def test_outputs_of_another_kind_of_retinaface_are_refused(monkeypatch, what, sh
         for name in OUTPUTS
         if f"_{part}_" in name
     ]
-    session = SimpleNamespace(get_outputs=lambda: outputs)
+    session = SimpleNamespace(get_outputs=lambda: outputs, run=None)
     monkeypatch.setattr(retinaface, "open_checkpoint", lambda *args: session)
     network = open_retinaface(Path("g-symbol.json"), Path("g-0000.params"), -1)
     assert network._session(1) is session
@@ -256,3 +256,17 @@ def test_outputs_of_another_kind_of_retinaface_are_refused(monkeypatch, what, sh
     changed.shape = shape
     with pytest.raises(CheckpointError, match=rf"g-symbol\.json: expected {CHANNELS[what]} channels of {changed.name}"):
         network._session(2)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_outputs_that_are_not_finite_are_refused(monkeypatch, value):
+    """Nothing in them would pass the score: all pictures would seem to be without a face."""
+    session = SimpleNamespace(
+        get_inputs=lambda: [SimpleNamespace(name="data")],
+        get_outputs=list,
+        run=lambda names, feeds: [np.zeros(3), np.array([0, value])],
+    )
+    monkeypatch.setattr(retinaface, "open_checkpoint", lambda *args: session)
+    network = open_retinaface(Path("g-symbol.json"), Path("g-0000.params"), -1)
+    with pytest.raises(PackError, match=r"g-symbol\.json: the detector gives numbers that are not finite"):
+        network.detect(np.zeros((32, 32, 3), np.uint8))
