@@ -19,7 +19,7 @@ from castsearch.bodies.checkpoints import BEST, LAST
 from castsearch.bodies.log import Record, Step, Validation
 from castsearch.bodies.settings import Settings
 from castsearch.bodies.validation import Validator, validator
-from castsearch.images import ImageReader
+from castsearch.images import ImageReader, check_pictures
 from castsearch.progress import silent
 from reid import options
 from scripts import cli
@@ -47,7 +47,7 @@ def extract(args: argparse.Namespace, device: torch.device) -> None:
     split = stagefiles.read_body(args.data / stagefiles.body_name(args.mode))
     reader = ImageReader(args.image_root, args.skip_bad)
     files = extraction.files_of(split, args.mode, args.with_cast)
-    data.check_pictures(reader, [file for some in files.values() for file in some])
+    check_pictures(args.image_root, [file for some in files.values() for file in some], args.skip_bad)
     cli.split_folder(args.image_root, args.mode, "--image_root")
     if first and trained and not args.checkpoint and (later := checkpoints.later(trained)):
         cli.warn(f"{later} by --checkpoint")
@@ -90,7 +90,7 @@ def train(args: argparse.Namespace, settings: Settings, device: torch.device) ->
     modes = ("train", "val") if args.use_val else ("train",)
     people = data.identities({m: stagefiles.read_body(args.data / stagefiles.body_name(m)) for m in modes})
     reader = ImageReader(args.image_root, args.skip_bad)
-    data.check_pictures(reader, [file for files in people.values() for file in files])
+    check_pictures(args.image_root, [file for files in people.values() for file in files], args.skip_bad)
     for mode in modes:
         cli.split_folder(args.image_root, mode, "--image_root")
     trainer, start = training.open_run(

@@ -18,36 +18,12 @@ from PIL import Image, ImageEnhance
 from castsearch.annotations import OTHERS
 from castsearch.bodies.backbones import MEAN
 from castsearch.errors import CastSearchError
-from castsearch.images import ImageError, ImageReader, read_image
-from castsearch.paths import misplaced
+from castsearch.images import ImageReader
 from castsearch.stagefiles import Split, body_name
 
 
 class TrainingDataError(CastSearchError):
     """A split that cannot be trained on."""
-
-
-class NoPicturesError(CastSearchError):
-    """None of a split's pictures can be read, so that there is nothing to go on with."""
-
-
-def check_pictures(reader: ImageReader, files: Sequence[str]) -> None:
-    """See that pictures lie where they are looked for and, where bad ones are passed over, that one can be read.
-
-    Raises:
-        NoPicturesError: they lie below another folder, or none of them can be read.
-    """
-    if files and (meant := misplaced(reader.root, files[0])) is not None:
-        raise NoPicturesError(f"{reader.root}: {files[0]} is not there but below {meant}; name that folder")
-    first = None
-    for file in files if reader.skip_bad else ():  # otherwise the first bad one stops the work
-        try:
-            read_image(reader.root / file)
-            return
-        except ImageError as error:
-            first = first or error
-    if first is not None:
-        raise NoPicturesError(f"{reader.root}: none of the {len(files)} pictures can be read; the first: {first}")
 
 
 Identity = tuple[str, str]  # movie and label: the same label in another movie is another person

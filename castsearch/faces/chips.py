@@ -10,9 +10,8 @@ import numpy as np
 
 from castsearch import stagefiles
 from castsearch.faces.packs import FacePack, notes
-from castsearch.faces.pictures import check_pictures
 from castsearch.faces.selection import select_candidate, select_portrait
-from castsearch.images import ImageReader
+from castsearch.images import ImageReader, check_pictures
 from castsearch.progress import Progress, silent
 from castsearch.stagefiles import MoviePictures, Picture, Split, StageFileError, last_change
 
@@ -49,7 +48,8 @@ def align_split(
     else:
         stagefiles.check_folder(folder)
     body, mode = reader.root.parent, reader.root.name
-    check_pictures(body, [f"{mode}/{picture.file}" for movie in split.values() for picture in movie.pictures], reader)
+    files = [f"{mode}/{picture.file}" for movie in split.values() for picture in movie.pictures]
+    check_pictures(body, files, reader.skip_bad)
     metadata = {"detector": pack.identity("detector"), "limits": limits, **notes(pack)}
     whole = {}
     for name, movie in progress(split.items(), total=len(split), unit="movie"):

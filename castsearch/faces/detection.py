@@ -9,9 +9,8 @@ from typing import NamedTuple
 
 from castsearch.faces.doubts import DOUBTS, doubts_of_list
 from castsearch.faces.packs import SEARCH, FacePack, notes, told_apart
-from castsearch.faces.pictures import check_pictures
 from castsearch.faces.portraits import detect_portrait
-from castsearch.images import ImageReader
+from castsearch.images import ImageReader, check_pictures
 from castsearch.progress import Progress, silent
 from castsearch.stagefiles import Faces, Resumable, detection_entry, read_detection_entries
 
@@ -54,7 +53,7 @@ def detect_files(
         NoPicturesError: the pictures lie below another folder, or none of them can be read.
         PackError: a network of the pack is broken.
     """
-    check_pictures(reader.root, files, reader)
+    check_pictures(reader.root, files, reader.skip_bad)
     depends = {
         "detector": pack.identity("detector"),
         SEARCH: pack.search.metadata(),

@@ -1,8 +1,8 @@
 """Pictures: read, crop, write. One error type for a bad one."""
 
 from castsearch.images.decoding import Decoded, decode, read_image
-from castsearch.images.errors import ImageError
-from castsearch.images.reader import ImageReader
+from castsearch.images.errors import ImageError, NoPicturesError
+from castsearch.images.reader import ImageReader, check_pictures
 from castsearch.images.writing import JPEG_QUALITY, write_changed, write_jpeg
 
 __all__ = [
@@ -10,6 +10,8 @@ __all__ = [
     "Decoded",
     "ImageError",
     "ImageReader",
+    "NoPicturesError",
+    "check_pictures",
     "decode",
     "read_image",
     "write_changed",

@@ -9,3 +9,7 @@ class ImageError(CastSearchError):
     """A picture that is missing, truncated, too large or not a picture."""
 
     skippable = True
+
+
+class NoPicturesError(CastSearchError):
+    """None of the pictures can be read, so that there is nothing to go on with."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from castsearch.images.decoding import decode
-from castsearch.images.errors import ImageError
+from castsearch.images.decoding import decode, read_image
+from castsearch.images.errors import ImageError, NoPicturesError
 from castsearch.parallel import ahead
+from castsearch.paths import misplaced
 
 READ_AHEAD = 2  # threads that decode pictures while a network works on earlier ones
 
@@ -54,3 +55,27 @@ class ImageReader:
         """Files with their pictures, in order, the next few decoded while the caller works."""
         with ahead(lambda file: (file, self(file)), iter(files), READ_AHEAD, 2 * READ_AHEAD) as pictures:
             yield from pictures
+
+
+def check_pictures(root: Path, files: Sequence[str], skip_bad: bool) -> None:
+    """See that pictures lie below a folder and, where bad ones shall be passed over, that not all of them are bad.
+
+    Args:
+        root: of the paths.
+        files: below it.
+        skip_bad: otherwise the first bad one will stop the work, and none is read here.
+
+    Raises:
+        NoPicturesError: they lie below another folder, or none of them can be read.
+    """
+    if files and (meant := misplaced(root, files[0])) is not None:
+        raise NoPicturesError(f"{root}: {files[0]} is not there but below {meant}; name that folder")
+    first = None
+    for file in files if skip_bad else ():
+        try:
+            read_image(root / file)
+            return
+        except ImageError as error:
+            first = first or error
+    if first is not None:
+        raise NoPicturesError(f"{root}: none of the {len(files)} pictures can be read; the first: {first}")
