@@ -7,7 +7,7 @@ Reads {data}/{mode}.json and ORIGIN/{mode}/; writes BODY/{mode}/ and {data}/body
 from pathlib import Path
 
 from castsearch import stagefiles
-from castsearch.annotations import read_annotations
+from castsearch.annotations import doubtful_labels, read_annotations
 from castsearch.crops import Account, crop_split, look_like_corners
 from castsearch.images import JPEG_QUALITY, ImageError
 from scripts import cli
@@ -32,6 +32,8 @@ def main() -> None:
     movies = read_annotations((args.annotations or args.data) / f"{args.mode}.json")
     body = stagefiles.check_folder(args.body / args.mode)
     target = stagefiles.check_output(args.data / stagefiles.body_name(args.mode))
+    if doubtful := doubtful_labels(movies.values()):
+        cli.warn(f"{len(doubtful)} labels look mistyped, and stand for other persons; the first: {doubtful[0]}")
     split, account = crop_split(movies, origin, body, args.quality, cli.progress)
     if account.bad and not args.skip_bad:
         more = f" ({len(account.bad) - 1} more are bad; --skip_bad lists them all)" if len(account.bad) > 1 else ""

@@ -4,8 +4,8 @@
 from pathlib import Path
 
 from castsearch import stagefiles
-from castsearch.annotations import read_labels, read_ranking
-from castsearch.gallery import cast_strip
+from castsearch.annotations import read_ranking
+from castsearch.gallery import GalleryError, cast_strip
 from castsearch.images import write_jpeg
 from scripts import cli
 
@@ -24,6 +24,8 @@ def main() -> None:
     cli.add_mode(parser, default="val")
     cli.add_data(parser)
     args = parser.parse_args()
+    if args.out.suffix.lower() not in (".jpg", ".jpeg"):
+        parser.error(f"--out {args.out}: the picture is a JPEG, whose name ends in .jpg")
 
     out = stagefiles.check_output(args.out)
     source = args.data / stagefiles.body_name(args.mode)
@@ -32,10 +34,17 @@ def main() -> None:
     if not isinstance(root, str | Path):
         raise stagefiles.StageFileError(f"{source}: does not tell where its crops are; give --image_root")
     folder = cli.split_folder(Path(root), args.mode, "--image_root")
-    ranking = read_ranking(args.submission or cli.ROOT / f"{args.mode}_result.txt")
-    gt = args.gt or args.data / f"{args.mode}_label.json"
-    hits = read_labels(gt).get(args.movcast, []) if args.gt or gt.exists() else None
-    strip = cast_strip(split, ranking, args.movcast, hits, folder)
+    if out.resolve().is_relative_to(folder.resolve()):
+        raise stagefiles.StageFileError(f"{out}: would lie among the crops; choose another place")
+    submission = args.submission or cli.ROOT / f"{args.mode}_result.txt"
+    ranking = read_ranking(submission)
+    labels = cli.fitting_labels(args.gt, args.data / f"{args.mode}_label.json", list(split.values()), "all is grey")
+    try:
+        strip = cast_strip(split, ranking, args.movcast, (labels or {}).get(args.movcast), folder)
+    except GalleryError as error:
+        raise GalleryError(f"{source}, {submission}: {error}") from None
+    if labels is not None and args.movcast not in labels:
+        cli.warn(f"the labels know nothing of {args.movcast}, whose candidates are grey")
     write_jpeg(out, strip.image, QUALITY)
     if strip.missing:
         cli.warn(f"no font here has the letters {strip.missing}; install one that does, as those called Noto")

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import argparse
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 
 from castsearch import stagefiles
-from castsearch.annotations import read_labels, write_ranking
+from castsearch.annotations import write_ranking
 from castsearch.faces.doubts import doubts_of_split
-from castsearch.metrics import EvaluationError, check_labels, evaluate
+from castsearch.metrics import evaluate
 from castsearch.ranking import (
     MovieFeatures,
     RankingError,
+    RankingWarning,
     Settings,
     TooLittleMemory,
     across,
@@ -73,6 +73,12 @@ def parse_args() -> argparse.Namespace:
         parser.error("--body_only uses no faces: leave the flags of face re-ranking out")
     if args.memory is not None and not 0 < args.memory < MOST_GB:
         parser.error(f"--memory must lie between 0 and {MOST_GB} GB")
+    for name in args.reid:
+        bare = name.removesuffix(".pkl").removesuffix(f"_{args.mode}")
+        if bare != name and not (args.data / f"{name}_{args.mode}.pkl").exists():
+            parser.error(f"--reid takes names without _{args.mode}.pkl: {bare}")
+    if args.submission is not None and args.submission.suffix in (".json", ".pkl"):
+        parser.error(f"--submission {args.submission}: a result is text, and such names are other files'")
     return args
 
 
@@ -92,25 +98,10 @@ def rank(movies: list[MovieFeatures], settings: Settings, together: str | None) 
     return ranking
 
 
-def fitting(
-    labels: dict[str, list[str]], file: Path, movies: Sequence[MovieFeatures], required: bool
-) -> dict[str, list[str]] | None:
-    """The labels, if they are of these movies; None, with a warning, if others lie where labels are looked for."""
-    casts = {cast for movie in movies for cast in movie.cast}
-    candidates = {candidate for movie in movies for candidate in movie.candidates}
-    try:
-        check_labels(labels, casts, candidates, "split")
-    except EvaluationError as error:
-        if required:
-            raise EvaluationError(f"{file}: {error}") from None
-        cli.warn(f"{file}: {error}; the ranking is not scored")
-        return None
-    return labels
-
-
 def main() -> None:
     """Run the stage."""
     args = parse_args()
+    warnings.simplefilter("default", RankingWarning)  # whatever PYTHONWARNINGS says
     warnings.showwarning = lambda message, *_, **__: cli.warn(str(message))  # type: ignore[assignment]
     settings = Settings(
         thresholds=args.thres,
@@ -119,15 +110,18 @@ def main() -> None:
         memory=None if args.memory is None else int(args.memory * 2**30),
     )
     result = check_output(args.submission or cli.ROOT / f"{args.mode}_result.txt")
-    labels_file = args.gt or args.data / f"{args.mode}_label.json"
-    labels = read_labels(labels_file) if args.gt or labels_file.exists() else None
     split = read_split(args.data, args.mode, args.body_only)
+    ranked = [movie for movie in split.values() if args.across or (movie.cast and movie.candidates)]
+    if not any(movie.cast for movie in ranked) or not any(movie.candidates for movie in ranked):
+        raise RankingError(
+            f"{args.data}: no movie of {args.mode} has both a cast and candidates, so that there is nothing to rank; "
+            "mend its annotations, or what crop_body.py went on without"
+        )
+    labels = cli.fitting_labels(args.gt, args.data / f"{args.mode}_label.json", ranked, "the ranking is not scored")
     if not args.body_only:
         metadata = stagefiles.read_metadata(args.data / stagefiles.retina_name(args.mode))
         cli.report("portraits in doubt", doubts_of_split(split, metadata))
     movies = read_movies(args.data, args.mode, args.reid, args.body_only, split)
-    if labels is not None:
-        labels = fitting(labels, labels_file, movies, required=args.gt is not None)
     try:
         ranking = rank(movies, settings, f"all movies of {args.mode}" if args.across else None)
     except TooLittleMemory as error:

@@ -10,13 +10,14 @@ import json
 import os
 import re
 import reprlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from castsearch.errors import CastSearchError
 from castsearch.identifiers import id_fault, movie_fault, path_fault, shown
+from castsearch.paths import folded
 from castsearch.stagefiles import atomic_write
 from castsearch.textfiles import parse_json, read_json, read_text
 
@@ -94,6 +95,10 @@ def read_annotations(path: str | os.PathLike[str]) -> dict[str, Movie]:
     content = read_json(path, AnnotationError)
     if not content:
         raise AnnotationError(f"{path}: names no movie")
+    if content.keys() == {"cast", "candidates"}:
+        raise AnnotationError(
+            f"{path}: seems to hold one movie without its name; expected {{name: {{cast, candidates}}}}"
+        )
     if all(isinstance(entry, list) for entry in content.values()) and any(content.values()):
         raise AnnotationError(f"{path}: seems to hold labels, where annotations were expected; give {{mode}}.json")
     seen: dict[str, str] = {}
@@ -112,6 +117,26 @@ def _movie(name: str, entry: Any, path: Path, seen: dict[str, str]) -> Movie:
         tuple(_cast(raw, f"{where}, cast {i}", seen) for i, raw in enumerate(cast)),
         tuple(_candidate(raw, f"{where}, candidate {i}", seen) for i, raw in enumerate(candidates)),
     )
+
+
+def doubtful_labels(movies: Iterable[Movie]) -> list[str]:
+    """A line for each candidate whose label, which counts as another person's, was probably to be a cast's of its movie
+    or ``others``: it differs only in case, blanks at its ends or Unicode normalisation, or is the cast's id.
+    """
+    return [line for movie in movies for line in _doubtful_labels(movie)]
+
+
+def _doubtful_labels(movie: Movie) -> Iterator[str]:
+    meant = {folded(word): OTHERS for word in (OTHERS, "other")}
+    meant |= {folded(cast.id): cast.label for cast in movie.cast}
+    meant |= {folded(cast.label): cast.label for cast in movie.cast}
+    right = {OTHERS, *(cast.label for cast in movie.cast)}
+    for candidate in movie.candidates:
+        if candidate.label is not None and candidate.label not in right and folded(candidate.label) in meant:
+            yield (
+                f"movie {movie.name}, candidate {candidate.id}: {candidate.label!r}, where there is "
+                f"{meant[folded(candidate.label)]!r}"
+            )
 
 
 def read_labels(path: str | os.PathLike[str]) -> dict[str, list[str]]:
@@ -150,7 +175,12 @@ def _list(entry: Any, group: str, where: str) -> list[Any]:
 
 
 def _cast(raw: Any, where: str, seen: dict[str, str]) -> Cast:
-    return Cast(_id(raw, where, seen), _path(raw, where), _text(raw, "label", where))
+    cast = Cast(_id(raw, where, seen), _path(raw, where), _text(raw, "label", where))
+    if cast.label == OTHERS:
+        raise AnnotationError(
+            f"{where}: the label {OTHERS} is that of candidates who are none of the cast; choose another"
+        )
+    return cast
 
 
 def _candidate(raw: Any, where: str, seen: dict[str, str]) -> Candidate:
@@ -195,7 +225,9 @@ def _bbox(bbox: Any, where: str) -> tuple[int, int, int, int]:
         isinstance(v, (int, float)) and not isinstance(v, bool) and v == v // 1 for v in bbox
     )
     if not whole or len(bbox) != 4:
-        raise AnnotationError(f"{where}: bbox must be four whole numbers x, y, w, h, found {reprlib.repr(bbox)}")
+        raise AnnotationError(
+            f"{where}: bbox must be four whole numbers of pixels, x, y, w, h, found {reprlib.repr(bbox)}"
+        )
     x, y, w, h = (int(v) for v in bbox)
     if max(map(abs, (x, y, w, h))) > FARTHEST:
         raise AnnotationError(f"{where}: bbox {reprlib.repr(bbox)} is larger than any frame: over {FARTHEST:,} pixels")
@@ -227,6 +259,8 @@ def read_ranking(path: str | os.PathLike[str]) -> dict[str, list[str]]:
         if len(words) != 2:
             raise AnnotationError(f"{where}: expected {_LINE}, found {_form(words)}")
         cast, ids = words[0], words[1].split(",")
+        if (pair := _enclosing(ids)) is not None:
+            raise AnnotationError(f"{where}: the candidates stand between {pair[0]} and {pair[1]}; take both away")
         if cast in ranking:
             raise AnnotationError(
                 f"{where}: cast {shown(cast)} has a line already; keep one, with all its candidates, best first"
@@ -248,6 +282,21 @@ def _is_json(text: str) -> bool:
     except (ValueError, RecursionError):
         return False  # ids may begin so
     return True
+
+
+def _enclosing(ids: Sequence[str]) -> str | None:
+    """The signs between which all ids stand, as spreadsheets and Python write them; none where each has its own."""
+    first, last = ids[0], ids[-1]
+    for pair in ('""', "''", "[]", "()", "{}"):
+        opened, closed = pair
+        if (
+            first.startswith(opened)
+            and last.endswith(closed)
+            and not first.endswith(closed)
+            and not last.startswith(opened)
+        ):
+            return pair
+    return None
 
 
 def _form(words: Sequence[str]) -> str:

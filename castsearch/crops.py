@@ -70,7 +70,7 @@ def crop_split(
         StageFileError: there is no writing in ``body``, or no room.
     """
     origin, body = Path(origin), Path(body)
-    if origin.resolve() == body.resolve():
+    if os.path.realpath(origin) == os.path.realpath(body):
         raise AnnotationError(f"{body}: crops would lie among the frames; choose another folder for them")
     _check_files(movies.values())
     casts = [(movie, cast) for movie in movies.values() for cast in movie.cast]

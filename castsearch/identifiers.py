@@ -120,6 +120,7 @@ _ADDITIONS: tuple[tuple[Callable[[str], str], str], ...] = (
     (lambda word: PurePosixPath(word.replace("\\", "/")).name, "one has a path in it"),
     (lambda word: PurePosixPath(word.replace("\\", "/")).stem, "one has a path or an extension in it"),
     (lambda word: word.rpartition("_")[2], "one lacks the movie before it"),
+    (lambda word: re.sub(r"^\W+|\W+$", "", word), "one stands in quotes or brackets, or beside other signs"),
 )
 
 
@@ -129,6 +130,15 @@ def mismatch(ours: Sequence[str], theirs: Sequence[str]) -> tuple[str, str, str]
 
     >>> mismatch(["tt1_nm1", "tt1_nm2"], ["val/tt1_nm2.jpg"])
     ('tt1_nm2', 'val/tt1_nm2.jpg', 'one has a path or an extension in it')
+    """
+    return near(ours, theirs) or (ours[0], theirs[0], "they seem to be of different splits")
+
+
+def near(ours: Sequence[str], theirs: Sequence[str]) -> tuple[str, str, str] | None:
+    """One id of each list that are the same but for their form, and how that differs; None where there are none.
+
+    >>> near(["Tt1"], ["tt0", "tt1"])
+    ('Tt1', 'tt1', 'upper and lower case differ')
     """
     for form, cause in _SPELLINGS:
         formed = {form(word): word for word in reversed(ours)}
@@ -143,4 +153,4 @@ def mismatch(ours: Sequence[str], theirs: Sequence[str]) -> tuple[str, str, str]
         for word in theirs:
             if form(word) in plain_ours:
                 return form(word), word, cause
-    return ours[0], theirs[0], "they seem to be of different splits"
+    return None

@@ -63,10 +63,11 @@ def unreadable(path: str | os.PathLike[str], error: OSError, mend: str = "") -> 
             reason, mend = "is a pipe or a device, where a file was expected", "write its content to a file first"
         case _:
             reason = f"cannot be read ({error.strerror or type(error).__name__})"
-    return f"{_shown(path)}: {reason}" + (f"; {mend}" if mend else "")
+    return f"{shortened(path)}: {reason}" + (f"; {mend}" if mend else "")
 
 
-def _shown(path: str | os.PathLike[str]) -> str:
+def shortened(path: str | os.PathLike[str]) -> str:
+    """A path as an error message shows it, however long it is."""
     text = os.fspath(path)
     return text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN // 2]}…{text[-_LONGEST_SHOWN // 2 :]}"
 
@@ -110,7 +111,7 @@ def look_alike(path: Path) -> Path | None:
             here = here / part
             continue
         names = _names(here, _changed(here))
-        found = names.get(_folded(part))
+        found = names.get(folded(part))
         if found is None and Path(part).suffix.lower() in _PICTURES:
             found = names.get(_stem(part))
         if found is None:
@@ -119,13 +120,18 @@ def look_alike(path: Path) -> Path | None:
     return here
 
 
-def _folded(name: str) -> str:
-    return normalize("NFC", name).strip().casefold()
+def folded(word: str) -> str:
+    """What words have in common that differ only in Unicode normalisation, case, and blanks at their ends.
+
+    >>> folded(" Zoe\u0308") == folded("zo\u00eb")
+    True
+    """
+    return normalize("NFC", word).strip().casefold()
 
 
 def _stem(name: str) -> str:
     """What pictures of one name and any extension have in common; no file has this name."""
-    return _folded(Path(name).stem) + "/"
+    return folded(Path(name).stem) + "/"
 
 
 def _changed(folder: Path) -> int:
@@ -143,4 +149,4 @@ def _names(folder: Path, changed: int) -> dict[str, str]:
     except OSError:
         return {}
     pictures = (name for name in names if Path(name).suffix.lower() in _PICTURES)
-    return {_stem(name): name for name in pictures} | {_folded(name): name for name in names}
+    return {_stem(name): name for name in pictures} | {folded(name): name for name in names}

@@ -11,15 +11,16 @@ import warnings
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NoReturn, Protocol, TypeVar
+from typing import NoReturn, Protocol, TextIO, TypeVar
 
 from tqdm import tqdm
 
+from castsearch.annotations import read_labels
 from castsearch.errors import CastSearchError
 from castsearch.faces.packs import FacePack
-from castsearch.metrics import Evaluation
-from castsearch.paths import look_alike
-from castsearch.stagefiles import MODES, StageFileError
+from castsearch.metrics import Evaluation, EvaluationError, check_labels
+from castsearch.paths import look_alike, shortened
+from castsearch.stagefiles import MODES, MoviePictures, StageFileError
 
 T = TypeVar("T")
 
@@ -91,7 +92,21 @@ def add_gpu(parser: argparse.ArgumentParser) -> None:
 
 def warn(message: str) -> None:
     """Print a warning on standard error."""
-    print(f"warning: {message}", file=sys.stderr)
+    _tell(f"warning: {message}")
+
+
+def _tell(line: str) -> None:
+    """Print a line on standard error; that nobody can read it stops no work."""
+    try:
+        print(line, file=sys.stderr, flush=True)
+    except OSError:
+        _discard(sys.stderr)
+
+
+def _discard(stream: TextIO) -> None:
+    """Let go of what a stream could not write, now and whenever it is flushed."""
+    with suppress(OSError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def announce(pack: FacePack) -> FacePack:
@@ -144,7 +159,37 @@ def report(what: str, messages: Collection[str]) -> None:
     if messages:
         warn(f"{what}:")
         for message in messages:
-            print(f"  {message}", file=sys.stderr)
+            _tell(f"  {message}")
+
+
+def fitting_labels(
+    gt: Path | None, default: Path, movies: Collection[MoviePictures], without: str
+) -> dict[str, list[str]] | None:
+    """The labels that ``--gt`` names, or those that lie where labels are looked for; None where there are none.
+
+    Args:
+        gt: what ``--gt`` says; such labels must be of these movies.
+        default: where labels are looked for without it; those of others are warned of, and None is returned.
+        movies: whose casts and candidates the labels must share.
+        without: what is done without labels, for that warning.
+
+    Raises:
+        EvaluationError: the labels that were asked for are of others.
+    """
+    if gt is None and not default.exists():
+        return None
+    file = gt or default
+    labels = read_labels(file)
+    casts = {picture.id for movie in movies for picture in movie.cast}
+    candidates = {picture.id for movie in movies for picture in movie.candidates}
+    try:
+        check_labels(labels, casts, candidates, "split")
+    except EvaluationError as error:
+        if gt is not None:
+            raise EvaluationError(f"{file}: {error}") from None
+        warn(f"{file}: {error}; {without}")
+        return None
+    return labels
 
 
 def report_evaluation(evaluation: Evaluation) -> None:
@@ -181,11 +226,13 @@ def run(main: Callable[[], None]) -> None:
     except BrokenPipeError:
         _fail("whatever read the standard output stopped reading; send it to a file")
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if error.errno == errno.ENOSPC:
+            _fail(f"{error.filename or 'standard output'}: there is no room left on the disk; make room")
+        if not error.filename:
             raise
-        _fail(f"{error.filename or 'standard output'}: there is no room left on the disk; make room")
+        _fail(f"{shortened(str(error.filename))}: {error.strerror}; check the name, and who may use it")
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        _tell("interrupted")
         sys.exit(130)
 
 
@@ -201,8 +248,6 @@ def _prepare_streams() -> None:
 
 def _fail(message: str) -> NoReturn:
     """End with one line and exit code 2."""
-    print(f"error: {' '.join(message.splitlines())}", file=sys.stderr)
-    with suppress(OSError, AttributeError):
-        # What could not be written must not be tried again when Python ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    _tell(f"error: {' '.join(message.splitlines())}")
+    _discard(sys.stdout)  # what could not be written must not be tried again when Python ends
     sys.exit(2)

@@ -6,9 +6,10 @@
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+source "$root/scripts/step.sh"
+case ${1:-} in -*) usage; exit 0 ;; esac
 demo=${1:-$root/data/demo}
 demo=$(realpath --relative-to=. "$demo")
-source "$root/scripts/step.sh"
 
 step scripts/make_demo_data.py --out "$demo"
 step crop_body.py --origin "$demo/origin" --annotations "$demo" --body "$demo/body" --mode train --data "$demo/data"

@@ -15,7 +15,7 @@
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-usage() { sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"; }
+source "$root/scripts/step.sh"
 fail() { echo "error: $1" >&2; exit 2; }
 
 model=r50-r100 cnn=resnext101_32x8d checkpoint=imagenet
@@ -34,7 +34,6 @@ for needed in origin annotations mode out; do
     [ -n "${!needed}" ] || fail "--$needed is missing; --help lists the options"
 done
 
-source "$root/scripts/step.sh"
 data=$out/data body=$out/body
 step crop_body.py --origin "$origin" --annotations "$annotations" --body "$body" --mode "$mode" --data "$data" $skip_bad
 
@@ -56,4 +55,4 @@ result=$out/${mode}_result.txt
 step fusion.py --mode "$mode" --data "$data" --reid "triplet_$cnn" --submission "$result" "${gt[@]}"
 
 first=$(head -n 1 "$result" | cut -d ' ' -f 1)
-[ -z "$first" ] || step demo.py --movcast "$first" --mode "$mode" --data "$data" --submission "$result" "${gt[@]}" --out "$out/demo.jpg"
+step demo.py --movcast="$first" --mode "$mode" --data "$data" --submission "$result" "${gt[@]}" --out "$out/demo.jpg"

@@ -7,7 +7,14 @@ import json
 
 import pytest
 
-from castsearch.annotations import AnnotationError, read_annotations, read_labels, read_ranking, write_ranking
+from castsearch.annotations import (
+    AnnotationError,
+    doubtful_labels,
+    read_annotations,
+    read_labels,
+    read_ranking,
+    write_ranking,
+)
 
 GOOD = {
     "tt1": {
@@ -169,6 +176,38 @@ def test_refuses_labels(tmp_path, labels, message):
 def test_ids_may_begin_as_json_does(tmp_path):
     (tmp_path / "r.txt").write_text("[rec]_c [rec]_0,[rec]_1\n")
     assert read_ranking(tmp_path / "r.txt") == {"[rec]_c": ["[rec]_0", "[rec]_1"]}
+    (tmp_path / "r.txt").write_text("c [a],[b]\nd (a),b)\ne [a,[b]\nf [a\n")
+    assert read_ranking(tmp_path / "r.txt") == {
+        "c": ["[a]", "[b]"],
+        "d": ["(a)", "b)"],
+        "e": ["[a", "[b]"],
+        "f": ["[a"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("label", "meant"),
+    [("A", "a"), ("a ", "a"), ("\u00e9", "e\u0301"), ("C1", "a"), ("Others", "others"), ("other", "others")],
+)
+def test_labels_that_are_nearly_right_are_doubted(tmp_path, label, meant):
+    content = candidate(label=label)
+    content["tt1"]["cast"].append({"id": "c2", "img": "tt1/cast/b.jpg", "label": "e\u0301"})
+    (line,) = doubtful_labels(read_annotations(save(tmp_path, content)).values())
+    assert line == f"movie tt1, candidate p1: {label!r}, where there is {meant!r}"
+
+
+def test_labels_of_persons_without_a_portrait_are_not_doubted(tmp_path):
+    content = candidate(label="someone else") | {"tt2": {"cast": [], "candidates": []}}
+    content["tt2"]["candidates"] = [
+        {"id": f"q{i}", "img": "tt2/s_1.jpg", "bbox": [1, 2, 3, 4], "label": label}
+        for i, label in enumerate(["A", "a"])
+    ]
+    del content["tt1"]["candidates"][0]["label"]
+    content["tt1"]["candidates"] += [
+        {"id": f"r{i}", "img": "tt1/s_1.jpg", "bbox": [1, 2, 3, 4], "label": label}
+        for i, label in enumerate(["a", "others", "another"])
+    ]
+    assert doubtful_labels(read_annotations(save(tmp_path, content)).values()) == []
 
 
 def test_a_ranking_survives_a_round_trip(tmp_path):
@@ -195,6 +234,8 @@ def test_a_ranking_survives_a_round_trip(tmp_path):
         ("[]", "seems to be JSON"),
         ("{c1\n", "line 1: expected 'castid id,id,...', found no candidates of '{c1'"),
         ("c1 a\nc1 b\n", "line 2: cast c1 has a line already"),
+        ('c1 "a,b"\n', 'line 1: the candidates stand between " and "; take both away'),
+        ("c1 a\nc2 {a,b,c}\n", r"line 2: the candidates stand between \{ and \}; take both away"),
         ("c1 a\nc2 a,,b\n", "line 2: id '' is not a non-empty string"),
         ("c1 a\0\n", r"line 1: id 'a\\x00' holds a line break or another control character"),
         ("c1,c2 a\n", "line 1: id 'c1,c2' holds a comma"),

@@ -50,6 +50,7 @@ RANKING = {"tt1_nm1": ["tt1_0", "tt1_1"], "tt1_nm2": ["tt1_1", "tt1_0"]}
         ({"tt1_nm1": ["x", "tt1_1.jpg"]}, RANKING, "no candidate in common: tt1_1.jpg stands in the labels"),
         ({"tt1_nm1": ["val/tt1_1"]}, RANKING, "val/tt1_1 stands in the labels, tt1_1 in the ranking; one has a path"),
         ({"Ame\u0301": ["1"]}, {"Am\u00e9": ["1"]}, "the letters with accents are composed otherwise"),
+        ({'"tt1_nm1"': ["tt1_0"]}, RANKING, "one stands in quotes or brackets, or beside other signs"),
         ({"tt1_0": ["tt1_nm1"]}, RANKING, "tt1_0 is a cast in the labels and a candidate in the ranking"),
     ],
 )  # fmt: skip

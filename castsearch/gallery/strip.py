@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageOps
 
 from castsearch.errors import CastSearchError
 from castsearch.gallery.fonts import fit
+from castsearch.identifiers import near, shown
 from castsearch.images import read_image
 from castsearch.stagefiles import Split
 
@@ -33,7 +34,7 @@ class Verdict(Enum):
 
     HIT = (40, 167, 69)
     MISS = (220, 53, 69)
-    UNKNOWN = (150, 150, 150)  # there are no labels
+    UNKNOWN = (150, 150, 150)  # there are no labels of the cast member
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def cast_strip(
         split: of ``body_{mode}.pkl``.
         ranking: candidates of each cast member, best first.
         cast_id: who is shown.
-        hits: true candidates, or None where there are no labels.
+        hits: true candidates, or None where nobody knows them.
         folder: of the crops, ``BODY/{mode}``.
 
     Raises:
@@ -75,18 +76,25 @@ def cast_strip(
     portraits = {picture.id: picture.file for movie in split.values() for picture in movie.cast}
     crops = {picture.id: picture.file for movie in split.values() for picture in movie.candidates}
     if cast_id not in portraits:
-        raise GalleryError(f"no cast member {cast_id}; there are {', '.join(list(portraits)[:5])} and so on")
+        raise GalleryError(f"no cast member {shown(cast_id)}; {_who_is_there(cast_id, list(portraits))}")
     if cast_id not in ranking:
-        raise GalleryError(f"the ranking has no line for {cast_id}; run fusion.py again")
-    shown = []
+        raise GalleryError(f"the ranking has no line for {shown(cast_id)}; run fusion.py again")
+    best = []
     for rank, candidate in enumerate(ranking[cast_id][:N_SHOWN], start=1):
         if candidate not in crops:
             raise GalleryError(
-                f"cast {cast_id}: {candidate} is ranked but no candidate; the ranking is of another split"
+                f"cast {shown(cast_id)}: {shown(candidate)} is ranked but no candidate; the ranking is of another split"
             )
         verdict = Verdict.UNKNOWN if hits is None else Verdict.HIT if candidate in hits else Verdict.MISS
-        shown.append(Shown(read_image(folder / crops[candidate]), f"{rank}: {candidate}", verdict))
-    return strip(read_image(folder / portraits[cast_id]), cast_id, shown)
+        best.append(Shown(read_image(folder / crops[candidate]), f"{rank}: {candidate}", verdict))
+    return strip(read_image(folder / portraits[cast_id]), cast_id, best)
+
+
+def _who_is_there(cast_id: str, casts: Sequence[str]) -> str:
+    if (found := near([cast_id], casts)) is not None:
+        return f"there is {shown(found[1])}: {found[2]}"
+    some = ", ".join(map(shown, casts[:N_SHOWN]))
+    return f"there are {some}{' and others' * (len(casts) > N_SHOWN)}" if casts else "there is none in this split"
 
 
 def strip(portrait: np.ndarray, name: str, candidates: Sequence[Shown]) -> Strip:

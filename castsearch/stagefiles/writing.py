@@ -8,7 +8,7 @@ import json
 import os
 import pickle
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from castsearch.paths import open_plain, unreadable
+from castsearch.paths import open_plain, shortened, unreadable
 from castsearch.stagefiles.errors import StageFileError
 from castsearch.textfiles import read_json
 
@@ -81,7 +81,7 @@ def _replacement(path: Path) -> Iterator[_Replacement]:
 
 def _not_written(path: Path, error: OSError) -> StageFileError:
     mend = "make room" if error.errno in _NO_ROOM else "choose another place"
-    return StageFileError(f"{path}: cannot be written ({error.strerror}); {mend}")
+    return StageFileError(f"{shortened(path)}: cannot be written ({error.strerror}); {mend}")
 
 
 @contextmanager
@@ -181,18 +181,12 @@ def check_output(path: str | os.PathLike[str]) -> Path:
     """
     path = Path(path)
     try:
-        place = Path(os.path.realpath(path))
-        if place.is_symlink():
-            raise StageFileError(f"{path}: is a link that leads in a circle; choose another name")
+        place = _resolved(path)
         if place.is_dir():
             raise StageFileError(f"{path}: is a folder; choose another name, or remove it")
         if place.exists() and not place.is_file():
             raise StageFileError(f"{path}: is no file but a device or a pipe; choose another name")
-        above = next(folder for folder in place.parents if folder.exists())
-        if not above.is_dir():
-            raise StageFileError(f"{path}: {above} is a file, where a folder was expected; choose another place")
-        if not os.access(above, os.W_OK | os.X_OK):
-            raise StageFileError(f"{path}: {above} is not to be written to; choose another place")
+        _check_folders(path, place.parents)
     except OSError as error:  # of a name that is too long
         raise _not_written(path, error) from None
     return path
@@ -201,10 +195,29 @@ def check_output(path: str | os.PathLike[str]) -> Path:
 def check_folder(path: str | os.PathLike[str]) -> Path:
     """See that files may be written into a folder, before the work whose results it receives; see ``check_output``."""
     path = Path(path)
-    if path.exists() and not path.is_dir():
-        raise StageFileError(f"{path}: is a file, where a folder was expected; choose another place")
-    check_output(path / "_")
+    try:
+        place = _resolved(path)
+        _check_folders(path, (place, *place.parents))
+    except OSError as error:
+        raise _not_written(path, error) from None
     return path
+
+
+def _resolved(path: Path) -> Path:
+    place = Path(os.path.realpath(path))
+    if any(part.is_symlink() for part in (place, *place.parents)):  # what resolving leaves over
+        raise StageFileError(f"{path}: is a link that leads in a circle; choose another name")
+    return place
+
+
+def _check_folders(path: Path, folders: Sequence[Path]) -> None:
+    """See that the first of the folders that is there is one, and takes files."""
+    above = next(folder for folder in folders if folder.exists())
+    what = "is" if above == path else f"{above} is"
+    if not above.is_dir():
+        raise StageFileError(f"{path}: {what} a file, where a folder was expected; choose another place")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise StageFileError(f"{path}: {what} not to be written to; choose another place")
 
 
 def _fingerprint(path: Path) -> str:

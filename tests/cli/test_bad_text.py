@@ -96,6 +96,23 @@ ANNOTATIONS = [
     annotations("comments", '{\n// mine\n"tt1": {}}', "line 2, column 1: ", "JSON has no comments"),
     annotations("depth", '{"a":' * 100_000, "nested too deep"),
     annotations("labels", {"tt1_nm1": ["tt1_0"]}, "seems to hold labels, where annotations were expected"),
+    annotations("one movie alone", MOVIE, "seems to hold one movie without its name"),
+    annotations(
+        "a cast called others",
+        {"tt1": {"cast": [CAST | {"label": "others"}], "candidates": []}},
+        "movie tt1, cast 0: the label others is that of candidates who are none of the cast",
+    ),
+    Case(
+        "labels that are nearly right",
+        with_pictures(
+            lambda t: (
+                t.replace('"label": "nm1"', '"label": "NM1 "').replace('"label": "NM1 "', '"label": "nm1"', 1).encode()
+            )
+        ),
+        CROP,
+        ("warning: 1 labels look mistyped", "first: movie tt1, candidate tt1_0: 'NM1 ', where there is 'nm1'"),
+        **CROPPED,
+    ),
     annotations("a list", "[1]", "expected a JSON object, keyed by name, found a list"),
     annotations("a box of 1e300", with_box(bbox=[1e300, 0, 1, 1]), ITEM + "bbox", "is larger than any frame"),
     annotations("a box of NaN", with_box(bbox=[float("nan"), 0, 1, 1]), ITEM + "bbox must be four whole numbers"),
@@ -180,6 +197,13 @@ EVALUATIONS = [
         "line 2: cast tt1_nm1 has a line already; keep one, with all its candidates",
     ),
     scored("blanks", LABELS, "tt1_nm1 tt1_0, tt1_1\n", "found 3 words; part candidates by commas, without blanks"),
+    scored(
+        "quotes of a spreadsheet", LABELS, 'tt1_nm1\t"tt1_0,tt1_1"\n', 'line 1: the candidates stand between " and "'
+    ),
+    scored(
+        "a list of Python", LABELS, "tt1_nm1 [tt1_0,tt1_1,tt1_2]\n", "the candidates stand between [ and ]; take both"
+    ),
+    scored("a colon", LABELS, "tt1_nm1: tt1_0\n", "'tt1_nm1:' in the ranking; one stands in quotes or brackets, or"),
     scored("JSON as result", LABELS, LABELS, "{tmp}/r.txt: seems to be JSON, where a ranking was expected"),
     scored("both swapped", RANKING, LABELS, "{tmp}/gt.json: seems to be a ranking, where labels were expected"),
     scored(

@@ -102,6 +102,49 @@ def test_labels_of_another_split_are_told_before_the_work(fusion, split):
     assert done.stdout == f"4 casts ranked: {split}/result.txt\n"
 
 
+def test_labels_that_share_only_what_is_not_ranked_are_told_before_the_work(fusion, split):
+    """Casts of a movie without candidates, candidates of a movie without casts."""
+
+    def edit(content):
+        content["tt1"]["candidates"] = []
+        content["tt2"]["cast"] = []
+        content["tt3"] = {
+            group: [item | {"id": f"tt3_{i}{group}"} for i, item in enumerate(content[movie][group])]
+            for group, movie in (("cast", "tt1"), ("candidates", "tt2"))
+        }
+
+    def cut(content):
+        cast, candidates = content["tt1"][:2], content["tt2"][-9:]
+        with_cast = len(content["tt1"]) == 16
+        content.update(tt1=cast[: 2 * with_cast], tt2=candidates)
+        content["tt3"] = np.concatenate([cast[: 2 * with_cast], candidates])
+
+    change(split / "retina_val.pkl", edit)
+    for name in ("face_val.pkl", "triplet_resnext101_32x8d_val.pkl"):
+        change(split / name, cut)
+    (split / "others.json").write_text(json.dumps({"tt1_nm0": ["tt2_0"]}))
+    told = fusion("--gt", split / "others.json", code=2).stderr
+    assert "labels and split have no cast in common: tt1_nm0 stands in the labels, tt3_0cast in the split" in told
+    assert not (split / "result.txt").exists()
+    done = fusion("--gt", split / "others.json", "--across")
+    assert len(read_ranking(split / "result.txt")) == 4
+    assert "mAP" in done.stdout
+
+
+@pytest.mark.parametrize("flags", [[], ["--across"]])
+def test_nothing_to_rank_leaves_the_old_result(fusion, split, flags):
+    fusion()
+    before = (split / "result.txt").read_bytes()
+
+    def edit(content):
+        for movie in content.values():
+            movie["candidates"] = []
+
+    change(split / "retina_val.pkl", edit)
+    assert "no movie of val has both a cast and candidates" in fusion(*flags, code=2).stderr
+    assert (split / "result.txt").read_bytes() == before
+
+
 def test_labels_of_more_than_the_split_count_what_is_missing(fusion, split):
     labels = json.loads((split / "val_label.json").read_text())
     (split / "val_label.json").write_text(json.dumps({**labels, **OTHERS, "tt1_nm0": [*labels["tt1_nm0"], "tt1_99"]}))
@@ -215,6 +258,8 @@ def test_features_of_another_split(fusion, split, rows, message):
         (["--memory", "0.001"], "GB; allow more: --memory 0."),
         (["--memory", "inf"], "--memory must lie between 0 and"),
         (["--gt", "nowhere.json"], "error: nowhere.json: no such file"),
+        (["--reid", "mgn_x_val.pkl"], "--reid takes names without _val.pkl: mgn_x"),
+        (["--reid", "mgn_x_val"], "--reid takes names without _val.pkl: mgn_x"),
     ],
 )
 def test_flags_that_do_not_fit(fusion, split, flags, message):

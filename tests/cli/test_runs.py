@@ -51,6 +51,11 @@ def test_the_quickstart_runs_every_stage(script, tmp_path):
     assert found.mean_ap > 0.8
 
 
+def test_the_scripts_of_several_stages_tell_their_options(script):
+    assert "--annotations DIR" in script("scripts/run_split.sh", "--help").stdout
+    assert script("scripts/quickstart.sh", "--help").stdout.startswith("The quickstart (make demo)")
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [

@@ -43,12 +43,15 @@ def split(folder: Path) -> None:
         stagefiles.write(folder / f"data/{name}_val.pkl", {"m": noise.normal(size=(rows, 8)).astype(np.float32)})
     (folder / "list_cast.txt").write_text("val/m/cast.jpg\n")
     (folder / "file").write_text("no folder")
+    (folder / "circle").symlink_to("circle")
+    (folder / "folder.jpg").mkdir()
     (folder / "folder.pkl").mkdir()
     (folder / "folder.pkl/kept").write_text("")
 
 
 A_FILE = "is a file, where a folder was expected; choose another place"
 A_FOLDER = "{tmp}/folder.pkl: is a folder; choose another name, or remove it"
+LONG = "x" * 300
 BODY, DATA, FILE, FOLDER = "{tmp}/body", "--data {tmp}/data", "{tmp}/file", "{tmp}/folder.pkl"
 CROP = "crop_body.py --origin {tmp}/origin --annotations {tmp} --mode val"
 LIST = f"RetinaFace/datalist.py --root {BODY} --mode val {DATA}"
@@ -70,9 +73,45 @@ PLACES = [
     Case("chips into a file", split, f"{ALIGN} --out {FILE}", (A_FILE,)),
     Case("body features into a folder", split, f"{EXTRACT} --out {FOLDER}", (A_FOLDER,)),
     Case("a training into a file", split, f"{TRAIN} --save_dir {FILE}", (A_FILE,)),
-    Case("a ranking into a folder", split, f"{FUSE} --submission {FOLDER}", (A_FOLDER,)),
+    Case(
+        "a ranking into a folder",
+        split,
+        f"{FUSE} --submission {BODY}",
+        ("{tmp}/body: is a folder; choose another name",),
+    ),
     Case("a ranking below a file", split, f"{FUSE} --submission {FILE}/r.txt", (A_FILE,)),
-    Case("a picture into a folder", split, f"{SHOW} --out {FOLDER}", (A_FOLDER,)),
+    Case(
+        "a picture into a folder", split, f"{SHOW} --out {{tmp}}/folder.jpg", ("{tmp}/folder.jpg: is a folder; choose",)
+    ),
+    Case("a picture over the result", split, f"{SHOW} --out {{tmp}}/val_result.txt", ("whose name ends in .jpg",)),
+    Case(
+        "a picture over a portrait",
+        split,
+        f"{SHOW} --out {{tmp}}/body/val/m/cast.jpg",
+        ("m/cast.jpg: would lie among the crops; choose another place",),
+    ),
+    Case(
+        "a ranking over features",
+        split,
+        f"{FUSE} --submission {{tmp}}/data/face_val.pkl",
+        ("face_val.pkl: a result is text, and such names are other files'",),
+    ),
+    Case("a ranking over labels", split, f"{FUSE} --submission {{tmp}}/val_label.json", ("a result is text",)),
+    *(
+        Case(f"a {what} as {flag}", split, f"{command} {flag} {path}", (words,))
+        for what, path, words in (
+            ("name too long", LONG, "name too long"),
+            ("link in a circle", "{tmp}/circle", "{tmp}/circle"),
+        )
+        for flag, command in (
+            ("--body", f"{CROP} --data {{tmp}}/new"),
+            ("--out", LIST),
+            ("--out", "scripts/make_demo_data.py"),
+            ("--root", LIST.replace(f"--root {BODY}", "")),
+            ("--image_root", SHOW),
+        )
+    ),
+    Case("a long path", split, f"{FUSE} --submission /{'x' * 250}{f'/{LONG}' * 20}", ("xxx…xxx",)),
     Case("a demo movie into a file", split, f"scripts/make_demo_data.py --out {FILE}", (A_FILE,)),
 ]
 
@@ -96,7 +135,6 @@ def test_a_result_that_is_a_link_is_followed(script, tmp_path):
 
 def test_links_in_a_circle_are_one_line(script, tmp_path):
     split(tmp_path)
-    (tmp_path / "circle").symlink_to("circle")
     flags = f"--mode val --data {tmp_path}/data --reid triplet_tiny --submission {tmp_path}/circle"
     done = script("fusion.py", *flags.split(), code=2)
     assert done.stderr == f"error: {tmp_path}/circle: is a link that leads in a circle; choose another name\n"
@@ -135,6 +173,21 @@ def test_a_closed_error_stream_hides_nothing_but_warnings(tmp_path):
     done = run_in_shell(tmp_path, f"{EVAL} 2>&-")
     assert done.returncode == 0
     assert "100.00" in done.stdout
+
+
+@pytest.mark.parametrize("redirection", ["2>/dev/full", "2> >(exec true)"])
+def test_warnings_that_nobody_can_read_stop_no_work(tmp_path, redirection):
+    done = run_in_shell(tmp_path, f"{FUSE} --submission {{tmp}}/new.txt {redirection}")
+    assert done.returncode == 0
+    assert (tmp_path / "new.txt").read_text().startswith(f"{CAST} ")
+    assert run_in_shell(tmp_path / "again", f"{EVAL}.gone {redirection}").returncode == 2
+
+
+def test_warnings_are_printed_whatever_python_is_told_of_them(tmp_path):
+    for word in ("error", "ignore"):
+        done = run_in_shell(tmp_path / word, f"{FUSE} --submission {{tmp}}/new.txt", PYTHONWARNINGS=word)
+        assert done.returncode == 0
+        assert done.stderr == f"warning: movie m: the portrait of {CAST} shows no face; its stored feature is used\n"
 
 
 def test_a_reader_that_left_is_one_line(tmp_path):
