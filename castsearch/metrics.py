@@ -85,7 +85,7 @@ def check_labels(
     queries = {cast for cast, true in labels.items() if true}
     if not queries:
         raise EvaluationError("the labels name no true candidate of any cast, so that there is nothing to score")
-    if not queries.isdisjoint(candidates):
+    if queries.isdisjoint(casts) and not queries.isdisjoint(candidates):
         raise EvaluationError(
             f"{shown(min(queries.intersection(candidates)))} is a cast in the labels and a candidate in the {what}; "
             "labels are {cast: [candidate, ...]}"

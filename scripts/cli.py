@@ -37,7 +37,7 @@ MOST_LINES = 20  # that tell of scaled pictures
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """End with one line, as all errors do, in place of the usage."""
-        self.exit(2, f"error: {message}; --help lists the flags\n")
+        self.exit(2, f"error: {' '.join(message.splitlines())}; --help lists the flags\n")
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:

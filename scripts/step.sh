@@ -5,9 +5,13 @@
 python=${PYTHON:-$([ -x "$root/.venv/bin/python" ] && echo "$root/.venv/bin/python" || echo python3)}
 usage() { sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[-1]}"; }
 step() {
-    local script=$1
+    local script=$1 word line="\$ python3 $1"
     shift
+    for word in "$@"; do
+        [[ $word =~ ^[[:alnum:]_./=-]+$ ]] || word=${word@Q}
+        line+=" $word"
+    done
     echo
-    echo "\$ python3 $script $*"
+    echo "$line"
     "$python" "$root/$script" "$@"
 }

@@ -60,6 +60,10 @@ def test_labels_and_rankings_that_do_not_belong_together(labels, ranking, messag
     assert message in str(error.value)
 
 
+def test_casts_and_candidates_may_be_numbered_alike():
+    assert evaluate({"0": ["1"], "1": ["0"]}, {"0": ["1", "0"], "1": ["2", "0"]}).mean_ap == 0.75
+
+
 def test_a_ranking_that_is_only_bad_scores_nothing():
     found = evaluate({"a": ["1"], "b": ["2"]}, {"a": ["2"], "b": ["3"]})
     assert found.mean_ap == 0 and found.rank == {1: 0, 5: 0, 10: 0}

@@ -51,6 +51,13 @@ def test_the_quickstart_runs_every_stage(script, tmp_path):
     assert found.mean_ap > 0.8
 
 
+def test_commands_are_shown_as_a_shell_takes_them(script, tmp_path):
+    where = ("--origin", "it's mine", "--annotations", "$HOME", "--mode", "val", "--out", tmp_path)
+    done = script("scripts/run_split.sh", *where, code=2)
+    assert "crop_body.py --origin 'it'\\''s mine' --annotations '$HOME' --body " in done.stdout
+    assert done.stderr == "error: it's mine/val: no such folder; check --origin\n"
+
+
 def test_the_scripts_of_several_stages_tell_their_options(script):
     assert "--annotations DIR" in script("scripts/run_split.sh", "--help").stdout
     assert script("scripts/quickstart.sh", "--help").stdout.startswith("The quickstart (make demo)")
