@@ -9,7 +9,7 @@ from typing import Any
 
 from castsearch.faces.doubts import DOUBTS, told_doubt
 from castsearch.faces.packs import BOTH, SEARCH
-from castsearch.stagefiles import Picture, Split, StageFileError, last_change, read_detections, read_metadata
+from castsearch.stagefiles import Faces, Picture, Split, StageFileError, last_change, read_detections, read_metadata
 
 
 def merge_results(split: Split, mode: str, folders: Sequence[Path]) -> tuple[Split, dict[str, Any]]:
@@ -30,7 +30,7 @@ def merge_results(split: Split, mode: str, folders: Sequence[Path]) -> tuple[Spl
         StageFileError: a picture has no result, or the newest results come from different packs.
     """
     paths = sorted((path for folder in folders for path in folder.glob(f"{mode}_*.pkl")), key=last_change)
-    newest = {file: (path, faces) for path in paths for file, faces in read_detections(path).items()}
+    newest = {file: (path, faces) for path in paths for file, faces in _detections(path).items()}
     for movie in split.values():
         for picture in movie.pictures:
             if (key := f"{mode}/{picture.file}") not in newest:
@@ -57,11 +57,25 @@ def merge_results(split: Split, mode: str, folders: Sequence[Path]) -> tuple[Spl
     return merged, _common_metadata(metadata) | {DOUBTS: doubts}
 
 
+def _detections(path: Path) -> dict[str, Faces]:
+    try:
+        return read_detections(path)
+    except StageFileError as error:
+        raise StageFileError(f"{error}, or move the file away if it holds no detections") from None
+
+
 def _common_metadata(metadata: Mapping[Path, Mapping[str, Any]]) -> dict[str, Any]:
     """What the results' metadata tell of the one pack that made them all."""
     first, told = next(iter(metadata.items()), (None, {}))
+    which = {BOTH, "detector"}
     for path, other in metadata.items():
-        if {BOTH, "detector"} <= other.keys() | told.keys():
+        if bool(which & other.keys()) != bool(which & told.keys()):
+            bare, known = (first, path) if which & other.keys() else (path, first)
+            raise StageFileError(
+                f"{bare}: nothing beside it tells which detector made it, as is told of {known}; run deploy.py again "
+                "for its list"
+            )
+        if which <= other.keys() | told.keys():
             earlier = path if BOTH in other else first
             raise StageFileError(
                 f"{earlier}: made by an earlier version of this project; run deploy.py again for its list, "

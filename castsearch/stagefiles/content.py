@@ -13,6 +13,8 @@ import numpy as np
 from castsearch.identifiers import id_fault, movie_fault, path_fault, shown
 from castsearch.stagefiles.errors import StageFileError
 
+LARGEST = 10_000_000  # of a face's numbers: pixels beyond those of any picture
+
 
 @dataclass(frozen=True)
 class Faces:
@@ -25,7 +27,7 @@ class Faces:
             without landmarks.
 
     Raises:
-        StageFileError: an array is not of numbers, or of another shape.
+        StageFileError: an array is not of numbers, or of another shape, or holds what is no place in any picture.
     """
 
     boxes: np.ndarray
@@ -40,6 +42,8 @@ class Faces:
                 continue
             if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu" or array.shape != expected:
                 raise StageFileError(f"{name} must be {expected} numbers, got {described(array)}")
+            if not ((array >= -LARGEST) & (array <= LARGEST)).all():  # nor are those that are no number
+                raise StageFileError(f"{name} must be numbers from -{LARGEST} to {LARGEST}, got another")
 
     def __len__(self) -> int:
         return len(self.boxes) if np.ndim(self.boxes) else 0

@@ -67,10 +67,25 @@ def test_the_newest_result_counts(tmp_path, put, first, second, expected):
 
 def test_results_of_two_packs_are_refused(tmp_path, put):
     put("val_a.pkl", CASTS, 0.5)
-    for other in (PACK | {"detector": {"sha256": {"net": "b"}}}, PACK | {"search": {"scales": [320]}}, None):
+    for other in (PACK | {"detector": {"sha256": {"net": "b"}}}, PACK | {"search": {"scales": [320]}}):
         put("val_b.pkl", CANDIDATES, 0.5, metadata=other)
         with pytest.raises(StageFileError, match=r"val_b\.pkl: made with another detector .* than \S*val_a\.pkl"):
             merge_results(SPLIT, "val", [tmp_path])
+
+
+@pytest.mark.parametrize("bare", ["val_a.pkl", "val_b.pkl"])
+def test_a_result_that_tells_nothing_beside_one_that_does(tmp_path, put, bare):
+    for name, files in (("val_a.pkl", CASTS), ("val_b.pkl", CANDIDATES)):
+        put(name, files, 0.5, metadata=None if name == bare else PACK)
+    with pytest.raises(StageFileError, match=rf"/{bare}: nothing beside it tells which detector .* told of \S*/val_"):
+        merge_results(SPLIT, "val", [tmp_path])
+
+
+def test_a_file_that_holds_no_detections_is_named(tmp_path, put):
+    put("val_all.pkl", [*CASTS, *CANDIDATES], 0.5)
+    write(tmp_path / "val_notes.pkl", {"a": 1})
+    with pytest.raises(StageFileError, match=r"val_notes\.pkl: picture a: .*, or move the file away"):
+        merge_results(SPLIT, "val", [tmp_path])
 
 
 def test_one_pack_by_two_names_is_one(tmp_path, put):

@@ -43,6 +43,10 @@ def test_faces():
         ((BOXES, None, None), r"scores must be \(2,\) numbers, got NoneType"),
         ((BOXES, SCORES, np.ones((2, 10))), r"landmarks must be \(2, 5, 2\) numbers, got \(2, 10\)"),
         ((BOXES, SCORES, np.ones((1, 5, 2))), r"landmarks must be \(2, 5, 2\) numbers"),
+        ((BOXES, SCORES * np.nan, None), "scores must be numbers from -10000000 to 10000000, got another"),
+        ((BOXES * np.inf, SCORES, None), "boxes must be numbers from"),
+        ((BOXES, SCORES, np.full((2, 5, 2), 1e30)), "landmarks must be numbers from"),
+        ((np.full((2, 4), np.iinfo(np.int64).min), SCORES, None), "boxes must be numbers from"),
     ],
 )
 def test_faces_of_other_shapes(arrays, message):
