@@ -251,11 +251,12 @@ def read_ranking(path: str | os.PathLike[str]) -> dict[str, list[str]]:
     if _is_json(text):
         raise AnnotationError(f"{path}: seems to be JSON, where a ranking was expected: {_LINE} for each cast")
     ranking: dict[str, list[str]] = {}
-    checked: set[str] = set()  # the casts of a movie rank the same candidates
-    for number, line in enumerate(text.split("\n"), start=1):
-        where, words = f"{path}: line {number}", line.split()
+    known: dict[str, str] = {}  # the casts of a movie rank the same candidates: each is checked once, and kept once
+    for number, line in _lines(text):
+        words = line.split()
         if not words:
             continue
+        where = f"{path}: line {number}"
         if len(words) != 2:
             raise AnnotationError(f"{where}: expected {_LINE}, found {_form(words)}")
         cast, ids = words[0], words[1].split(",")
@@ -265,10 +266,18 @@ def read_ranking(path: str | os.PathLike[str]) -> dict[str, list[str]]:
             raise AnnotationError(
                 f"{where}: cast {shown(cast)} has a line already; keep one, with all its candidates, best first"
             )
-        _check_ids((word for word in (cast, *ids) if word not in checked), where)
-        checked.update(ids)
-        ranking[cast] = ids
+        _check_ids((word for word in (cast, *ids) if word not in known), where)
+        ranking[cast] = [known.setdefault(word, word) for word in ids]
     return ranking
+
+
+def _lines(text: str) -> Iterator[tuple[int, str]]:
+    """The lines that are not empty, with their numbers, one by one: a result of all movies together takes gigabytes."""
+    number, start = 1, 0
+    for line in re.finditer(r"[^\n]+", text):
+        number += text.count("\n", start, line.start())
+        start = line.start()
+        yield number, line[0]
 
 
 _LINE = "'castid id,id,...'"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import tracemalloc
 
 import pytest
 
@@ -208,6 +209,18 @@ def test_labels_of_persons_without_a_portrait_are_not_doubted(tmp_path):
         for i, label in enumerate(["a", "others", "another"])
     ]
     assert doubtful_labels(read_annotations(save(tmp_path, content)).values()) == []
+
+
+def test_a_ranking_keeps_each_candidate_once(tmp_path):
+    """The casts of a movie rank the same; a result of all movies together would not fit into memory."""
+    ids = [f"tt0000001_{i}" for i in range(5000)]
+    write_ranking(tmp_path / "r.txt", {f"c{i}": ids for i in range(100)})
+    tracemalloc.start()
+    try:
+        assert read_ranking(tmp_path / "r.txt")["c99"] == ids
+        assert tracemalloc.get_traced_memory()[1] < 4 * (tmp_path / "r.txt").stat().st_size
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_ranking_survives_a_round_trip(tmp_path):
