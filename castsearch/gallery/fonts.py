@@ -1,14 +1,17 @@
 """Fonts for captions in any script.
 
 Pillow's own font has the letters of English. For a text with others, the system is asked for one font that has them
-all, and failing that, for one for each run of letters that Pillow's own lacks.
+all, and failing that, for one for each run of letters that Pillow's own lacks; of a run that no font has whole, each
+letter is drawn in the first font that has it.
 """
 
 from __future__ import annotations
 
 import os
 import subprocess
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
@@ -67,11 +70,10 @@ def _direction(font: ImageFont.FreeTypeFont) -> str | None:
 def fit(text: str, width: float) -> Line:
     """The line of a text, its end cut off where it is wider than ``width`` pixels."""
     fonts = _fonts(text)
-    whole = _line(text, fonts)
-    line = whole
-    while line.width > width and len(text) > 1:
-        text = text[:-2] + "…"
-        line = _line(text, fonts)
+    line = whole = _line(text, fonts)
+    if whole.width > width:
+        fitting = bisect_right(range(len(text)), width, key=lambda n: _line(text[:n] + "…", fonts).width)
+        line = _line(text[: max(1, fitting - 1)] + "…", fonts)
     return Line(line.runs, whole.missing)
 
 
@@ -84,10 +86,10 @@ def _line(text: str, fonts: dict[str, ImageFont.FreeTypeFont]) -> Line:
 def _fonts(text: str) -> dict[str, ImageFont.FreeTypeFont]:
     """The font of each letter that is not drawn in Pillow's own."""
     own = _own()
-    if (whole := _font_with(frozenset(text))) is not None:
-        return dict.fromkeys(text, whole)
+    if len(set((whole := _fonts_with(frozenset(text))).values())) == 1 and len(whole) == len(set(text)):
+        return whole
     foreign = (frozenset(run) for has, run in groupby(text, key=lambda letter: _has(own, letter)) if not has)
-    return {letter: font for run in foreign if (font := _font_with(run)) is not None for letter in run}
+    return {letter: font for run in foreign for letter, font in _fonts_with(run).items()}
 
 
 @lru_cache(maxsize=1)
@@ -96,18 +98,21 @@ def _own() -> ImageFont.FreeTypeFont:
 
 
 @lru_cache(maxsize=256)
-def _font_with(letters: frozenset[str]) -> ImageFont.FreeTypeFont | None:
-    """The first font that has all the letters: Pillow's own, then the system's."""
-    if _has_all(_own(), letters):
-        return _own()
+def _fonts_with(letters: frozenset[str]) -> dict[str, ImageFont.FreeTypeFont]:
+    """The first font that has all the letters: Pillow's own, then the system's; or else the first that has each."""
+    first: dict[str, ImageFont.FreeTypeFont] = {}
+    for font in _open_fonts(letters):
+        if all(_has(font, letter) for letter in letters):
+            return dict.fromkeys(letters, font)
+        first |= {letter: font for letter in letters - first.keys() if _has(font, letter)}
+    return first
+
+
+def _open_fonts(letters: Iterable[str]) -> Iterator[ImageFont.FreeTypeFont]:
+    yield _own()
     for path, index in _system_fonts(letters):
-        try:
-            font = ImageFont.truetype(path, FONT_SIZE, index)
-        except OSError:  # it has pictures of one size, or is damaged
-            continue
-        if _has_all(font, letters):
-            return font
-    return None
+        with suppress(OSError):  # it has pictures of one size, or is damaged
+            yield ImageFont.truetype(path, FONT_SIZE, index)
 
 
 def _system_fonts(letters: Iterable[str]) -> Iterator[tuple[str, int]]:
@@ -126,14 +131,19 @@ def _system_fonts(letters: Iterable[str]) -> Iterator[tuple[str, int]]:
         yield path, int(index)
 
 
-def _has_all(font: ImageFont.FreeTypeFont, letters: Iterable[str]) -> bool:
-    return all(_has(font, letter) for letter in letters)
-
-
 @lru_cache(maxsize=4096)
 def _has(font: ImageFont.FreeTypeFont, letter: str) -> bool:
     """Whether a font has a letter; of blanks and marks of format nothing is to be seen."""
     if category(letter) in _UNSEEN:
         return True
-    drawn, box = (font.getmask(sign) for sign in (letter, _NO_LETTER))
-    return (drawn.size, bytes(drawn)) != (box.size, bytes(box))
+    return _drawn(font, letter) != _box(font)
+
+
+@lru_cache(maxsize=256)
+def _box(font: ImageFont.FreeTypeFont) -> tuple[tuple[int, int], bytes]:
+    return _drawn(font, _NO_LETTER)
+
+
+def _drawn(font: ImageFont.FreeTypeFont, letter: str) -> tuple[tuple[int, int], bytes]:
+    mask = font.getmask(letter)
+    return mask.size, bytes(mask)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from pathlib import Path
+from time import process_time
 
 import numpy as np
 import pytest
@@ -19,9 +20,9 @@ WIDE = 10_000  # pixels
 @pytest.fixture(autouse=True)
 def forget():
     """What one test found is not there in the next."""
-    fonts._font_with.cache_clear()
+    fonts._fonts_with.cache_clear()
     yield
-    fonts._font_with.cache_clear()
+    fonts._fonts_with.cache_clear()
 
 
 @pytest.fixture
@@ -54,6 +55,13 @@ def test_a_long_caption_loses_its_end(no_fonts):
     assert 80 < line.width <= 100
     ((text, _),) = line.runs
     assert text == ("abcdefghij" * 9)[: len(text) - 1] + "…"
+
+
+def test_a_caption_of_ten_thousand_letters_does_not_stall(no_fonts):
+    began = process_time()
+    line = fit("x" * 10_000, 100)
+    assert process_time() - began < 5
+    assert 93 < line.width <= 100
 
 
 def test_letters_that_no_font_has_are_told_once_even_of_the_end_that_was_cut(no_fonts):
@@ -93,7 +101,12 @@ def test_one_font_for_all_comes_first(monkeypatch):
 def test_otherwise_each_run_has_its_own(monkeypatch):
     system = Dictionary(monkeypatch, greek="αβγ", russian="щя")
     assert system.runs("1: αβ щ_2") == [("1: ", "own"), ("αβ", "greek"), (" ", "own"), ("щ", "russian"), ("_2", "own")]
-    assert fit("1: αцαц", WIDE).missing == "αц"
+
+
+def test_a_run_that_no_font_has_whole_is_shared_among_those_that_have_its_letters(monkeypatch):
+    system = Dictionary(monkeypatch, greek="αβγ", russian="щя", late="α")
+    assert system.runs("1: αщ𝄞β") == [("1: ", "own"), ("α", "greek"), ("щ", "russian"), ("𝄞", "own"), ("β", "greek")]
+    assert fit("1: αщ𝄞β", WIDE).missing == "𝄞"
 
 
 def test_a_rank_stands_at_the_left_whichever_way_the_letters_run():
