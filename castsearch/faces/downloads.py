@@ -15,9 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from castsearch.errors import CastSearchError
+from castsearch.errors import CastSearchError, one_line
 from castsearch.faces.catalogue import INSIGHTFACE_FOLDER
 from castsearch.faces.errors import PackError
+from castsearch.identifiers import shown
 from castsearch.progress import Progress, silent
 from castsearch.stagefiles import check_folder
 from castsearch.stagefiles.locks import hold
@@ -62,7 +63,8 @@ def install_pack(
         The pack's folder, which may have been there before.
 
     Raises:
-        DownloadError: the file cannot be fetched, or is another one; what arrived is kept for the next try.
+        DownloadError: the file cannot be fetched, or is another one; what arrived is kept for the next try. Or other
+            networks lie in the pack's folder.
         StageFileError: the folder cannot be written to.
     """
     folder = INSIGHTFACE_FOLDER.expanduser() if folder is None else folder
@@ -72,9 +74,9 @@ def install_pack(
     check_folder(target)
     expected = (SHA256[name] if sha256 is None else sha256).strip().lower()
     if not re.fullmatch("[0-9a-f]{64}", expected):
-        raise DownloadError(f"{sha256}: not a SHA-256, which has 64 hexadecimal digits")
-    if not re.match("https?://", mirror):
-        raise DownloadError(f"{mirror}: not a URL; give one that begins with https://")
+        raise DownloadError(f"{shown(sha256)}: not a SHA-256; give its 64 hexadecimal digits")
+    if not re.match("https?://[^/]", mirror, re.IGNORECASE):
+        raise DownloadError(f"{mirror}: not a URL; give one that begins with https:// and names a server")
     part = folder / f"{name}.zip.part"
     with _held(part) as file:
         if fault(target) is not None:  # another run may have ended just now
@@ -82,6 +84,8 @@ def install_pack(
             with _writing(target):
                 _unpack(file, target)
         part.unlink(missing_ok=True)
+    if (what := fault(target)) is not None:
+        raise DownloadError(f"{what}; delete there what is not of {name}")
     return target
 
 
@@ -146,11 +150,13 @@ def fetch(url: str, file: BinaryIO, sha256: str, progress: Progress = silent) ->
         try:
             _continue(url, file, progress)
         except urllib.error.HTTPError as error:
-            raise DownloadError(f"{url}: the server says {error.code} {error.reason}; {_elsewhere(part)}") from None
+            raise DownloadError(
+                f"{url}: the server says {error.code} {one_line(error.reason)}; {_elsewhere(part)}"
+            ) from None
         except (OSError, http.client.HTTPException) as error:
             idle = 0 if _size(part) > before else idle + 1
             if idle >= ATTEMPTS:
-                reason = getattr(error, "reason", None) or error or type(error).__name__
+                reason = one_line(getattr(error, "reason", None) or error)
                 raise DownloadError(
                     f"{url}: cannot be fetched ({reason}); run again to go on, or {_elsewhere(part)}"
                 ) from None
@@ -190,8 +196,8 @@ def _continue(url: str, file: BinaryIO, progress: Progress) -> None:
         if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
             return  # nothing is missing; its SHA-256 tells whether it is the file
         raise
-    except ValueError as error:
-        raise DownloadError(f"{url}: not a URL ({error}); give one that begins with https://") from None
+    except (ValueError, http.client.InvalidURL) as error:
+        raise DownloadError(f"{url}: not a URL ({one_line(error)}); give one without blanks or odd letters") from None
     with response:
         if response.status != http.client.PARTIAL_CONTENT:
             file.truncate(0)
@@ -267,4 +273,6 @@ def _extract(archive: BinaryIO, folder: Path) -> None:
     except Exception as error:  # zipfile's decompressors raise of many types
         if isinstance(error, OSError) and error.errno in NO_ROOM:
             raise
-        raise DownloadError(f"{archive.name}: not a usable zip file ({error}); delete it and try again") from None
+        raise DownloadError(
+            f"{archive.name}: not a usable zip file ({one_line(error)}); delete it and try again"
+        ) from None

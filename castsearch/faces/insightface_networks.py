@@ -10,9 +10,10 @@ from typing import Any
 import cv2
 import numpy as np
 
+from castsearch.errors import one_line
 from castsearch.faces.errors import PackError
 from castsearch.faces.search import DEFAULT_SEARCH, SMALLEST_SCALE, SearchSettings
-from castsearch.faces.sessions import check_device, finite_only, one_line, options, providers, resolve_gpu
+from castsearch.faces.sessions import check_device, finite_only, options, providers, resolve_gpu
 from castsearch.stagefiles import Faces
 
 BATCH = 64  # chips at once; bounds memory

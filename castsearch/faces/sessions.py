@@ -18,6 +18,7 @@ import numpy as np
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state
 
+from castsearch.errors import one_line
 from castsearch.faces.errors import PackError
 from castsearch.faces.mxnet import read_params, read_symbol
 from castsearch.parallel import core_count
@@ -158,12 +159,6 @@ def finite_only(session: onnxruntime.InferenceSession, path: Path) -> None:
         return outputs
 
     session.run = checked
-
-
-def one_line(error: Exception) -> str:
-    """What an error of many lines says, in some words; it may quote a damaged file."""
-    words = " ".join(str(error).split())[:160] or type(error).__name__
-    return "".join(character if character.isprintable() else "?" for character in words)
 
 
 def onnx_signature(path: Path) -> tuple[list[list[int | str | None]], list[list[int | str | None]]]:

@@ -303,8 +303,11 @@ def no_space(source: object, file: object) -> None:
         (("--mirror", "example.org/packs"), "example.org/packs: not a URL; give one that begins with https://"),
         (("--mirror", "file:///packs"), "file:///packs: not a URL; give one that begins with https://"),
         (("--mirror", "http://[bad"), "http://[bad/buffalo_sc.zip: not a URL (Invalid IPv6 URL)"),
-        (("--mirror", "http://no such/place"), "cannot be fetched (URL can't contain control characters"),
-        (("--sha256", "abc"), "abc: not a SHA-256, which has 64 hexadecimal digits"),
+        (("--mirror", "http://no such/place"), "not a URL (URL can't contain control characters"),
+        (("--sha256", "abc"), "abc: not a SHA-256; give its 64 hexadecimal digits"),
+        (("--sha256", ""), "'': not a SHA-256; give"),
+        (("--mirror", "https://"), "https://: not a URL; give one that begins with https:// and names a server"),
+        (("--mirror", "http://a:b"), "http://a:b/buffalo_sc.zip: not a URL (nonnumeric port: 'b')"),
         (("--folder", "{tmp}/file"), "{tmp}/file is a file, where a folder was expected"),
         (("--folder", "{tmp}/taken"), "{tmp}/taken/buffalo_sc: is a file, where a folder was expected"),
     ],
@@ -320,6 +323,26 @@ def test_what_cannot_be(
     assert done.stderr.count("\n") == 1
     assert server.asked == []
     assert {path.name for path in tmp_path.rglob("*") if path.is_file()} == {"file", "buffalo_sc"}
+
+
+def test_a_network_that_lay_there_before(download: Callable[..., Any], server: Server, tmp_path: Path) -> None:
+    """The pack's are put beside it; once it is gone nothing need be fetched again."""
+    other = tmp_path / "models/buffalo_sc/other.onnx"
+    other.parent.mkdir(parents=True)
+    other.write_bytes(NETWORKS[EMBEDDER])
+    done = download(code=2)
+    assert f"expected one embedder, found other.onnx, {EMBEDDER}; " in done.stderr
+    assert done.stderr.endswith("; delete there what is not of buffalo_sc\n")
+    assert "buffalo_sc -> " not in done.stdout
+    other.unlink()
+    download()
+    assert len(server.asked) == 1
+    check(tmp_path / "models")
+
+
+def test_a_scheme_in_upper_case(download: Callable[..., Any], server: Server, tmp_path: Path) -> None:
+    download("--mirror", server.url.replace("http", "HTTP"))
+    check(tmp_path / "models")
 
 
 def test_not_on_the_server(download: Callable[..., Any], tmp_path: Path) -> None:
