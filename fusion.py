@@ -79,6 +79,8 @@ def parse_args() -> argparse.Namespace:
             parser.error(f"--reid takes names without _{args.mode}.pkl: {bare}")
     if args.submission is not None and args.submission.suffix in (".json", ".pkl"):
         parser.error(f"--submission {args.submission}: a result is text, and such names are other files'")
+    if args.gt is not None and args.submission is not None and args.gt.absolute() == args.submission.absolute():
+        parser.error("--gt and --submission name the same file; the result would take the place of the labels")
     return args
 
 

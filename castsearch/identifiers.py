@@ -59,16 +59,16 @@ def path_fault(word: object) -> str | None:
     """
     if not isinstance(word, str) or not word:
         return _NO_WORD
-    path = PurePosixPath(word)
-    if path.is_absolute() or ".." in path.parts:
+    slashed = word if "/" in word else word.replace("\\", "/")
+    path = PurePosixPath(slashed)
+    if path.is_absolute() or ".." in path.parts or _DRIVE.match(slashed):
         return "must stay below its folder"
+    if slashed != word:
+        return f"parts its folders by backslashes; write {shown(slashed)}"
     if not path.name:
         return "names no file"
     if str(path) != word:
         return f"is a roundabout way to write {shown(str(path))}"
-    if "\\" in word and "/" not in word:
-        slashed = word.replace("\\", "/")
-        return f"parts its folders by backslashes; write {shown(slashed)}"
     if _exceeds(word, _LONGEST_NAME) and any(_exceeds(part, _LONGEST_NAME) for part in path.parts):
         return f"has a name in it of more than the {_LONGEST_NAME} bytes that file systems take"
     if _exceeds(word, _LONGEST_PATH):
@@ -76,6 +76,7 @@ def path_fault(word: object) -> str | None:
     return _character_fault(word)
 
 
+_DRIVE = re.compile(r"[A-Za-z]:/|\w+://")  # of Windows, or of a file elsewhere
 _NO_WORD = "is not a non-empty string"
 
 

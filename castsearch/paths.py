@@ -50,9 +50,11 @@ def unreadable(path: str | os.PathLike[str], error: OSError, mend: str = "") -> 
     """
     match error:
         case FileNotFoundError() | NotADirectoryError():
-            found = look_alike(Path(path))
+            found, file = look_alike(Path(path)), next((above for above in Path(path).parents if above.is_file()), None)
             if found is not None:
                 reason, mend = f"no such file, but there is {found}; write it as it is there", ""
+            elif file is not None:
+                reason, mend = f"{shortened(file)} is a file, where a folder was expected", "name the folder"
             else:
                 reason = "is a link that leads nowhere" if Path(path).is_symlink() else "no such file"
         case IsADirectoryError():
@@ -61,8 +63,10 @@ def unreadable(path: str | os.PathLike[str], error: OSError, mend: str = "") -> 
             reason, mend = "may not be read", "ask for the permission"
         case NoPlainFileError():
             reason, mend = "is a pipe or a device, where a file was expected", "write its content to a file first"
+        case OSError(errno=errno.ELOOP):
+            reason, mend = "is a link that leads in a circle", "name another file"
         case _:
-            reason = f"cannot be read ({error.strerror or type(error).__name__})"
+            reason, mend = f"cannot be read ({error.strerror or type(error).__name__})", "check the name and the disk"
     return f"{shortened(path)}: {reason}" + (f"; {mend}" if mend else "")
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from castsearch.annotations import AnnotationError, read_annotations
 from castsearch.demo_movie import render_split
 from castsearch.stagefiles import check_folder
 from scripts import cli
@@ -24,8 +25,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="same seed, same pictures")
     args = parser.parse_args()
     check_folder(args.out)
+    movies = {mode: f"tt000000{number}" for number, mode in enumerate(FRAMES, start=1)}
+    for mode, movie in movies.items():
+        file = args.out / f"{mode}.json"
+        if file.exists() and [*read_annotations(file)] != [movie]:
+            raise AnnotationError(f"{file}: holds other movies, which this would replace; choose another folder")
     for number, (mode, frames) in enumerate(FRAMES.items()):
-        n_boxes = render_split(args.out, mode, f"tt000000{number + 1}", frames, [args.seed, number])
+        n_boxes = render_split(args.out, mode, movies[mode], frames, [args.seed, number])
         print(f"{mode}: {frames} frames, {n_boxes} person boxes -> {args.out / f'{mode}.json'}")
 
 

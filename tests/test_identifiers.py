@@ -59,7 +59,7 @@ def test_movies_are_no_longer_than_file_names():
     assert movie_fault("ü" * 101) is not None and movie_fault("ü" * 100) is None
 
 
-@pytest.mark.parametrize("word", ["../x", "a/../b", "/etc/x", "a/.."])
+@pytest.mark.parametrize("word", ["../x", "a/../b", "/etc/x", "a/..", "..\\x", "C:\\x", "c:/x", "https://x/y.jpg"])
 def test_paths_stay_below(word):
     assert path_fault(word) == "must stay below its folder"
 
@@ -67,6 +67,7 @@ def test_paths_stay_below(word):
 def test_paths_name_files():
     assert path_fault(".") == path_fault("./") == "names no file"
     assert path_fault("a b/c, d..jpg") is None
+    assert path_fault("ab:/c: d.jpg") is path_fault("a:b\\/c.jpg") is None
 
 
 def test_shown():

@@ -259,6 +259,7 @@ def test_features_of_another_split(fusion, split, rows, message):
         (["--memory", "inf"], "--memory must lie between 0 and"),
         (["--gt", "nowhere.json"], "error: nowhere.json: no such file"),
         (["--reid", "mgn_x_val.pkl"], "--reid takes names without _val.pkl: mgn_x"),
+        (["--gt", "same.txt", "--submission", "same.txt"], "--gt and --submission name the same file"),
         (["--reid", "mgn_x_val"], "--reid takes names without _val.pkl: mgn_x"),
     ],
 )

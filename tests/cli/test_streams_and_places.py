@@ -112,6 +112,18 @@ PLACES = [
         )
     ),
     Case("a long path", split, f"{FUSE} --submission /{'x' * 250}{f'/{LONG}' * 20}", ("xxx…xxx",)),
+    Case(
+        "a demo movie over one's own",
+        split,
+        "scripts/make_demo_data.py --out {tmp}",
+        ("{tmp}/val.json: holds other movies, which this would replace; choose another folder",),
+    ),
+    Case(
+        "annotations that are no folder",
+        split,
+        f"{CROP} --annotations {{tmp}}/val.json --body {{tmp}}/new",
+        ("{tmp}/val.json is a file, where a folder was expected; name the folder",),
+    ),
     Case("a demo movie into a file", split, f"scripts/make_demo_data.py --out {FILE}", (A_FILE,)),
 ]
 
