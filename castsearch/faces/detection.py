@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from itertools import islice
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
 
 from castsearch.faces.doubts import DOUBTS, doubts_of_list
 from castsearch.faces.packs import SEARCH, FacePack, notes, told_apart
@@ -15,6 +16,7 @@ from castsearch.progress import Progress, silent
 from castsearch.stagefiles import Faces, Resumable, detection_entry, read_detection_entries
 
 TOGETHER = 16  # pictures that are searched before their results are kept; those of one size share a run
+PIXELS_TOGETHER = 1 << 25  # where these are reached sooner; more than 16 frames of 1920 x 1080 have
 
 
 class Detections(NamedTuple):
@@ -72,7 +74,7 @@ def detect_files(
     if results.todo:
         pack.try_embedder()
     pictures = reader.read_ahead(progress(results.todo, total=len(results.todo), unit="picture"))
-    while chunk := list(islice(pictures, TOGETHER)):
+    for chunk in _chunks(pictures):
         readable = [image for file, image in chunk if file not in reader.bad]
         found = iter([detect_portrait(pack, image) for image in readable] if portraits else pack.detect_many(readable))
         for file, _ in chunk:
@@ -84,6 +86,20 @@ def detect_files(
         results.notes[DOUBTS] = doubts
     results.finish()
     return Detections(faces, doubts)
+
+
+def _chunks(pictures: Iterable[tuple[str, np.ndarray]]) -> Iterator[list[tuple[str, np.ndarray]]]:
+    """Files and pictures, as many together as there is room for."""
+    chunk: list[tuple[str, np.ndarray]] = []
+    pixels = 0
+    for file, image in pictures:
+        chunk.append((file, image))
+        pixels += image.shape[0] * image.shape[1]
+        if len(chunk) == TOGETHER or pixels >= PIXELS_TOGETHER:
+            yield chunk
+            chunk, pixels = [], 0
+    if chunk:
+        yield chunk
 
 
 def _doubts(faces: Mapping[str, Faces], reader: ImageReader) -> dict[str, str]:

@@ -112,8 +112,10 @@ def test_a_picture_replaced_in_mid_run_is_done_again_by_the_next(detect, body, p
     assert detect() == [77]
 
 
-def test_a_killed_run_goes_on(detect, body, fake_pack, monkeypatch, tmp_path):
-    monkeypatch.setattr(detection, "TOGETHER", 1)
+@pytest.mark.parametrize(("limit", "least"), [("TOGETHER", 1), ("PIXELS_TOGETHER", 120)])
+def test_a_killed_run_goes_on(detect, body, fake_pack, monkeypatch, tmp_path, limit, least):
+    """It keeps what was searched together; so many pixels are one picture."""
+    monkeypatch.setattr(detection, limit, least)
 
     class Killed(fake_pack):
         def detect(self, image):
