@@ -31,6 +31,7 @@ def folder(tmp_path: Path) -> Path:
         ("tt1/cast/b.jpg", "tt1/cast/B.JPG"),
         ("tt1/cast/c.jpg", "tt1/cast/c.png"),
         ("tt1/cast/b.jpeg", "tt1/cast/B.JPG"),
+        ("tt1/cast/c.JPG", "tt1/cast/c.png"),
         ("tt1\\cast\\c.png", "tt1/cast/c.png"),
         ("tt1\\CAST\\c.tif", "tt1/cast/c.png"),
         ("tt1/cast/c.png ", "tt1/cast/c.png"),
@@ -112,6 +113,10 @@ def test_a_folder_too_deep_or_too_high(folder, monkeypatch):
     assert misplaced(body, file) is None
     assert misplaced(body / "val", file) == misplaced(body / "val/tt1", file) == misplaced(folder, file) == body
     assert misplaced(folder / "BODY/nowhere", file) == body
+    (folder / "val/tt1").mkdir()
+    (folder / "val/tt1/a.jpg").write_text("x")
+    assert misplaced(body, file) is None, "there is one below the folder above, too"
+    (folder / "val/tt1/a.jpg").unlink()
     assert misplaced(folder / "tt1", file) is misplaced(folder, "val/tt1/b.jpg") is None
     monkeypatch.chdir(body / "val")
     assert misplaced(".", file) == misplaced("tt1", file) == body

@@ -288,3 +288,26 @@ def test_a_name_may_be_as_long_as_file_systems_take(tmp_path, letter):
     with stagefiles.atomic_write(path) as file:
         file.write(b"x")
     assert path.read_bytes() == b"x"
+
+
+def test_places_are_checked_before_the_work(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "circle").symlink_to("circle")
+    assert writing.check_folder(tmp_path / "a/b") == tmp_path / "a/b"
+    assert writing.check_output(tmp_path / "a/b") == tmp_path / "a/b"
+    assert names(tmp_path) == ["circle", "file"], "nothing is made"
+    for check in (writing.check_folder, writing.check_output):
+        with pytest.raises(StageFileError, match=rf"file/x: {tmp_path}/file is a file, where a folder was expected"):
+            check(tmp_path / "file/x")
+        for place in ("circle", "circle/x", "circle/../circle/x/y"):
+            with pytest.raises(StageFileError, match=f"{place}: is a link that leads in a circle; choose another"):
+                check(tmp_path / place)
+        with pytest.raises(StageFileError, match=r"xxx…/y/.+/x: cannot be written \(File name too long"):
+            check(tmp_path / f"{'x' * 300}/{'y/' * 3000}x")
+    with pytest.raises(StageFileError, match="file: is a file, where a folder was expected"):
+        writing.check_folder(tmp_path / "file")
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write anywhere
+    with pytest.raises(StageFileError, match=f"^{tmp_path}: is not to be written to; choose another place"):
+        writing.check_folder(tmp_path)
+    with pytest.raises(StageFileError, match=f"^{tmp_path}/x: {tmp_path} is not to be written to; choose another"):
+        writing.check_output(tmp_path / "x")
