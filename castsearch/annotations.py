@@ -121,14 +121,16 @@ def _movie(name: str, entry: Any, path: Path, seen: dict[str, str]) -> Movie:
 
 def doubtful_labels(movies: Iterable[Movie]) -> list[str]:
     """A line for each candidate whose label, which counts as another person's, was probably to be a cast's of its movie
-    or ``others``: it differs only in case, blanks at its ends or Unicode normalisation, or is the cast's id.
+    or ``others``: it differs only in case, blanks at its ends or Unicode normalisation, or it is the id of a cast
+    whose label no candidate has.
     """
     return [line for movie in movies for line in _doubtful_labels(movie)]
 
 
 def _doubtful_labels(movie: Movie) -> Iterator[str]:
     meant = {folded(word): OTHERS for word in (OTHERS, "other")}
-    meant |= {folded(cast.id): cast.label for cast in movie.cast}
+    used = {candidate.label for candidate in movie.candidates}
+    meant |= {folded(cast.id): cast.label for cast in movie.cast if cast.label not in used}
     meant |= {folded(cast.label): cast.label for cast in movie.cast}
     right = {OTHERS, *(cast.label for cast in movie.cast)}
     for candidate in movie.candidates:

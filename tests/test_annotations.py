@@ -206,7 +206,7 @@ def test_labels_of_persons_without_a_portrait_are_not_doubted(tmp_path):
     del content["tt1"]["candidates"][0]["label"]
     content["tt1"]["candidates"] += [
         {"id": f"r{i}", "img": "tt1/s_1.jpg", "bbox": [1, 2, 3, 4], "label": label}
-        for i, label in enumerate(["a", "others", "another"])
+        for i, label in enumerate(["a", "others", "another", "c1"])
     ]
     assert doubtful_labels(read_annotations(save(tmp_path, content)).values()) == []
 
