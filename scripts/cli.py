@@ -6,6 +6,7 @@ import argparse
 import errno
 import logging
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -95,8 +96,12 @@ def warn(message: str) -> None:
     _tell(f"warning: {message}")
 
 
-def _tell(line: str) -> None:
-    """Print a line on standard error; that nobody can read it stops no work."""
+def _tell(message: str) -> None:
+    """Print one line on standard error; that nobody can read it stops no work.
+
+    What it quotes may be a stranger's: no character of it may be one that a terminal obeys.
+    """
+    line = re.sub(r"[\x00-\x1f\x7f-\x9f]", "?", " ".join(message.splitlines()))
     try:
         print(line, file=sys.stderr, flush=True)
     except OSError:
@@ -248,6 +253,6 @@ def _prepare_streams() -> None:
 
 def _fail(message: str) -> NoReturn:
     """End with one line and exit code 2."""
-    _tell(f"error: {' '.join(message.splitlines())}")
+    _tell(f"error: {message}")
     _discard(sys.stdout)  # what could not be written must not be tried again when Python ends
     sys.exit(2)

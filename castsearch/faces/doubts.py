@@ -35,7 +35,8 @@ def told_doubt(faces: Faces | None, told: object, key: str) -> str | None:
         key: the portrait's path or id, as in ``told``.
     """
     if isinstance(told, Mapping):
-        return told.get(key)
+        doubt = told.get(key)
+        return doubt if isinstance(doubt, str) else None
     return portrait_doubt(Faces.none() if faces is None else faces)
 
 

@@ -157,6 +157,15 @@ CASES = [
         silent_on=("unsure", "take another"),
     ),
     Case(
+        "doubts that a stranger's metadata tell",
+        lambda folder: ranked(folder, {"doubts": {"id_two": "one\n\x1b[31mtwo\x9b", "id_unsure": 5}}),
+        FUSION,
+        ("  id_two (m/two.jpg): one ?[31mtwo?\n",),
+        code=0,
+        writes=("result.txt",),
+        silent_on=("unsure",),
+    ),
+    Case(
         "doubts about portraits of the original",
         lambda folder: ranked(folder, None),
         FUSION,

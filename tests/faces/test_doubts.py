@@ -31,7 +31,7 @@ def test_the_size_is_asked_for_where_there_are_several_faces():
 def test_what_metadata_tell_counts_and_faces_only_without_them():
     unsure = faces(3, score=0.5)
     assert told_doubt(unsure, {"a": "told"}, "a") == "told"
-    assert told_doubt(unsure, {}, "a") is None
+    assert told_doubt(unsure, {}, "a") is told_doubt(unsure, {"a": ["no words"]}, "a") is None
     assert told_doubt(None, {}, "a") is None
     for nothing in (None, "nonsense"):
         assert told_doubt(unsure, nothing, "a").startswith("3 faces, none sure enough")
