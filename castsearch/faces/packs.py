@@ -84,7 +84,7 @@ def told_apart(recorded: Mapping[str, Any], pack: FacePack, task: Task) -> dict[
     """Metadata with one network's identity under its task, where an earlier version told of both as one."""
     told = dict(recorded)
     both = told.pop(BOTH, None)
-    if task not in told and isinstance(both, Mapping):
+    if isinstance(both, Mapping):
         mine = pack.identity(task)
         parts = {part: both[part] if isinstance(both.get(part), Mapping) else {} for part in mine}
         told[task] = {part: {name: parts[part][name] for name in mine[part] if name in parts[part]} for part in mine}

@@ -13,7 +13,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pytest
@@ -260,6 +260,21 @@ def test_two_at_once(download: Callable[..., Any], server: Server, tmp_path: Pat
     assert server.asked == []
 
 
+def test_another_run_that_ended_just_now(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the look whether the pack is there and the lock: nothing is fetched again."""
+
+    def late(file: BinaryIO) -> bool:
+        (tmp_path / "buffalo_sc").mkdir()
+        for name, content in NETWORKS.items():
+            (tmp_path / "buffalo_sc" / name).write_bytes(content)
+        return hold(file)
+
+    monkeypatch.setattr(downloads, "hold", late)
+    downloads.install_pack("buffalo_sc", tmp_path, server.url)
+    assert server.asked == []
+    check(tmp_path)
+
+
 def test_no_room_for_what_comes(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(downloads.shutil, "disk_usage", lambda path: SimpleNamespace(free=1_000_000))
     with pytest.raises(
@@ -267,6 +282,16 @@ def test_no_room_for_what_comes(server: Server, tmp_path: Path, monkeypatch: pyt
     ):
         downloads.install_pack("buffalo_sc", tmp_path, server.url)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_no_room_to_unpack(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seen before the first network is written; the archive stays."""
+    free = iter([10**9, 10**6])
+    monkeypatch.setattr(downloads.shutil, "disk_usage", lambda path: SimpleNamespace(free=next(free)))
+    monkeypatch.setattr(downloads.shutil, "copyfileobj", None)
+    with pytest.raises(downloads.DownloadError, match=r"no room for the 5 MB to come, 1 MB are free; make room, and"):
+        downloads.install_pack("buffalo_sc", tmp_path, server.url, hashlib.sha256(server.content).hexdigest())
+    assert [path.name for path in tmp_path.iterdir()] == ["buffalo_sc.zip.part"]
 
 
 @pytest.mark.parametrize("limit", [3_000_000, 5_100_000], ids=["fetching", "unpacking"])
