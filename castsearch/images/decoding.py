@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
-from castsearch.images.deep import is_deep, read_samples, read_tiff, tiff_bytes, tiff_size, tiff_tags
+from castsearch.images.deep import Deep, is_deep, read_samples, read_tiff, tiff_bytes, tiff_size, tiff_tags
 from castsearch.images.errors import ImageError
 from castsearch.images.optional import add_reader
 from castsearch.images.quiet import quiet
@@ -149,11 +149,10 @@ def _decode(path: Path, keep_pixels: bool) -> Decoded:
         return _decode_plain(path, image, keep_pixels)
 
 
-def _decode_deep(found: tuple[np.ndarray, Turn], keep_pixels: bool) -> Decoded:
-    samples, turn = found
-    eight, scaled = eight_bit(samples)
-    image = Image.fromarray(eight)
-    return _brought_down(image, turn, image.size, scaled, keep_pixels)
+def _decode_deep(found: Deep, keep_pixels: bool) -> Decoded:
+    eight, scaled = eight_bit(found.samples)
+    image = Image.fromarray(~eight if found.white_is_zero else eight)
+    return _brought_down(image, found.turn, image.size, scaled, keep_pixels)
 
 
 def _decode_plain(path: Path, image: Image.Image, keep_pixels: bool) -> Decoded:

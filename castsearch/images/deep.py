@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -18,6 +19,20 @@ _WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _CHANNELS, _PLANES = 256, 257, 258, 262, 2
 _WHITE_IS_ZERO, _APART = 0, 2  # values of the tags for what is white, and where the colours are
 
 
+class Deep(NamedTuple):
+    """A deep picture.
+
+    Attributes:
+        samples: as they are, (height, width) or (height, width, 3) RGB.
+        turn: takes them upright.
+        white_is_zero: they count from white.
+    """
+
+    samples: np.ndarray
+    turn: Turn
+    white_is_zero: bool = False
+
+
 def is_deep(image: Image.Image) -> bool:
     """Whether an open picture, not loaded yet, has samples of more than 8 bits that Pillow keeps or could be kept."""
     if image.mode in _GREY:
@@ -29,8 +44,8 @@ def is_deep(image: Image.Image) -> bool:
     return isinstance(image, PngImageFile) and any(";16" in str(tile[3]) for tile in image.tile)
 
 
-def read_samples(path: Path, image: Image.Image) -> tuple[np.ndarray, Turn]:
-    """The samples of a deep picture, (height, width) or (height, width, 3) RGB, and the turn that takes them upright.
+def read_samples(path: Path, image: Image.Image) -> Deep:
+    """Read a deep picture that is open.
 
     Raises:
         ImageError: OpenCV is needed and not there.
@@ -39,22 +54,21 @@ def read_samples(path: Path, image: Image.Image) -> tuple[np.ndarray, Turn]:
     if isinstance(image, TiffImageFile):  # of which Pillow takes bytes of compressed floats in the wrong order
         return read_tiff(path, image.tag_v2)
     if image.mode in _GREY:
-        return np.asarray(image), turn_of(image)
+        return Deep(np.asarray(image), turn_of(image))
     turn = turn_of(image)
     with Image.open(path) as again:
         again.verify()  # libpng would tell of damage on the standard error
-    return _read_by_opencv(path), turn
+    return Deep(_read_by_opencv(path), turn)
 
 
-def read_tiff(path: Path, tags: ImageFileDirectory_v2) -> tuple[np.ndarray, Turn]:
-    """The samples of a TIFF and the turn that takes them upright; see ``read_samples``.
+def read_tiff(path: Path, tags: ImageFileDirectory_v2) -> Deep:
+    """Read a TIFF; see ``read_samples``.
 
     OpenCV turns a TIFF itself, and takes colours that are stored one after the other for something else.
     """
     if tags.get(_PLANES) == _APART and tags.get(_CHANNELS, 1) > 1:
         raise ValueError("its colours are stored one after the other, which is read of 8 bits a sample only")
-    samples = _read_by_opencv(path)
-    return samples.max() - samples if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO else samples, TURNS[1]
+    return Deep(_read_by_opencv(path), TURNS[1], tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO)
 
 
 def _read_by_opencv(path: Path) -> np.ndarray:

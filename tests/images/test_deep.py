@@ -116,11 +116,13 @@ def with_exif(png, other):
     return png[:33] + other[at : at + length] + png[33:]
 
 
-def test_a_tiff_that_counts_from_white(tmp_path):
+@pytest.mark.parametrize("black", [1.0, 0.5])
+def test_a_tiff_that_counts_from_white(tmp_path, black):
+    """White is 0, however dark the picture's darkest is."""
     tifffile = pytest.importorskip("tifffile")
-    samples = (RAMP[..., 0] * 4095).astype(np.uint16)
+    samples = (RAMP[..., 0] * black * 4095).astype(np.uint16)
     tifffile.imwrite(tmp_path / "x.tif", samples, photometric="miniswhite")
-    assert np.abs(read_image(tmp_path / "x.tif")[..., 0] - (255 - RAMP[..., 0] * 255)).max() <= 1
+    assert np.abs(read_image(tmp_path / "x.tif")[..., 0] - (255 - RAMP[..., 0] * black * 255)).max() <= 1
 
 
 def test_bytes_of_compressed_floats_are_in_order(tmp_path):
