@@ -15,7 +15,14 @@ from castsearch.stagefiles.errors import StageFileError
 from castsearch.stagefiles.locks import hold
 from castsearch.stagefiles.machine import Machine
 from castsearch.stagefiles.reading import load, read
-from castsearch.stagefiles.writing import PortablePickler, atomic_write, check_target, read_metadata, write
+from castsearch.stagefiles.writing import (
+    PortablePickler,
+    atomic_write,
+    check_output,
+    check_target,
+    read_metadata,
+    write,
+)
 
 
 class Resumable:
@@ -57,7 +64,7 @@ class Resumable:
         self._update = update
         real = cache(os.path.realpath)  # of the few folders that hold the sources
         self._stamps = {key: _stamp(sources(key), real) for key in keys}  # now: what is replaced in mid-run must differ
-        self._log_path = self.path.with_name(f"{self.path.name}.partial")
+        self._log_path = check_output(self.path.with_name(f"{self.path.name}.partial"))
         self._log: BinaryIO | None = None
         self._earlier_log = self._hold_log()
         self._bad: dict[str, str] = {}

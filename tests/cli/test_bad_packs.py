@@ -355,6 +355,12 @@ CASES = [
     # Places that take no result.
     Case("results in no stage file", pack, DEPLOY.replace("val_0.pkl", "val_0.txt"), ("name ends in .pkl",)),
     Case(
+        "a folder where the partial results go",
+        lambda folder: (pack(folder), (folder / "val_0.pkl.partial").mkdir()),
+        DEPLOY,
+        ("{tmp}/val_0.pkl.partial: is a folder; choose another name, or remove it",),
+    ),
+    Case(
         "features where a folder is",
         lambda folder: (cut_out(folder), (folder / "face_val.pkl").mkdir()),
         FACE_FEAT,
