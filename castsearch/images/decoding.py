@@ -34,6 +34,9 @@ MEMORY = 810_000_000  # bytes that a decoder may take for one picture
 # What decoders take for a pixel, measured; 4 for kinds that are not named.
 BYTES = {"AVIF": 9, "HEIF": 8, "JPEG2000": 20, "TIFF": 9, "WEBP": 16}
 PROGRESSIVE, DEEP = 9, 16  # JPEG that comes in passes; more than 8 bits
+# Cameras and programs write JPEG in up to 10 passes or so. Each costs the time of the whole picture, however short it is.
+MOST_PASSES = 100
+_PASS = re.compile(rb"\xff\xda\0[\x08\x0a\x0c\x0e][\x01-\x04]")  # marker, length and number of components
 _BAND = 1 << 22  # pixels that are turned into an array at once
 _LONGEST_REASON = 160  # characters of what a decoder says
 
@@ -157,7 +160,10 @@ def _decode_deep(found: Deep, keep_pixels: bool) -> Decoded:
 
 def _decode_plain(path: Path, image: Image.Image, keep_pixels: bool) -> Decoded:
     stored = image.size
-    _check_size(path, stored, PROGRESSIVE if image.info.get("progressive") else BYTES.get(image.format or "", 4))
+    progressive = image.info.get("progressive")
+    _check_size(path, stored, PROGRESSIVE if progressive else BYTES.get(image.format or "", 4))
+    if progressive and (passes := len(_PASS.findall(path.read_bytes()))) > MOST_PASSES:
+        raise ImageError(f"{path}: {passes} passes, where at most {MOST_PASSES} are read; save it as a plain JPEG")
     if not keep_pixels and (factor := _factor(stored)) > 1:
         # JPEG's decoder brings down as it decodes, the others leave it to us.
         image.draft(None, (max(1, stored[0] // factor), max(1, stored[1] // factor)))

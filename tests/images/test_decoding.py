@@ -270,6 +270,20 @@ def test_decoders_get_what_memory_they_take(tmp_path, monkeypatch, how, pixel):
         read_image(path)
 
 
+@pytest.mark.parametrize("passes", [6, 100, 101])
+def test_a_jpeg_of_endless_passes_is_refused(tmp_path, passes):
+    """Each takes as long as the picture is large, and next to nothing in the file."""
+    path = tmp_path / "x.jpg"
+    Image.new("L", (60, 40), 128).save(path, progressive=True)
+    start, marker, last = path.read_bytes().rpartition(b"\xff\xda")
+    path.write_bytes(start + (marker + last[:-2]) * (passes - 5) + last[-2:])
+    if passes <= 100:
+        assert (read_image(path) == 128).all()
+        return
+    with pytest.raises(ImageError, match=r"x\.jpg: 101 passes, where at most 100 are read; save it as a plain JPEG"):
+        read_image(path)
+
+
 def chunk(kind, data):
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
