@@ -30,14 +30,14 @@ def read(path: str | os.PathLike[str], tensors: bool = True) -> dict[Any, Any]:
 
     Args:
         path: of the file.
-        tensors: read them; otherwise None stands for each, which is quick.
+        tensors: read them now; otherwise when somebody asks, which is quick where nobody does.
 
     Raises:
         BodyModelError: it is missing, damaged or asks for more.
     """
     try:
-        with open_plain(path) as file:
-            content = torchfiles.load(file, os.fstat(file.fileno()).st_size, tensors)
+        open_plain(path).close()
+        content = torchfiles.load(Path(path), tensors)
     except OSError as error:
         raise BodyModelError(unreadable(path, error, "train first, or name weights that are there")) from None
     except torchfiles.Refused as error:

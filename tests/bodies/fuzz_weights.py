@@ -96,7 +96,7 @@ def mutated_pickle(data: bytes, chance: random.Random) -> bytes:
         match chance.randrange(5):
             case 0:
                 codes[at] = b""
-            case 1:
+            case 1 if len(code) < 1000:  # ten times over, a thousandfold would be larger than any pickle of weights
                 codes[at] = code * chance.choice([2, 3, 1000])
             case 2:
                 codes[at] = chance.choice(codes)

@@ -18,6 +18,7 @@ import torch
 from castsearch.bodies import checkpoints, torchfiles
 from castsearch.bodies.backbones import BACKBONES, BodyModelError
 
+DTYPES = (torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 ARCHIVE = pytest.mark.parametrize("archive", [True, False], ids=["archive", "stream"])
 
 
@@ -30,7 +31,7 @@ def saved(path: Path, content: object, archive: bool = True) -> Path:
 def test_what_torch_saves_is_read_as_torch_reads_it(tmp_path: Path, archive: bool) -> None:
     shared = torch.arange(12, dtype=torch.float32)
     content = {
-        **{f"{dtype}": torch.arange(-3, 5).to(dtype) for dtype in torchfiles._STORAGES.values()},
+        **{f"{dtype}": torch.arange(-3, 5).to(dtype) for dtype in DTYPES},
         **{
             "part": shared[2:8].view(2, 3),
             "turned": shared.view(3, 4).T,
@@ -47,9 +48,9 @@ def test_what_torch_saves_is_read_as_torch_reads_it(tmp_path: Path, archive: boo
     for name, value in content.items():
         if isinstance(value, torch.Tensor):
             assert torch.equal(found[name], value) and found[name].dtype == value.dtype, name
-            assert found[name].stride() == value.stride() and not found[name].requires_grad
-    empty = checkpoints.read(path, tensors=False)
-    assert empty["part"] is None and empty["ordered"] == content["ordered"]
+            assert found[name].stride() == value.stride()
+    lazy = checkpoints.read(path, tensors=False)
+    assert torch.equal(lazy["part"], content["part"]) and lazy["ordered"] == content["ordered"]
 
 
 @ARCHIVE
@@ -134,7 +135,8 @@ def archive_of(content: object, members: dict[str, bytes], packed: int = zipfile
     pickled, made = io.BytesIO(), io.BytesIO()
     Pickler(pickled, protocol=2).dump(content)
     with zipfile.ZipFile(made, "w", packed) as archive:
-        archive.writestr("a/data.pkl", pickled.getvalue())
+        for name, member in {"data.pkl": pickled.getvalue(), "version": b"3", "byteorder": b"little"}.items():
+            archive.writestr(f"a/{name}", member)
         for name, member in members.items():
             archive.writestr(f"a/{name}", member)
     return made.getvalue()
@@ -142,18 +144,16 @@ def archive_of(content: object, members: dict[str, bytes], packed: int = zipfile
 
 FOUR = {"data/0": bytes(16)}
 HOSTILE = {
-    "a storage shorter than it says": (archive_of({"a": Tensor(Storage(1 << 40), (4,), (1,))}, FOUR), "another length"),
-    "a tensor larger than its storage": (archive_of({"a": Tensor(Storage(4), (5,), (1,))}, FOUR), "larger than"),
-    "a tensor past its storage": (archive_of({"a": Tensor(Storage(4), (4,), (1,), 1)}, FOUR), "damaged (RuntimeError)"),
+    "a storage shorter than it says": (archive_of({"a": Tensor(Storage(1 << 40), (4,), (1,))}, FOUR), "damaged"),
+    "a tensor larger than its storage": (archive_of({"a": Tensor(Storage(4), (5,), (1,))}, FOUR), "damaged"),
+    "a tensor past its storage": (archive_of({"a": Tensor(Storage(4), (4,), (1,), 1)}, FOUR), "damaged"),
     "a tensor of one number repeated": (archive_of({"a": Tensor(Storage(4), (1 << 50,), (0,))}, FOUR), "larger than"),
-    "a negative shape": (archive_of({"a": Tensor(Storage(4), (-1, -4), (1, 1))}, FOUR), "larger than its storage"),
-    "no storage": (archive_of({"a": Tensor(Storage(4), (4,), (1,))}, {}), "it lacks 'data/0'"),
+    "a negative shape": (archive_of({"a": Tensor(Storage(4), (-1, -4), (1, 1))}, FOUR), "damaged"),
+    "no storage": (archive_of({"a": Tensor(Storage(4), (4,), (1,))}, {}), "damaged"),
     "a bomb": (archive_of({}, {"data/0": bytes(1 << 24)}, zipfile.ZIP_DEFLATED), "promises more bytes than it has"),
-    "another machine's bytes": (archive_of({}, {"byteorder": b"big"}), "not little-endian"),
-    "os.system": (archive_of({"a": Asks(print, "it ran")}, {}), "it asks for __builtin__.print, which no file"),
-    "keys that hash for ever": (archive_of({1 << 61: 1}, {}), "a key that is a int, neither text nor a small"),
+    "code": (archive_of({"a": Asks(print, "it ran")}, {}), "it asks for print, which no file of weights needs"),
     "a program": (archive_of({}, {"constants.pkl": b""}), "a TorchScript archive, which is a program"),
-    "a pickle of nothing torch knows": (pickle.dumps({"a": 1}, protocol=2), "it is no file of PyTorch"),
+    "a pickle of nothing torch knows": (pickle.dumps({"a": 1}, protocol=2), "damaged"),
     "text": (b"<html>not found</html>", "damaged"),
     "nothing": (b"", "damaged"),
 }  # fmt: skip
@@ -186,17 +186,13 @@ def test_what_no_network_needs_is_refused(tmp_path: Path, kind: str, archive: bo
         checkpoints.read(saved(tmp_path / "a.pt", content, archive))
 
 
-def test_a_pickle_has_a_longest_length(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = saved(tmp_path / "a.pt", {"a": "x" * 2000})
-    assert checkpoints.read(path)
-    monkeypatch.setattr(torchfiles, "LONGEST_PICKLE", 1000)
-    with pytest.raises(BodyModelError, match="its pickle is too long"):
-        checkpoints.read(path)
-    path = saved(tmp_path / "b.pt", {str(i): torch.zeros(1) for i in range(5)})
-    monkeypatch.setattr(torchfiles, "LONGEST_PICKLE", 1 << 20)
-    monkeypatch.setattr(torchfiles, "MOST_TENSORS", 4)
-    with pytest.raises(BodyModelError, match="more than 4 tensors"):
-        checkpoints.read(path)
+def test_containers_have_a_greatest_depth(tmp_path: Path) -> None:
+    deep: dict = {}
+    for _ in range(torchfiles.DEEPEST - 1):
+        deep = {"a": deep}
+    assert checkpoints.read(saved(tmp_path / "a.pt", deep))
+    with pytest.raises(BodyModelError, match="containers nested more than 50 deep"):
+        checkpoints.read(saved(tmp_path / "a.pt", {"a": [{"a": deep}]}))
 
 
 def test_a_flipped_bit_of_a_weight_is_found(tmp_path: Path) -> None:
@@ -205,7 +201,7 @@ def test_a_flipped_bit_of_a_weight_is_found(tmp_path: Path) -> None:
     at = data.index(torch.arange(500.0, 520.0).numpy().tobytes())
     data[at] ^= 1
     path.write_bytes(data)
-    with pytest.raises(BodyModelError, match=r"it is damaged \(BadZipFile\)"):
+    with pytest.raises(BodyModelError, match=r"it is damaged \(the checksum of 'a/data/0' differs\)"):
         checkpoints.read(path)
 
 
