@@ -59,21 +59,24 @@ def embed_split(
 
 
 def check_chips(files: Iterable[Path], pack: FacePack) -> None:
-    """See that the chips of all movies are of the pack's detector and of one selection.
+    """See that the chips of all movies are there, of the pack's detector and of one selection.
 
     Raises:
         PackError: another detector found the faces.
-        StageFileError: the limits of the selection differ from movie to movie.
+        StageFileError: a file is missing, or the limits of the selection differ from movie to movie.
     """
     limits: dict[object, Path] = {}
     for file in dict.fromkeys(files):
+        if not file.exists():
+            raise StageFileError(f"{file}: no such file; run face_det.py again")
         metadata = read_metadata(file)
         check_same_detector(metadata, pack, file)
         limits.setdefault(str(metadata.get("limits")), file)
     if len(limits) > 1:
         one, other = list(limits.values())[:2]
         raise StageFileError(
-            f"{other}: its faces were selected within other limits than those of {one}; run face_det.py again for all"
+            f"{other}: its faces were selected within other limits than those of {one}, or nothing tells so; "
+            "run face_det.py again for all"
         )
 
 

@@ -301,7 +301,7 @@ CASES = [
         two_selections,
         FACE_FEAT,
         (
-            "{tmp}/val_img/n.pkl: its faces were selected within other limits than those of {tmp}/val_img/m.pkl; ",
+            "{tmp}/val_img/n.pkl: its faces were selected within other limits than those of {tmp}/val_img/m.pkl, ",
             "run face_det.py again for all",
         ),
     ),

@@ -168,10 +168,20 @@ def test_another_embedder_does_the_features_again_and_nothing_else(embed, fake_p
 def test_chips_of_two_selections_are_refused(embed, put, tmp_path):
     put("tt3", metadata=METADATA | {"limits": False})
     with pytest.raises(
-        StageFileError, match=r"tt3\.pkl: .* other limits than those of \S*tt1\.pkl; run face_det\.py again"
+        StageFileError, match=r"tt3\.pkl: .* other limits than those of \S*tt1\.pkl, .*; run face_det\.py again"
     ):
         embed()
     assert not (tmp_path / "face_val.pkl").exists()
+
+
+@pytest.mark.parametrize("metadata", [METADATA, None])
+def test_chips_that_are_missing_are_told_of_before_the_work(embed, put, tmp_path, metadata):
+    for movie in ("tt1", "tt2", "tt3"):
+        put(movie, metadata=metadata)
+    (tmp_path / "val_img/tt3.pkl").unlink()
+    with pytest.raises(StageFileError, match=r"tt3\.pkl: no such file; run face_det\.py again"):
+        embed()
+    assert not list(tmp_path.glob("face_val*"))
 
 
 def test_features_that_are_not_finite_are_never_written(embed, fake_pack, tmp_path):
