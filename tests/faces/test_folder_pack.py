@@ -12,7 +12,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from castsearch.demo_movie import GROUP, package_picture
-from castsearch.faces import catalogue, sessions
+from castsearch.faces import arcface, catalogue, sessions
 from castsearch.faces.errors import PackError
 from castsearch.faces.folder_pack import open_folder, open_insightface, open_original
 from castsearch.faces.packs import FacePack
@@ -293,3 +293,10 @@ def test_trying_an_embedder_keeps_nothing(checkpoints: Path, tmp_path: Path, scr
     onnx.save(model, folder / "e.onnx")
     with pytest.raises(PackError, match=r"e\.onnx: expected an embedding of a grey chip, a row of finite numbers, got"):
         open_folder(folder, "p", -1).try_embedder()
+
+
+def test_an_embedding_is_a_row_of_numbers(checkpoints: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pack = open_folder(checkpoints, "pack", -1)
+    monkeypatch.setattr(arcface.ArcFace, "embed", lambda self, chips: np.zeros((len(chips), 8, 1, 1), np.float32))
+    with pytest.raises(PackError, match=r"expected an embedding .*, got an array of \(1, 8, 1, 1\) between 0\.0 and"):
+        pack.try_embedder()

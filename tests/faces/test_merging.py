@@ -113,6 +113,9 @@ def test_results_of_an_earlier_version_are_merged_but_not_with_todays(tmp_path, 
     put("val_a.pkl", CASTS, 0.5, metadata=old)
     put("val_b.pkl", CANDIDATES, 0.5, metadata=old)
     assert merge_results(SPLIT, "val", [tmp_path])[1] == old | NO_DOUBTS
+    put("val_b.pkl", CANDIDATES, 0.5, metadata=old | {"face_pack": {"sha256": {"net": "b"}}})
+    with pytest.raises(StageFileError, match=r"val_b\.pkl: made with another detector"):
+        merge_results(SPLIT, "val", [tmp_path])
     put("val_b.pkl", CANDIDATES, 0.5)
     with pytest.raises(
         StageFileError, match=r"val_a\.pkl: made by an earlier version .*; run deploy\.py again for its list"
