@@ -34,7 +34,7 @@ MEMORY = 810_000_000  # bytes that a decoder may take for one picture
 # What decoders take for a pixel, measured; 4 for kinds that are not named.
 BYTES = {"AVIF": 9, "HEIF": 8, "JPEG2000": 20, "TIFF": 9, "WEBP": 16}
 PROGRESSIVE, DEEP = 9, 16  # JPEG that comes in passes; more than 8 bits
-# Cameras and programs write JPEG in up to 10 passes or so. Each costs the time of the whole picture, however short it is.
+# Cameras and programs write JPEG in some 10 passes. Each costs the time of the whole picture, however short it is.
 MOST_PASSES = 100
 _PASS = re.compile(rb"\xff\xda\0[\x08\x0a\x0c\x0e][\x01-\x04]")  # marker, length and number of components
 _BAND = 1 << 22  # pixels that are turned into an array at once
