@@ -35,7 +35,7 @@ def main() -> None:
     cli.add_skip_bad(parser)
     args = parser.parse_args()
 
-    check_target(args.pkl_file)
+    check_target(args.pkl_file, stages=())
     files = read_list(args.txt_file)
     reader = ImageReader(args.image_root, args.skip_bad)
     pack = cli.announce(open_pack(args.model, args.gpu, SearchSettings(args.scales, args.flip)))

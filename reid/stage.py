@@ -17,6 +17,7 @@ from castsearch import stagefiles
 from castsearch.bodies import checkpoints, data, distributed, engines, extraction, models, runs, training
 from castsearch.bodies.checkpoints import BEST, LAST
 from castsearch.bodies.log import Record, Step, Validation
+from castsearch.bodies.networks import NETWORKS
 from castsearch.bodies.settings import Settings
 from castsearch.bodies.validation import Validator, validator
 from castsearch.images import ImageReader, check_pictures
@@ -42,7 +43,7 @@ def extract(args: argparse.Namespace, device: torch.device) -> None:
     """Extract the features of a split with a trained network, or the pretrained backbone alone."""
     first = distributed.rank() == 0
     out = args.out or args.data / stagefiles.reid_name(args.network, args.cnn, args.mode)
-    stagefiles.check_target(out)
+    stagefiles.check_target(out, stages=NETWORKS)
     trained = options.checkpoint(args)
     split = stagefiles.read_body(args.data / stagefiles.body_name(args.mode))
     reader = ImageReader(args.image_root, args.skip_bad)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -132,7 +133,7 @@ def _kept(extractor: Extractor, files: dict[str, list[str]], out: Path, with_cas
     model, root = extractor.model, extractor.reader.root
     return Resumable(
         out,
-        {**model.depends, "root": str(root.resolve())},
+        {**model.depends, "root": os.path.realpath(root)},
         list(files),
         lambda movie: (root / file for file in files[movie]),
         {"weights": model.weights.name if model.weights else None, "with_cast": with_cast},

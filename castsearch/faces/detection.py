@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -60,7 +61,7 @@ def detect_files(
         "detector": pack.identity("detector"),
         SEARCH: pack.search.metadata(),
         "portraits": portraits,
-        "root": str(reader.root.resolve()),
+        "root": os.path.realpath(reader.root),
     }
     told: dict[str, object] = {**notes(pack), **({DOUBTS: {}} if portraits else {})}
     results = Resumable(

@@ -17,6 +17,9 @@ from castsearch.stagefiles import Features, MoviePictures, Split
 _CROP = re.compile(r"(.*?)(?:_-?\d+){4}(?:\.[^./]*)?", re.DOTALL)
 
 
+_NO_BODIES = ("body", "retina", "face")  # other stages' files, which have names of the same form
+
+
 def read_movies(
     data: Path, mode: str, reid: Sequence[str], body_only: bool = False, split: Split | None = None
 ) -> list[MovieFeatures]:
@@ -35,6 +38,9 @@ def read_movies(
     Warns:
         RankingWarning: names of pictures do not tell which share a frame.
     """
+    for name in reid:
+        if name in _NO_BODIES:
+            raise RankingError(f"{name}_{mode}.pkl holds no features of bodies; name the file of a body model")
     if split is None:
         split = read_split(data, mode, body_only)
     frames = {name: [frame(picture.file) for picture in movie.candidates] for name, movie in split.items()}

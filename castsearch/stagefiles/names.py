@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 MODES = ("train", "val", "test")
 
 
@@ -33,3 +35,13 @@ WRITERS = {
     "triplet": "reid/triplet.py --eval",
     "mgn": "reid/mgn.py --eval",
 }
+
+
+def stage_of(name: str) -> str | None:
+    """The stage whose file bears that name, by its first word; None for the name of any other file.
+
+    >>> stage_of("face_val.pkl"), stage_of("triplet_resnet50_val.pkl"), stage_of("val_cast.pkl")
+    ('face', 'triplet', None)
+    """
+    found = re.fullmatch(rf"({'|'.join(WRITERS)})_(?:.+_)?(?:{'|'.join(MODES)})\.pkl", name)
+    return found and found[1]

@@ -8,7 +8,7 @@ import json
 import os
 import pickle
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ import numpy as np
 
 from castsearch.paths import open_plain, shortened, unreadable
 from castsearch.stagefiles.errors import StageFileError
+from castsearch.stagefiles.names import WRITERS, stage_of
 from castsearch.textfiles import read_json
 
 # The process's umask can only be read by setting it, which threads that write must not do at once.
@@ -158,16 +159,22 @@ def write(
                 beside.unlink(missing_ok=True)
 
 
-def check_target(path: str | os.PathLike[str]) -> Path:
+def check_target(path: str | os.PathLike[str], stages: Collection[str] = tuple(WRITERS)) -> Path:
     """See that a stage file may be written there, before the work that fills it.
 
+    Args:
+        path: of the file.
+        stages: whose names it may bear, see ``names.stage_of``; other stages' files would be lost.
+
     Raises:
-        StageFileError: its name does not end in ``.pkl``, so that its metadata could be another's file; or it or its
-            metadata is a folder.
+        StageFileError: its name does not end in ``.pkl``, so that its metadata could be another's file, or is of
+            another stage's file; or nothing can be written there, see ``check_output``.
     """
     path = Path(path)
     if path.suffix != ".pkl":
         raise StageFileError(f"{path}: a stage file's name ends in .pkl; choose such a name")
+    if (stage := stage_of(path.name)) is not None and stage not in stages:
+        raise StageFileError(f"{path}: is the name of a file that {WRITERS[stage]} writes; choose another")
     check_output(path)
     check_output(metadata_path(path))
     return path

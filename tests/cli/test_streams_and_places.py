@@ -70,6 +70,18 @@ PLACES = [
     Case("faces into a folder", split, f"{DETECT} --pkl_file {FOLDER}", (A_FOLDER,)),
     Case("faces below a file", split, f"{DETECT} --pkl_file {FILE}/list.pkl", (A_FILE,)),
     Case("faces of another name", split, f"{DETECT} --pkl_file {{tmp}}/a.txt", ("a stage file's name ends in .pkl",)),
+    Case(
+        "faces in place of crops", split, f"{DETECT} --pkl_file {{tmp}}/data/body_val.pkl",
+        ("data/body_val.pkl: is the name of a file that crop_body.py writes; choose another",),
+    ),
+    Case(
+        "bodies in place of faces", split, f"{EXTRACT} --out {{tmp}}/data/face_val.pkl",
+        ("data/face_val.pkl: is the name of a file that RetinaFace/face_feat.py writes; choose another",),
+    ),
+    Case(
+        "faces for bodies", split, f"{FUSE.replace('triplet_tiny', 'face')} --submission {{tmp}}/new.txt",
+        ("face_val.pkl holds no features of bodies; name the file of a body model",),
+    ),
     Case("chips into a file", split, f"{ALIGN} --out {FILE}", (A_FILE,)),
     Case("body features into a folder", split, f"{EXTRACT} --out {FOLDER}", (A_FOLDER,)),
     Case("a training into a file", split, f"{TRAIN} --save_dir {FILE}", (A_FILE,)),
@@ -125,7 +137,7 @@ PLACES = [
         ("{tmp}/val.json is a file, where a folder was expected; name the folder",),
     ),
     Case("a demo movie into a file", split, f"scripts/make_demo_data.py --out {FILE}", (A_FILE,)),
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("case", PLACES, ids=str)
