@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,7 @@ class FolderPack:
         self.name, self.licence, self.device = name, licence, device_name(gpu)
         self.search = networks["detector"].resolve(search)
         self._folder, self._networks, self._gpu = folder, networks, resolve_gpu(gpu)
+        self._digest = cache(file_sha256)
 
     @cached_property
     def _detector(self) -> Detector:
@@ -92,16 +93,11 @@ class FolderPack:
     def identity(self, task: Task) -> Mapping[str, Any]:
         """Weights of a network and the libraries that run them."""
         network = self._networks[task]
-        names = sorted(file.relative_to(self._folder).as_posix() for file in network.files)
+        files = {file.relative_to(self._folder).as_posix(): file for file in network.files}
         return {
-            "sha256": {name: self._digests[name] for name in names},
+            "sha256": {name: self._digest(files[name]) for name in sorted(files)},
             "versions": {library: version(library) for library in network.libraries},
         }
-
-    @cached_property
-    def _digests(self) -> dict[str, str]:
-        files = [file for network in self._networks.values() for file in network.files]
-        return {file.relative_to(self._folder).as_posix(): file_sha256(file) for file in files}
 
 
 def open_original(gpu: int | None, search: SearchSettings = DEFAULT_SEARCH) -> FolderPack:
