@@ -8,7 +8,7 @@ from pathlib import Path
 
 from castsearch import stagefiles
 from castsearch.annotations import doubtful_labels, read_annotations
-from castsearch.crops import Account, crop_split, look_like_corners
+from castsearch.crops import Account, absent_pictures, crop_split, look_like_corners
 from castsearch.images import JPEG_QUALITY, ImageError
 from scripts import cli
 
@@ -34,16 +34,23 @@ def main() -> None:
     target = stagefiles.check_output(args.data / stagefiles.body_name(args.mode))
     if doubtful := doubtful_labels(movies.values()):
         cli.warn(f"{len(doubtful)} labels look mistyped, and stand for other persons; the first: {doubtful[0]}")
+    if not args.skip_bad:
+        _stop_at(absent_pictures(movies.values(), origin))
     split, account = crop_split(movies, origin, body, args.quality, cli.progress)
-    if account.bad and not args.skip_bad:
-        more = f" ({len(account.bad) - 1} more are bad; --skip_bad lists them all)" if len(account.bad) > 1 else ""
-        raise ImageError(next(iter(account.bad.values())) + more)
+    if not args.skip_bad:
+        _stop_at(list(account.bad.values()))
     stagefiles.write_body(target, split, {"body": str(args.body.resolve()), "quality": args.quality})
     n_casts = sum(len(movie.cast) for movie in split.values())
     n_candidates = sum(len(movie.candidates) for movie in split.values())
     print(f"{len(split)} movies, {n_casts} portraits, {n_candidates} crops -> {target}")
     cli.report_pictures(account)
     _report_boxes(account, sum(len(movie.candidates) for movie in movies.values()), look_like_corners(movies, account))
+
+
+def _stop_at(bad: list[str]) -> None:
+    if bad:
+        more = f" ({len(bad) - 1} more are bad; --skip_bad lists them all)" if len(bad) > 1 else ""
+        raise ImageError(bad[0] + more)
 
 
 def _report_boxes(account: Account, n_boxes: int, corners: bool) -> None:

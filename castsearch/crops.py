@@ -12,6 +12,7 @@ from castsearch.annotations import AnnotationError, Candidate, Cast, Movie
 from castsearch.errors import CastSearchError
 from castsearch.images import JPEG_QUALITY, ImageError, decode, write_changed, write_jpeg
 from castsearch.parallel import core_count
+from castsearch.paths import unreadable
 from castsearch.progress import Progress, silent
 from castsearch.stagefiles import MoviePictures, Picture, Split
 
@@ -70,9 +71,8 @@ def crop_split(
         StageFileError: there is no writing in ``body``, or no room.
     """
     origin, body = Path(origin), Path(body)
-    if os.path.realpath(origin) == os.path.realpath(body):
-        raise AnnotationError(f"{body}: crops would lie among the frames; choose another folder for them")
     _check_files(movies.values())
+    _check_apart(origin, body, movies.values())
     casts = [(movie, cast) for movie in movies.values() for cast in movie.cast]
     frames = [(movie, *frame) for movie in movies.values() for frame in _frames(movie)]
 
@@ -129,6 +129,32 @@ def _check_files(movies: Iterable[Movie]) -> None:
                     f"movie {movie.name}: {item.id}: its crop {item.file} would overwrite that of "
                     f"{source[item.file]}; rename {item.img}"
                 )
+
+
+def _check_apart(origin: Path, body: Path, movies: Iterable[Movie]) -> None:
+    """Crops must not lie among the frames, not even where a link leads there."""
+    frames, folders = os.path.realpath(origin), {body}
+    for movie in movies:
+        folders.update((body / item.file).parent for item in (*movie.cast, *movie.candidates))
+    for folder in sorted(folders):
+        if Path(os.path.realpath(folder)).is_relative_to(frames):
+            raise AnnotationError(f"{folder}: crops would lie among the frames; choose another folder for them")
+
+
+def absent_pictures(movies: Iterable[Movie], origin: Path) -> list[str]:
+    """A message for each picture that is not there, by the first who needs it: a look that takes no reading."""
+    needed: dict[str, str] = {}
+    for movie in movies:
+        for kind, items in (("cast", movie.cast), ("candidate", movie.candidates)):
+            for item in items:
+                needed.setdefault(item.img, f"movie {movie.name}, {kind} {item.id}")
+    absent = []
+    for img, who in needed.items():
+        try:
+            (origin / img).stat()
+        except OSError as error:
+            absent.append(f"{who}: {unreadable(origin / img, error, 'put it there')}")
+    return absent
 
 
 def _frames(movie: Movie) -> list[tuple[str, list[Candidate]]]:

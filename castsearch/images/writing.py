@@ -31,12 +31,15 @@ def write_jpeg(path: str | os.PathLike[str], image: np.ndarray, quality: int = J
 
 
 def write_changed(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write a file, atomically, unless it holds ``data`` already: what was made of it then need not be made again."""
+    """Write a file, atomically, unless it holds ``data`` already: what was made of it then need not be made again.
+
+    A link is replaced by the file: what it leads to may be somebody's original.
+    """
     path = Path(path)
     try:
         if path.stat().st_size == len(data) and path.read_bytes() == data:
             return
     except OSError:
         pass  # absent, or not to be read: writing will tell
-    with atomic_write(path, sync=False) as file:
+    with atomic_write(path, sync=False, follow=False) as file:
         file.write(data)

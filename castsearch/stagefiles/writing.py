@@ -60,10 +60,10 @@ class _Replacement:
 
 
 @contextmanager
-def _replacement(path: Path) -> Iterator[_Replacement]:
+def _replacement(path: Path, follow: bool = True) -> Iterator[_Replacement]:
     """A temporary file for ``path``, in a folder made if absent; removed unless it took its place."""
     try:
-        place = Path(os.path.realpath(path)) if path.is_symlink() else path
+        place = Path(os.path.realpath(path)) if follow and path.is_symlink() else path
         place.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=place.parent, prefix=f".{place.name}."[:_LONGEST_PREFIX])
     except OSError as error:
@@ -86,7 +86,7 @@ def _not_written(path: Path, error: OSError) -> StageFileError:
 
 
 @contextmanager
-def atomic_write(path: str | os.PathLike[str], sync: bool = True) -> Iterator[BinaryIO]:
+def atomic_write(path: str | os.PathLike[str], sync: bool = True, follow: bool = True) -> Iterator[BinaryIO]:
     """Open ``path`` for writing so that a reader sees the old file or the whole new one.
 
     The bytes go to a temporary file in the same folder (made if absent), which takes the
@@ -96,13 +96,12 @@ def atomic_write(path: str | os.PathLike[str], sync: bool = True) -> Iterator[Bi
         path: the file.
         sync: wait for the disk, so that the file outlives a power cut too. Small files by the
             ten thousand, which their stage can make again, go without.
-
-    Where ``path`` is a link, the file that it leads to is replaced, and the link stays.
+        follow: where ``path`` is a link, replace the file that it leads to; otherwise the link.
 
     Raises:
         StageFileError: there is no writing there, or no room.
     """
-    with _replacement(Path(path)) as new:
+    with _replacement(Path(path), follow) as new:
         yield new.file
         new.complete(sync)
         new.take_place()

@@ -115,7 +115,8 @@ def test_a_bad_picture_stops_or_is_left_out(script, movie, case):
     stopped = crop(script, movie, code=2)
     assert len(stopped.stderr.splitlines()) == 1
     assert not (movie / "body_val.pkl").exists()
-
+    # What is not there is seen before anything is cropped.
+    assert (movie / "body").exists() == ("missing" not in case)
     assert re.search(message, stopped.stderr)
     went_on = crop(script, movie, "--skip_bad")
     assert "went on without" in went_on.stderr
@@ -169,3 +170,26 @@ def test_a_movie_named_twice_is_refused(script, movie):
 def test_a_path_has_one_spelling(script, movie, img):
     change(movie, lambda content: content["cast"][0].update(img=img))
     assert "is a roundabout way to write tt1/cast/nm1.jpg" in crop(script, movie, code=2).stderr
+
+
+def test_folders_that_lead_among_the_frames_are_refused(script, movie):
+    (movie / "body/val").mkdir(parents=True)
+    (movie / "body/val/tt1").symlink_to(movie / "origin/val/tt1")
+    frames = sorted((movie / "origin").rglob("*"))
+    stopped = crop(script, movie, code=2)
+    assert f"{movie}/body/val/tt1/candidates: crops would lie among the frames" in stopped.stderr
+    assert sorted((movie / "origin").rglob("*")) == frames
+
+
+def test_a_link_in_the_place_of_a_crop_is_replaced_and_what_it_leads_to_stays(script, movie):
+    crop(script, movie)
+    original = movie / "original.jpg"
+    for name in ("cast/nm1.jpg", "candidates/shot0001img0_10_20_50_60.jpg"):
+        place = movie / "body/val/tt1" / name
+        cropped = place.read_bytes()
+        original.write_bytes(b"somebody's")
+        place.unlink()
+        place.symlink_to(original)
+        crop(script, movie)
+        assert original.read_bytes() == b"somebody's"
+        assert not place.is_symlink() and place.read_bytes() == cropped
