@@ -77,6 +77,11 @@ class Movie:
     cast: tuple[Cast, ...]
     candidates: tuple[Candidate, ...]
 
+    @property
+    def items(self) -> tuple[Cast | Candidate, ...]:
+        """Casts, then candidates."""
+        return self.cast + self.candidates
+
 
 # ---------------------------------------------------------------------------- reading
 

@@ -122,8 +122,7 @@ def _check_files(movies: Iterable[Movie]) -> None:
     """A crop's name leaves out its frame's extension: two frames must not meet in one name."""
     source: dict[str, str] = {}
     for movie in movies:
-        items: list[Cast | Candidate] = [*movie.cast, *movie.candidates]
-        for item in items:
+        for item in movie.items:
             if source.setdefault(item.file, item.img) != item.img:
                 raise AnnotationError(
                     f"movie {movie.name}: {item.id}: its crop {item.file} would overwrite that of "
@@ -135,7 +134,7 @@ def _check_apart(origin: Path, body: Path, movies: Iterable[Movie]) -> None:
     """Crops must not lie among the frames, not even where a link leads there."""
     frames, folders = os.path.realpath(origin), {body}
     for movie in movies:
-        folders.update((body / item.file).parent for item in (*movie.cast, *movie.candidates))
+        folders.update((body / item.file).parent for item in movie.items)
     for folder in sorted(folders):
         if Path(os.path.realpath(folder)).is_relative_to(frames):
             raise AnnotationError(f"{folder}: crops would lie among the frames; choose another folder for them")
