@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from castsearch.faces.catalogue import DLIB
 from castsearch.faces.errors import PackError
 from castsearch.faces.search import SearchSettings
 from castsearch.stagefiles import Faces
@@ -92,7 +93,10 @@ def told_apart(recorded: Mapping[str, Any], pack: FacePack, task: Task) -> dict[
 
 
 def check_same_detector(recorded: Mapping[str, Any], pack: FacePack, source: object) -> None:
-    """Make sure that an earlier step used the same detector; files of the original record nothing.
+    """Make sure that an earlier step used the same detector.
+
+    Files of the original record nothing, and are taken as made by any RetinaFace or SCRFD, whose landmarks are the same
+    points; dlib's are others.
 
     Args:
         recorded: metadata of the earlier step.
@@ -100,9 +104,14 @@ def check_same_detector(recorded: Mapping[str, Any], pack: FacePack, source: obj
         source: the earlier step's file, for the message.
 
     Raises:
-        PackError: it was another, or has changed since.
+        PackError: it was another, has changed since, or nobody can tell.
     """
     if "detector" not in recorded and BOTH not in recorded:
+        if pack.name == DLIB:
+            raise PackError(
+                f"{source}: nothing beside it tells that {DLIB} made it, whose landmarks are other points than those of "
+                "other detectors; run the step that writes it again, or choose the pack that made it"
+            )
         return
     made_with, model = told_apart(recorded, pack, "detector").get("detector"), recorded.get("model")
     digests = made_with.get("sha256") if isinstance(made_with, Mapping) else None

@@ -297,6 +297,20 @@ CASES = [
         ("made with the face pack {tmp}/pack, which has another detector than dlib; choose that, or " + AGAIN,),
     ),
     Case(
+        "landmarks of nobody knows which detector",
+        lambda folder: (cut_out(folder), (folder / "retina_val.pkl.json").unlink()),
+        FACE_DET.replace("{tmp}/pack", "dlib"),
+        ("{tmp}/retina_val.pkl: nothing beside it tells that dlib made it", "run the step that writes it again"),
+    ),
+    Case(
+        "landmarks of the original, for a pack of the same points",
+        lambda folder: (cut_out(folder), (folder / "retina_val.pkl.json").unlink()),
+        FACE_DET,
+        ("1 movies, faces of 112 x 112",),
+        code=0,
+        writes=("val_img/*",),
+    ),
+    Case(
         "chips of two selections",
         two_selections,
         FACE_FEAT,
