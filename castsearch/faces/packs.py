@@ -109,8 +109,8 @@ def check_same_detector(recorded: Mapping[str, Any], pack: FacePack, source: obj
     if "detector" not in recorded and BOTH not in recorded:
         if pack.name == DLIB:
             raise PackError(
-                f"{source}: nothing beside it tells that {DLIB} made it, whose landmarks are other points than those of "
-                "other detectors; run the step that writes it again, or choose the pack that made it"
+                f"{source}: nothing beside it tells that {DLIB} made it, whose landmarks are other points than other "
+                "detectors'; run the step that writes it again, or choose the pack that made it"
             )
         return
     made_with, model = told_apart(recorded, pack, "detector").get("detector"), recorded.get("model")
