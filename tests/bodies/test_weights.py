@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import pickletools
 import subprocess
 import sys
 import zipfile
@@ -142,6 +143,23 @@ def archive_of(content: object, members: dict[str, bytes], packed: int = zipfile
     return made.getvalue()
 
 
+def doubled(what: tuple) -> tuple:
+    """Forty tuples, each of which holds the one before twice: hashed, it is 2^40 items."""
+    for _ in range(40):
+        what = (what, what)
+    return what
+
+
+def listed(file: Path) -> bytes:
+    """A file of the older form, up to the keys of its storages."""
+    data = io.BytesIO(file.read_bytes())
+    for _ in range(4):
+        for _ in pickletools.genops(data):
+            pass
+    return data.getvalue()[: data.tell()]
+
+
+META = torch._utils._rebuild_meta_tensor_no_storage
 FOUR = {"data/0": bytes(16)}
 HOSTILE = {
     "a storage shorter than it says": (archive_of({"a": Tensor(Storage(1 << 40), (4,), (1,))}, FOUR), "damaged"),
@@ -151,7 +169,12 @@ HOSTILE = {
     "a negative shape": (archive_of({"a": Tensor(Storage(4), (-1, -4), (1, 1))}, FOUR), "damaged"),
     "no storage": (archive_of({"a": Tensor(Storage(4), (4,), (1,))}, {}), "damaged"),
     "a bomb": (archive_of({}, {"data/0": bytes(1 << 24)}, zipfile.ZIP_DEFLATED), "promises more bytes than it has"),
-    "code": (archive_of({"a": Asks(print, "it ran")}, {}), "it asks for print, which no file of weights needs"),
+    "code": (archive_of({"a": Asks(print, "it ran")}, {}), "it asks for __builtin__.print, which no file"),
+    "memory": (archive_of({"a": Asks(bytearray, 1 << 40)}, {}), "it asks for __builtin__.bytearray, which no file"),
+    "no numbers": (archive_of({"a": Asks(META, torch.float32, (1 << 50,), (1,), False)}, {}), "_no_storage, which"),
+    "keys that share a hash": (archive_of({(i << 61) - i: 0 for i in range(1, 50)}, {}), "more than 63 bits"),
+    "a key that hashes for ever": (archive_of({"a": Asks(OrderedDict, [(doubled(()), 0)])}, {}), "a tuple too large"),
+    "a function": (archive_of({"a": torch._utils._rebuild_tensor_v2}, {}), "it holds a function, which no file"),
     "a program": (archive_of({}, {"constants.pkl": b""}), "a TorchScript archive, which is a program"),
     "a pickle of nothing torch knows": (pickle.dumps({"a": 1}, protocol=2), "damaged"),
     "text": (b"<html>not found</html>", "damaged"),
@@ -193,6 +216,29 @@ def test_containers_have_a_greatest_depth(tmp_path: Path) -> None:
     assert checkpoints.read(saved(tmp_path / "a.pt", deep))
     with pytest.raises(BodyModelError, match="containers nested more than 50 deep"):
         checkpoints.read(saved(tmp_path / "a.pt", {"a": [{"a": deep}]}))
+
+
+def test_the_length_of_a_pickle_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = saved(tmp_path / "a.pt", {"a": "x" * 2000})
+    assert checkpoints.read(path)
+    monkeypatch.setattr(torchfiles, "LONGEST_PICKLE", 1000)
+    with pytest.raises(BodyModelError, match="its pickle is too long"):
+        checkpoints.read(path)
+
+
+def test_a_list_in_many_places_is_looked_into_once(tmp_path: Path) -> None:
+    many: list = []
+    for _ in range(torchfiles.DEEPEST - 2):
+        many = [many, many]
+    assert checkpoints.read(saved(tmp_path / "a.pt", {"a": many}))
+
+
+@pytest.mark.parametrize("rest", [bytes(80), b""], ids=["there", "absent"])
+def test_numbers_that_no_key_names_are_not_made_up(tmp_path: Path, rest: bytes) -> None:
+    path = saved(tmp_path / "a.pt", {"a": torch.ones(1000)}, archive=False)
+    path.write_bytes(listed(path) + pickle.dumps([], protocol=2) + rest)
+    with pytest.raises(BodyModelError, match=r"its storages are not those|more bytes than it has"):
+        checkpoints.read(path)
 
 
 def test_a_flipped_bit_of_a_weight_is_found(tmp_path: Path) -> None:

@@ -236,7 +236,7 @@ CASES = [
         "weights that want to run code",
         odd_checkpoint(lambda content: {"model": Hostile()}),
         f"{EVAL} {BODY} --checkpoint {{tmp}}/odd.pt",
-        ("odd.pt: not a usable file of weights (it asks for print, which no file of weights needs)",),
+        ("odd.pt: not a usable file of weights (it asks for __builtin__.print, which no file of weights needs)",),
         silent_on=("weights_only", "it ran"),
     ),
     Case(
