@@ -60,6 +60,11 @@ def all_bad(folder: Path) -> None:
         (folder / f"body/val/m/{name}.jpg").write_bytes(b"\xff\xd8\xff no picture")
 
 
+def retina(folder: Path) -> None:
+    """The split that dlib searched."""
+    stagefiles.write_retina(folder / "retina_val.pkl", SPLIT, {"detector": open_pack("dlib").identity("detector")})
+
+
 def faces(*sides: int, score: float = 0.99) -> Faces:
     boxes = np.array([[10 + 100 * n, 10, 10 + 100 * n + side, 10 + side] for n, side in enumerate(sides)], np.float32)
     return Faces(boxes, np.full(len(sides), score, np.float32), np.zeros((len(sides), 5, 2), np.float32))
@@ -137,13 +142,13 @@ CASES = [
     ),
     Case(
         "the same when faces are cut out",
-        lambda folder: (portraits(folder), stagefiles.write_retina(folder / "retina_val.pkl", SPLIT)),
+        lambda folder: (portraits(folder), retina(folder)),
         "RetinaFace/face_det.py --image_root {tmp}/body/val --mode val --model dlib --data {tmp} --out {tmp}",
         ("{tmp}/body/val: val/m/group.jpg is not there but below {tmp}/body; name that folder",),
     ),
     Case(
         "none of the pictures whose faces are cut out can be read",
-        lambda folder: (all_bad(folder), stagefiles.write_retina(folder / "retina_val.pkl", SPLIT)),
+        lambda folder: (all_bad(folder), retina(folder)),
         "RetinaFace/face_det.py --image_root {tmp}/body --mode val --model dlib --data {tmp} --out {tmp} --skip_bad",
         ("{tmp}/body: none of the 3 pictures can be read",),
     ),

@@ -15,6 +15,7 @@ from PIL import Image
 from castsearch import stagefiles
 from castsearch.annotations import read_annotations
 from castsearch.crops import crop_split
+from castsearch.faces import open_pack
 from castsearch.stagefiles import MoviePictures, Split
 from tests.cli.table import Case, check
 
@@ -37,7 +38,9 @@ def split(folder: Path) -> None:
     made, _ = crop_split(read_annotations(folder / "val.json"), folder / "origin/val", folder / "body/val")
     stagefiles.write_body(folder / "data/body_val.pkl", made, {"body": str(folder / "body")})
     stagefiles.write_retina(
-        folder / "data/retina_val.pkl", Split(MoviePictures(m.name, m.cast, m.candidates) for m in made.values())
+        folder / "data/retina_val.pkl",
+        Split(MoviePictures(m.name, m.cast, m.candidates) for m in made.values()),
+        {"detector": open_pack("dlib").identity("detector")},
     )
     for name, rows in (("face", 4), ("triplet_tiny", 3)):
         stagefiles.write(folder / f"data/{name}_val.pkl", {"m": noise.normal(size=(rows, 8)).astype(np.float32)})
