@@ -16,6 +16,13 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from castsearch.bodies import losses
+from castsearch.errors import CastSearchError
+
+_LOST = ("by peer", "remote worker", "remote process", "NCCL error")  # words of gloo and NCCL
+
+
+class PeerError(CastSearchError):
+    """Another process of the run ended, so that this one cannot go on."""
 
 
 class Stopped(Exception):
@@ -39,7 +46,11 @@ def local_rank() -> int | None:
 
 @contextmanager
 def process_group(device: torch.device) -> Iterator[None]:
-    """Join the processes of ``torchrun``, by NCCL on GPUs and gloo on CPUs; nothing to join outside it."""
+    """Join the processes of ``torchrun``, by NCCL on GPUs and gloo on CPUs; nothing to join outside it.
+
+    Raises:
+        PeerError: another process ended early.
+    """
     if local_rank() is None:
         yield
         return
@@ -48,6 +59,10 @@ def process_group(device: torch.device) -> Iterator[None]:
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
         yield
+    except RuntimeError as error:
+        if any(words in str(error) for words in _LOST):
+            raise PeerError("another process of this run ended early; mend what its message says") from None
+        raise
     finally:
         dist.destroy_process_group()
 

@@ -165,9 +165,14 @@ def read_searches(path: Path, split: Split, cameras: tuple[str, str] | None = No
 
     Raises:
         StageFileError: the file belongs to another split, or has no casts.
-        ScoringError: no query has anybody to find.
+        ScoringError: a feature is not finite, or no query has anybody to find.
     """
     features = read_features(path, split, "maybe" if cameras else "always")
+    for name, found in features.items():
+        if not (finite := np.isfinite(found.rows).all(axis=1)).all():
+            raise ScoringError(
+                f"{path}: movie {name:.100}: row {finite.argmin()} is not finite; extract the features again"
+            )
     if cameras:
         searches = [
             between_cameras(split[name].candidates, found.candidates, *cameras) for name, found in features.items()

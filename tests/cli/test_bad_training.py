@@ -113,9 +113,11 @@ def labelled(mode: str, *labels: str | None) -> Callable[[Path], None]:
     return prepare
 
 
-def features(folder: Path) -> None:
+def features(folder: Path, first: float = 2) -> None:
     labelled("val", "a", "b", "a", "others", None, "b")(folder)
-    stagefiles.write(folder / "f.pkl", {"tt1": np.eye(6, dtype=np.float32) + 1})
+    rows = np.eye(6, dtype=np.float32) + 1
+    rows[0, 0] = first
+    stagefiles.write(folder / "f.pkl", {"tt1": rows})
 
 
 def obstacles(folder: Path) -> None:
@@ -310,6 +312,12 @@ CASES = [
         ("nobody to find of camera 7 at camera 3; ids end with their camera, here in 1, 3",),
     ),
     Case(
+        "features that are not finite",
+        lambda folder: features(folder, np.inf),
+        f"{SCORE} --cameras 1 3",
+        ("{tmp}/f.pkl: movie tt1: row 0 is not finite; extract the features again",),
+    ),
+    Case(
         "no cast to look for",
         features,
         SCORE,
@@ -389,6 +397,19 @@ def test_a_second_run_in_the_folder_says_so_and_a_signal_saves_the_first(tmp_pat
     assert first.returncode == 130 and errors.endswith(b"interrupted\n") and time.monotonic() - asked < 10
     state = checkpoints.RunState.read(tmp_path / "run/last.pt")
     assert state.step >= 2 and state.validated in (state.step, state.step - 1)  # validated after each step, or in it
+
+
+def test_a_bad_picture_of_one_process_ends_all_in_a_line_each(tmp_path: Path) -> None:
+    data(tmp_path)
+    bad = tmp_path / "body/val/tt1/candidates/11_0_0_32_64.jpg"  # in the second batch, which is the second process's
+    bad.write_bytes(b"no")
+    command = f"{EVAL} {BODY} --checkpoint {{tmp}}/first.pt --test_batch_size 2"
+    launch = "-m torch.distributed.run --nproc_per_node 2"
+    done = subprocess.run(words_of(f"{launch} {command}", tmp_path), cwd=ROOT, capture_output=True, text=True)
+    errors = {line for line in done.stderr.splitlines() if line.startswith("error: ")}
+    lost = "error: another process of this run ended early; mend what its message says"
+    assert any(line.startswith(f"error: {bad}: ") for line in errors) and len(errors - {lost}) == 1
+    assert "[rank0]" not in done.stderr and not (tmp_path / "f.pkl").exists()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="limits of a shell")
