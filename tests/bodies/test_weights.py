@@ -38,6 +38,7 @@ def test_what_torch_saves_is_read_as_torch_reads_it(tmp_path: Path, archive: boo
             "turned": shared.view(3, 4).T,
             "empty": torch.empty(0),
             "one": torch.tensor(2.5),
+            "size": torch.Size([2, 3]),
         },
         "parameter": torch.nn.Parameter(torch.ones(2)),
         "ordered": OrderedDict(a=1, b=[None, True, -5, 1 << 40, 1.5, "é", (1, 2)]),
@@ -233,11 +234,26 @@ def test_a_list_in_many_places_is_looked_into_once(tmp_path: Path) -> None:
     assert checkpoints.read(saved(tmp_path / "a.pt", {"a": many}))
 
 
-@pytest.mark.parametrize("rest", [bytes(80), b""], ids=["there", "absent"])
+@pytest.mark.parametrize("rest", [bytes(5000), b""], ids=["there", "absent"])
 def test_numbers_that_no_key_names_are_not_made_up(tmp_path: Path, rest: bytes) -> None:
     path = saved(tmp_path / "a.pt", {"a": torch.ones(1000)}, archive=False)
     path.write_bytes(listed(path) + pickle.dumps([], protocol=2) + rest)
     with pytest.raises(BodyModelError, match=r"its storages are not those|more bytes than it has"):
+        checkpoints.read(path)
+
+
+def test_the_keys_of_storages_are_looked_through_too(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.pt", {"a": torch.ones(10)}, archive=False)
+    path.write_bytes(listed(path) + pickle.dumps([Asks(bytearray, 1 << 40)], protocol=2))
+    with pytest.raises(BodyModelError, match=r"it asks for __builtin__\.bytearray"):
+        checkpoints.read(path)
+
+
+def test_a_pickle_is_found_as_pytorch_finds_it(tmp_path: Path) -> None:
+    """That is, whatever the case of its name."""
+    path = tmp_path / "a.pt"
+    path.write_bytes(archive_of({"a": Asks(bytearray, 1 << 40)}, {}).replace(b"data.pkl", b"Data.PKL"))
+    with pytest.raises(BodyModelError, match=r"it asks for __builtin__\.bytearray"):
         checkpoints.read(path)
 
 
