@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 from unicodedata import normalize
 
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # what a system says where a file can grow no more
 _LONGEST_SHOWN = 300  # characters of a path
 # fmt: off
 _PICTURES = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import logging
 import os
 import re
@@ -20,7 +19,7 @@ from castsearch.annotations import read_labels
 from castsearch.errors import CastSearchError
 from castsearch.faces.packs import FacePack
 from castsearch.metrics import Evaluation, EvaluationError, check_labels
-from castsearch.paths import look_alike, shortened
+from castsearch.paths import NO_ROOM, look_alike, shortened
 from castsearch.stagefiles import MODES, MoviePictures, StageFileError
 
 T = TypeVar("T")
@@ -231,7 +230,7 @@ def run(main: Callable[[], None]) -> None:
     except BrokenPipeError:
         _fail("whatever read the standard output stopped reading; send it to a file")
     except OSError as error:
-        if error.errno == errno.ENOSPC:
+        if error.errno in NO_ROOM:
             _fail(f"{error.filename or 'standard output'}: there is no room left on the disk; make room")
         if not error.filename:
             raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import http.client
 import re
@@ -19,6 +18,7 @@ from castsearch.errors import CastSearchError, one_line
 from castsearch.faces.catalogue import INSIGHTFACE_FOLDER
 from castsearch.faces.errors import PackError
 from castsearch.identifiers import shown
+from castsearch.paths import NO_ROOM
 from castsearch.progress import Progress, silent
 from castsearch.stagefiles import check_folder
 from castsearch.stagefiles.locks import hold
@@ -36,7 +36,6 @@ BLOCK = 1_000_000  # bytes
 TIMEOUT = 30  # seconds without an answer
 ATTEMPTS = 3  # a connection that breaks is taken up again so many times without progress
 MOST_UNPACKED = 2_000_000_000  # bytes; the largest pack has 408 MB
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class DownloadError(CastSearchError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -16,7 +15,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from castsearch.paths import open_plain, shortened, unreadable
+from castsearch.paths import NO_ROOM, open_plain, shortened, unreadable
 from castsearch.stagefiles.errors import StageFileError
 from castsearch.stagefiles.names import WRITERS, stage_of
 from castsearch.textfiles import read_json
@@ -25,7 +24,6 @@ from castsearch.textfiles import read_json
 _UMASK = os.umask(0)
 os.umask(_UMASK)
 
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _OF = "pickle"  # the metadata's word for the pickle that it tells of
 _LONGEST_PREFIX = 60  # characters of a temporary file's name that tell whose it is
 _ENDS = 1 << 16  # bytes at either end of a pickle that tell it from others
@@ -72,7 +70,7 @@ def _replacement(path: Path, follow: bool = True) -> Iterator[_Replacement]:
         with os.fdopen(handle, "wb") as file:
             yield _Replacement(place, Path(temporary), file)
     except OSError as error:
-        if error.errno in _NO_ROOM:
+        if error.errno in NO_ROOM:
             raise _not_written(path, error) from None
         raise  # of what the block does besides
     finally:
@@ -81,7 +79,7 @@ def _replacement(path: Path, follow: bool = True) -> Iterator[_Replacement]:
 
 
 def _not_written(path: Path, error: OSError) -> StageFileError:
-    mend = "make room" if error.errno in _NO_ROOM else "choose another place"
+    mend = "make room" if error.errno in NO_ROOM else "choose another place"
     return StageFileError(f"{shortened(path)}: cannot be written ({error.strerror}); {mend}")
 
 
