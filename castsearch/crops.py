@@ -132,10 +132,9 @@ def _check_files(movies: Iterable[Movie]) -> None:
 
 def _check_apart(origin: Path, body: Path, movies: Iterable[Movie]) -> None:
     """Crops must not lie among the frames, not even where a link leads there."""
-    frames, folders = os.path.realpath(origin), {body}
-    for movie in movies:
-        folders.update((body / item.file).parent for item in movie.items)
-    for folder in sorted(folders):
+    frames = os.path.realpath(origin)
+    below = {item.img.rpartition("/")[0] for movie in movies for item in movie.items}  # crops lie as their frames do
+    for folder in [body, *(body / name for name in sorted(below))]:
         if Path(os.path.realpath(folder)).is_relative_to(frames):
             raise AnnotationError(f"{folder}: crops would lie among the frames; choose another folder for them")
 
