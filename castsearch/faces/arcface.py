@@ -6,9 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from onnxruntime import InferenceSession
-
-from castsearch.faces.sessions import open_checkpoint, resolve_gpu
+from castsearch.networks import Network, Place, open_checkpoint
 from castsearch.parallel import core_count
 
 CPU_BATCH = 4  # chips in one call of the network; more are no faster and take more memory
@@ -19,14 +17,15 @@ class ArcFace:
     """An embedder whose graph scales the pixels itself, as the authors' MXNet checkpoints do.
 
     Args:
-        session: a network from (n, 3, 112, 112) float32 RGB, 0 to 255, to (n, d).
+        network: from (n, 3, 112, 112) float32 RGB, 0 to 255, to (n, d).
         batch: chips that go through the network together.
         streams: calls of the network at the same time.
     """
 
-    def __init__(self, session: InferenceSession, batch: int, streams: int = 1) -> None:
-        self.session, self.batch, self.streams = session, batch, streams
-        self._input = session.get_inputs()[0].name
+    def __init__(self, network: Network, batch: int, streams: int = 1) -> None:
+        self.network, self.batch, self.streams = network, batch, streams
+        self.ran = network.ran
+        self._input = network.inputs[0].name
 
     def embed(self, chips: np.ndarray) -> np.ndarray:
         """Embed chips, (n, 3, 112, 112) uint8 RGB, into (n, d) float32, not normalised."""
@@ -37,10 +36,10 @@ class ArcFace:
             return np.concatenate(list(pool.map(self._run, parts)))
 
     def _run(self, chips: np.ndarray) -> np.ndarray:
-        return self.session.run(None, {self._input: chips.astype(np.float32)})[0]
+        return self.network.run({self._input: chips.astype(np.float32)})[0]
 
 
-def open_arcface(symbol: Path, params: Path, gpu: int | None) -> ArcFace:
+def open_arcface(symbol: Path, params: Path, place: Place, model: Path | None = None) -> ArcFace:
     """Load an MXNet checkpoint.
 
     On the CPU each core works on chips of its own: at this size of picture that is a tenth faster than
@@ -48,8 +47,8 @@ def open_arcface(symbol: Path, params: Path, gpu: int | None) -> ArcFace:
 
     Raises:
         CheckpointError: the checkpoint is missing or damaged.
-        DeviceError: the GPU asked for is not there.
+        DeviceError: the GPU does not run it.
     """
-    if resolve_gpu(gpu) >= 0:
-        return ArcFace(open_checkpoint(symbol, params, gpu), GPU_BATCH)
-    return ArcFace(open_checkpoint(symbol, params, gpu, cores=1), CPU_BATCH, streams=core_count())
+    if place.gpu >= 0:
+        return ArcFace(open_checkpoint(symbol, params, place), GPU_BATCH)
+    return ArcFace(open_checkpoint(symbol, params, place, 1, model), CPU_BATCH, streams=core_count())

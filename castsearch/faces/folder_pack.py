@@ -16,7 +16,8 @@ from castsearch.faces.errors import PackError
 from castsearch.faces.network_files import Detector, Embedder, MxnetCheckpoint, NetworkFile, find_networks
 from castsearch.faces.packs import Task
 from castsearch.faces.search import DEFAULT_SEARCH, SearchSettings
-from castsearch.faces.sessions import device_name, resolve_gpu, running
+from castsearch.networks import NetworkError, Place
+from castsearch.networks.network import libraries
 from castsearch.stagefiles import Faces, file_sha256
 
 
@@ -28,12 +29,11 @@ class FolderPack:
         licence: the terms of the weights.
         folder: where the files lie.
         networks: its detector and embedder.
-        gpu: number of the GPU, -1 for the CPU, None for a GPU if there is one.
+        place: where they run.
         search: how pictures are to be searched.
 
     Raises:
         PackError: the detector cannot search so.
-        DeviceError: the GPU asked for is not there.
     """
 
     chip_size = ARCFACE_SIZE
@@ -44,21 +44,21 @@ class FolderPack:
         licence: str,
         folder: Path,
         networks: Mapping[Task, NetworkFile],
-        gpu: int | None,
+        place: Place,
         search: SearchSettings,
     ) -> None:
-        self.name, self.licence, self.device = name, licence, device_name(gpu)
+        self.name, self.licence, self.device = name, licence, str(place)
         self.search = networks["detector"].resolve(search)
-        self._folder, self._networks, self._gpu = folder, networks, resolve_gpu(gpu)
+        self._folder, self._networks, self._place = folder, networks, place
         self._digest = cache(file_sha256)
 
     @cached_property
     def _detector(self) -> Detector:
-        return self._networks["detector"].open_detector(self.search, self._gpu)
+        return self._networks["detector"].open_detector(self.search, self._place)
 
     @cached_property
     def _embedder(self) -> Embedder:
-        return self._networks["embedder"].open_embedder(self._gpu)
+        return self._networks["embedder"].open_embedder(self._place)
 
     def detect(self, image: np.ndarray) -> Faces:
         """Find the faces of a picture, (h, w, 3) uint8 RGB."""
@@ -66,8 +66,7 @@ class FolderPack:
 
     def detect_many(self, images: Sequence[np.ndarray]) -> list[Faces]:
         """Find the faces of several pictures; those of one size go through the network together."""
-        with running(self._networks["detector"].path):
-            return self._detector.detect_many(images)
+        return self._detector.detect_many(images)
 
     def align(self, image: np.ndarray, box: np.ndarray | None, landmarks: np.ndarray | None) -> np.ndarray:
         """Cut one face out upright: (3, 112, 112) uint8 RGB."""
@@ -75,15 +74,13 @@ class FolderPack:
 
     def embed(self, chips: np.ndarray) -> np.ndarray:
         """Embed (n, 3, 112, 112) uint8 RGB chips into (n, d) float32, not normalised."""
-        with running(self._networks["embedder"].path):
-            return self._embedder.embed(chips)
+        return self._embedder.embed(chips)
 
     def try_embedder(self) -> None:
         """Embed one chip; the network is let go, since detection needs the memory."""
         network = self._networks["embedder"]
         grey = np.full((1, 3, ARCFACE_SIZE, ARCFACE_SIZE), 127, np.uint8)
-        with running(network.path):
-            vectors = network.open_embedder(self._gpu).embed(grey)
+        vectors = network.open_embedder(self._place).embed(grey)
         if vectors.ndim != 2 or not np.isfinite(vectors).all():
             raise PackError(
                 f"{network.path}: expected an embedding of a grey chip, a row of finite numbers, got an array of "
@@ -96,16 +93,15 @@ class FolderPack:
         files = {file.relative_to(self._folder).as_posix(): file for file in network.files}
         return {
             "sha256": {name: self._digest(files[name]) for name in sorted(files)},
-            "versions": {library: version(library) for library in network.libraries},
+            "versions": {library: version(library) for library in (*libraries(self._place), *network.libraries)},
         }
 
 
-def open_original(gpu: int | None, search: SearchSettings = DEFAULT_SEARCH) -> FolderPack:
+def open_original(place: Place, search: SearchSettings = DEFAULT_SEARCH) -> FolderPack:
     """The pack ``r50-r100``: RetinaFace-R50 and LResNet100E-IR in ``RetinaFace/model/``.
 
     Raises:
         PackError: a file is missing.
-        DeviceError: the GPU asked for is not there.
     """
     folder = catalogue.ORIGINAL_FOLDER
     if missing := catalogue.missing_original():
@@ -118,15 +114,14 @@ def open_original(gpu: int | None, search: SearchSettings = DEFAULT_SEARCH) -> F
         "detector": MxnetCheckpoint("detector", *paths[:2]),
         "embedder": MxnetCheckpoint("embedder", *paths[2:]),
     }
-    return FolderPack(catalogue.ORIGINAL, catalogue.NON_COMMERCIAL, folder, networks, gpu, search)
+    return FolderPack(catalogue.ORIGINAL, catalogue.NON_COMMERCIAL, folder, networks, place, search)
 
 
-def open_insightface(name: str, gpu: int | None, search: SearchSettings = DEFAULT_SEARCH) -> FolderPack:
+def open_insightface(name: str, place: Place, search: SearchSettings = DEFAULT_SEARCH) -> FolderPack:
     """An InsightFace pack where the insightface library keeps it.
 
     Raises:
         PackError: it is not there, or damaged, or its detector cannot search so.
-        DeviceError: the GPU asked for is not there.
     """
     folder = catalogue.INSIGHTFACE_FOLDER.expanduser() / name
     if not folder.is_dir():
@@ -136,25 +131,24 @@ def open_insightface(name: str, gpu: int | None, search: SearchSettings = DEFAUL
         )
     try:
         networks = find_networks(folder)
-    except PackError as error:
+    except (PackError, NetworkError) as error:
         raise PackError(f"{error}; get it again by scripts/download_models.py {name}") from None
-    return FolderPack(name, catalogue.NON_COMMERCIAL, folder, networks, gpu, search)
+    return FolderPack(name, catalogue.NON_COMMERCIAL, folder, networks, place, search)
 
 
-def open_folder(path: Path, name: str, gpu: int | None, search: SearchSettings = DEFAULT_SEARCH) -> FolderPack:
+def open_folder(path: Path, name: str, place: Place, search: SearchSettings = DEFAULT_SEARCH) -> FolderPack:
     """A folder, or its subfolders, with one detector and one embedder of any kind.
 
     Args:
         path: the folder.
         name: what the user called it.
-        gpu: number of the GPU, -1 for the CPU, None for a GPU if there is one.
+        place: where its networks run.
         search: how pictures are searched.
 
     Raises:
         PackError: there is not exactly one of each, a file is damaged, or the detector cannot search so.
-        DeviceError: the GPU asked for is not there.
     """
     networks = find_networks(path)
     insightface = any(part in catalogue.INSIGHTFACE_PACKS for part in path.resolve().parts)
     licence = catalogue.NON_COMMERCIAL if insightface else catalogue.UNKNOWN_LICENCE
-    return FolderPack(name, licence, path, networks, gpu, search)
+    return FolderPack(name, licence, path, networks, place, search)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -13,29 +12,27 @@ import numpy as np
 from castsearch.errors import one_line
 from castsearch.faces.errors import PackError
 from castsearch.faces.search import DEFAULT_SEARCH, SMALLEST_SCALE, SearchSettings
-from castsearch.faces.sessions import check_device, finite_only, options, providers, resolve_gpu
+from castsearch.networks import Network, NetworkError, Place, Port, open_network
+from castsearch.networks.network import finite
 from castsearch.stagefiles import Faces
 
 BATCH = 64  # chips at once; bounds memory
 
 
-def _load(path: Path, gpu: int | None, task: str) -> Any:
-    # It takes most of a second to import, and packs of MXNet checkpoints do without.
-    from insightface.model_zoo import get_model
+class _Session:
+    """A network in the form in which the library's classes take one: as ONNX Runtime's session."""
 
-    device = resolve_gpu(gpu)
-    try:
-        model = get_model(str(path), providers=providers(device), sess_options=options())
-    except Exception as error:  # onnx, onnxruntime and insightface raise types of their own
-        raise PackError(f"{path}: insightface cannot load it ({one_line(error)}); get it again") from None
-    if getattr(model, "taskname", None) != task:
-        raise PackError(
-            f"{path}: insightface takes it for {getattr(model, 'taskname', 'nothing it knows')}, not {task}"
-        )
-    model.prepare(device)
-    model.session.disable_fallback()
-    check_device(model.session, device, path)
-    return model
+    def __init__(self, network: Network) -> None:
+        self._network = network
+
+    def get_inputs(self) -> Sequence[Port]:
+        return self._network.inputs
+
+    def get_outputs(self) -> Sequence[Port]:
+        return self._network.outputs
+
+    def run(self, names: Sequence[str], feed: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        return self._network.run(feed, names)
 
 
 @contextmanager
@@ -43,7 +40,7 @@ def _running(path: Path) -> Iterator[None]:
     """Tell what stops the library's code: it takes a network's outputs as they come."""
     try:
         yield
-    except (MemoryError, PackError):
+    except (MemoryError, NetworkError):
         raise
     except Exception as error:  # of numpy, OpenCV and ONNX Runtime
         raise PackError(f"{path}: insightface cannot run it ({one_line(error)}); get it again") from None
@@ -54,16 +51,24 @@ class InsightFaceDetector:
 
     Args:
         path: the file.
-        gpu: number of the GPU, -1 for the CPU, None for a GPU if there is one.
+        place: where it runs.
         search: its scales are sides of the square that a picture is fitted into, by default the library's own;
             there is no flip.
+        model: the network quantized, for int8.
     """
 
-    def __init__(self, path: Path, gpu: int | None, search: SearchSettings = DEFAULT_SEARCH) -> None:
-        self._path, self._model = path, _load(path, gpu, "detection")
-        finite_only(self._model.session, path)
+    def __init__(
+        self, path: Path, place: Place, search: SearchSettings = DEFAULT_SEARCH, model: Path | None = None
+    ) -> None:
+        # It takes most of a second to import, and packs of MXNet checkpoints do without.
+        from insightface.model_zoo.scrfd import SCRFD
+
+        network = finite(open_network(path, place, model=model))
+        self._path, self.ran = path, network.ran
+        with _running(path):
+            self._model = SCRFD(session=_Session(network))
         if search.scales:
-            self._model.prepare(resolve_gpu(gpu), input_size=[(scale, scale) for scale in search.scales])
+            self._model.prepare(0, input_size=[(scale, scale) for scale in search.scales])
 
     def detect_many(self, images: Sequence[np.ndarray]) -> list[Faces]:
         """Find the faces of pictures, (h, w, 3) uint8 RGB each."""
@@ -100,10 +105,21 @@ def as_probability(scores: np.ndarray) -> np.ndarray:
 
 
 class InsightFaceEmbedder:
-    """ArcFace as ONNX; the library reads from the graph whether pixels are scaled inside it."""
+    """ArcFace as ONNX; the library reads from the graph whether pixels are scaled inside it.
 
-    def __init__(self, path: Path, gpu: int | None) -> None:
-        self._path, self._model = path, _load(path, gpu, "recognition")
+    Args:
+        path: the file.
+        place: where it runs.
+        model: the network quantized, for int8.
+    """
+
+    def __init__(self, path: Path, place: Place, model: Path | None = None) -> None:
+        from insightface.model_zoo.arcface_onnx import ArcFaceONNX
+
+        network = open_network(path, place, model=model)
+        self._path, self.ran = path, network.ran
+        with _running(path):
+            self._model = ArcFaceONNX(str(path), _Session(network))
         size = self._model.input_shape[0]
         self._fixed = isinstance(size, int) and size > 0
         self._batch = size if self._fixed else BATCH

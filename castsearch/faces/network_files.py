@@ -2,7 +2,7 @@
 
 What a file is, is read from the file: an MXNet graph whose outputs are RetinaFace's, or an ONNX
 network with SCRFD's outputs, detects; a network with one output from a 112 x 112 picture embeds.
-MXNet checkpoints run on this project's own code, ONNX files on the insightface library's.
+MXNet checkpoints run through this project's own code, ONNX files through the insightface library's.
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ import numpy as np
 
 from castsearch.faces.alignment import ARCFACE_SIZE
 from castsearch.faces.errors import PackError
-from castsearch.faces.mxnet import read_symbol
 from castsearch.faces.packs import Task
 from castsearch.faces.retinaface import OUTPUTS, SCALES, open_retinaface
 from castsearch.faces.search import SearchSettings
-from castsearch.faces.sessions import CACHE_SUFFIX, check_one_file, onnx_signature
+from castsearch.networks import Place, Ran
+from castsearch.networks.checkpoints import CACHE_SUFFIX
+from castsearch.networks.mxnet import read_symbol
+from castsearch.networks.onnx_files import check_in_one_file, read_facts
 from castsearch.stagefiles import Faces
 
 SCRFD_OUTPUTS = (9, 15)  # score, box and landmarks at three strides, or at five
@@ -29,14 +31,28 @@ SCRFD_STEP = 32  # pixels, its largest stride
 
 
 class Detector(Protocol):
-    """Finds faces."""
+    """Finds faces.
+
+    Attributes:
+        ran: what runs its network where; None before it did.
+    """
+
+    @property
+    def ran(self) -> Ran | None: ...
 
     def detect_many(self, images: Sequence[np.ndarray]) -> list[Faces]:
         """Find the faces of pictures, (h, w, 3) uint8 RGB each."""
 
 
 class Embedder(Protocol):
-    """Embeds aligned faces."""
+    """Embeds aligned faces.
+
+    Attributes:
+        ran: what runs its network where.
+    """
+
+    @property
+    def ran(self) -> Ran: ...
 
     def embed(self, chips: np.ndarray) -> np.ndarray:
         """Embed (n, 3, 112, 112) uint8 RGB into (n, d) float32."""
@@ -49,7 +65,7 @@ class NetworkFile(Protocol):
         task: what it does.
         path: the file that a message names.
         files: all of its files.
-        libraries: whose versions results may depend on.
+        libraries: whose versions results may depend on, beside those that run the network.
     """
 
     libraries: ClassVar[tuple[str, ...]]
@@ -70,11 +86,11 @@ class NetworkFile(Protocol):
             PackError: the detector cannot do what is asked.
         """
 
-    def open_detector(self, search: SearchSettings, gpu: int | None) -> Detector:
-        """Load the detector; its search is one that ``resolve`` gave."""
+    def open_detector(self, search: SearchSettings, place: Place, model: Path | None = None) -> Detector:
+        """Load the detector; its search is one that ``resolve`` gave, ``model`` the network quantized, for int8."""
 
-    def open_embedder(self, gpu: int | None) -> Embedder:
-        """Load the embedder."""
+    def open_embedder(self, place: Place, model: Path | None = None) -> Embedder:
+        """Load the embedder; ``model`` is the network quantized, for int8."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +100,7 @@ class MxnetCheckpoint:
     task: Task
     path: Path  # the graph
     params: Path
-    libraries: ClassVar[tuple[str, ...]] = ("onnxruntime",)
+    libraries: ClassVar[tuple[str, ...]] = ()
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -93,13 +109,13 @@ class MxnetCheckpoint:
     def resolve(self, search: SearchSettings) -> SearchSettings:
         return search if search.scales else SearchSettings(SCALES, search.flip)
 
-    def open_detector(self, search: SearchSettings, gpu: int | None) -> Detector:
-        return open_retinaface(self.path, self.params, gpu, search)
+    def open_detector(self, search: SearchSettings, place: Place, model: Path | None = None) -> Detector:
+        return open_retinaface(self.path, self.params, place, search, model=model)
 
-    def open_embedder(self, gpu: int | None) -> Embedder:
+    def open_embedder(self, place: Place, model: Path | None = None) -> Embedder:
         from castsearch.faces.arcface import open_arcface
 
-        return open_arcface(self.path, self.params, gpu)
+        return open_arcface(self.path, self.params, place, model)
 
 
 @dataclass(frozen=True)
@@ -109,7 +125,7 @@ class OnnxFile:
     task: Task
     path: Path
     side: int | None  # of the square picture, in pixels, where the file fixes it
-    libraries: ClassVar[tuple[str, ...]] = ("onnxruntime", "insightface")
+    libraries: ClassVar[tuple[str, ...]] = ("insightface",)
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -130,15 +146,15 @@ class OnnxFile:
             )
         return SearchSettings((self.side,))
 
-    def open_detector(self, search: SearchSettings, gpu: int | None) -> Detector:
+    def open_detector(self, search: SearchSettings, place: Place, model: Path | None = None) -> Detector:
         from castsearch.faces.insightface_networks import InsightFaceDetector
 
-        return InsightFaceDetector(self.path, gpu, search)
+        return InsightFaceDetector(self.path, place, search, model)
 
-    def open_embedder(self, gpu: int | None) -> Embedder:
+    def open_embedder(self, place: Place, model: Path | None = None) -> Embedder:
         from castsearch.faces.insightface_networks import InsightFaceEmbedder
 
-        return InsightFaceEmbedder(self.path, gpu)
+        return InsightFaceEmbedder(self.path, place, model)
 
 
 def find_networks(folder: Path) -> dict[Task, NetworkFile]:
@@ -192,8 +208,9 @@ def _inspect_checkpoint(symbol: Path) -> MxnetCheckpoint:
 
 def _inspect_onnx(path: Path) -> OnnxFile | None:
     """None for a network that does neither (InsightFace packs bring age and 106 landmarks too)."""
-    inputs, outputs = onnx_signature(path)
-    height, width = inputs[0][2:] if len(inputs) == 1 and len(inputs[0]) == 4 else (None, None)
+    facts = read_facts(path)
+    shapes, outputs = [port.shape for port in facts.inputs], facts.outputs
+    height, width = shapes[0][2:] if len(shapes) == 1 and len(shapes[0]) == 4 else (None, None)
     side = height if height == width and isinstance(height, int) else None
     task: Task
     if len(outputs) in SCRFD_OUTPUTS:
@@ -202,5 +219,5 @@ def _inspect_onnx(path: Path) -> OnnxFile | None:
         task = "embedder"
     else:
         return None
-    check_one_file(path)
+    check_in_one_file(path, facts)
     return OnnxFile(task, path, side)

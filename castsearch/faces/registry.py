@@ -8,19 +8,26 @@ from castsearch.faces import catalogue
 from castsearch.faces.errors import PackError
 from castsearch.faces.packs import FacePack
 from castsearch.faces.search import DEFAULT_SEARCH, SearchSettings
+from castsearch.networks.places import Precision
 from castsearch.paths import look_alike
 
 
-def open_pack(name: str, gpu: int | None = None, search: SearchSettings = DEFAULT_SEARCH) -> FacePack:
+def open_pack(
+    name: str, gpu: int | None = None, search: SearchSettings = DEFAULT_SEARCH, precision: Precision = "float32"
+) -> FacePack:
     """The pack of that name; its networks load when they are first used.
 
     Args:
         name: ``r50-r100``, ``dlib``, an InsightFace pack, or a folder.
         gpu: number of the GPU, -1 for the CPU, None for a GPU if there is one.
         search: how pictures are searched.
+        precision: at which the networks compute.
 
     Raises:
         PackError: the pack is unknown, incomplete, or cannot do what is asked.
+        NetworkError: a file of it is damaged.
+        DeviceError: the GPU asked for is not there.
+        PrecisionError: the machine does not have that precision.
 
     Example:
         >>> from skimage.data import astronaut
@@ -37,17 +44,20 @@ def open_pack(name: str, gpu: int | None = None, search: SearchSettings = DEFAUL
     if name == catalogue.DLIB:
         from castsearch.faces.dlib_pack import DlibPack
 
-        if search != DEFAULT_SEARCH or (gpu is not None and gpu >= 0):
-            raise PackError("the pack dlib runs on the CPU at its own scales; leave GPU, scales and flip out")
+        if search != DEFAULT_SEARCH or (gpu is not None and gpu >= 0) or precision != "float32":
+            raise PackError(
+                "the pack dlib runs on the CPU in float32 at its own scales; leave GPU, precision, scales and flip out"
+            )
         return DlibPack()
     from castsearch.faces import folder_pack
+    from castsearch.networks import find_place
 
     if name == catalogue.ORIGINAL:
-        return folder_pack.open_original(gpu, search)
+        return folder_pack.open_original(find_place(gpu, precision), search)
     if name in catalogue.INSIGHTFACE_PACKS:
-        return folder_pack.open_insightface(name, gpu, search)
+        return folder_pack.open_insightface(name, find_place(gpu, precision), search)
     if Path(name).is_dir():
-        return folder_pack.open_folder(Path(name), name, gpu, search)
+        return folder_pack.open_folder(Path(name), name, find_place(gpu, precision), search)
     if Path(name).is_file():
         raise PackError(f"{name}: is a file; name the folder that holds it and the pack's other network")
     if (near := look_alike(Path(name))) is not None:

@@ -15,11 +15,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from onnxruntime import InferenceSession
-
-from castsearch.faces.mxnet import CheckpointError
 from castsearch.faces.search import DEFAULT_SEARCH, SearchSettings
-from castsearch.faces.sessions import finite_only, open_checkpoint, resolve_gpu
+from castsearch.networks import CheckpointError, Network, Place, Ran, open_checkpoint
+from castsearch.networks.network import finite
 from castsearch.parallel import core_count
 from castsearch.stagefiles import Faces
 
@@ -60,7 +58,7 @@ class RetinaFace:
     """A RetinaFace network with two anchors at strides 32, 16 and 8 ('net3').
 
     Args:
-        open_session: opens the network, whose outputs are those of ``OUTPUTS``, for so many cores a call.
+        open_at: opens the network, whose outputs are those of ``OUTPUTS``, for so many cores a call.
         search: at which scales, by default ``SCALES``, and whether mirrored too.
         cores: of the CPU; 1 where the network runs on a GPU.
         batch_pixels: what goes through the network together, in pixels at its scale.
@@ -69,7 +67,7 @@ class RetinaFace:
 
     def __init__(
         self,
-        open_session: Callable[[int], InferenceSession],
+        open_at: Callable[[int], Network],
         search: SearchSettings = DEFAULT_SEARCH,
         cores: int = 1,
         batch_pixels: int = CPU_BATCH_PIXELS,
@@ -77,8 +75,15 @@ class RetinaFace:
     ) -> None:
         self.scales, self.flip, self.score = search.scales or SCALES, search.flip, score
         self.cores, self.batch_pixels = cores, batch_pixels
-        self._session = cache(open_session)
+        self._network = cache(self._opened)
+        self._open_at = open_at
+        self.ran: Ran | None = None
         self._outputs = [f"{name}_output" for name in OUTPUTS]
+
+    def _opened(self, cores: int) -> Network:
+        network = self._open_at(cores)
+        self.ran = network.ran
+        return network
 
     def detect(self, image: np.ndarray) -> Faces:
         """Find the faces of one picture, (h, w, 3) uint8 RGB."""
@@ -88,11 +93,11 @@ class RetinaFace:
         """Find the faces of several pictures; those of one size go through the network together."""
         # All cores on one picture, or each core on pictures of its own, which wastes less of them.
         streams = min(self.cores, len(images), MAX_STREAMS) or 1
-        session = self._session(max(1, self.cores // streams))
+        network = self._network(max(1, self.cores // streams))
         jobs = list(self._jobs(images))
 
         def search(job: tuple[list[int], float]) -> list[list[Faces]]:
-            return self._at_scale(session, [images[i] for i in job[0]], job[1])
+            return self._at_scale(network, [images[i] for i in job[0]], job[1])
 
         found: list[list[Faces]] = [[] for _ in images]
         with ThreadPoolExecutor(streams) as pool:
@@ -112,13 +117,13 @@ class RetinaFace:
                 for start in range(0, len(members), step):
                     yield members[start : start + step], factor
 
-    def _at_scale(self, session: InferenceSession, images: Sequence[np.ndarray], factor: float) -> list[list[Faces]]:
+    def _at_scale(self, network: Network, images: Sequence[np.ndarray], factor: float) -> list[list[Faces]]:
         """For each image, of one size, what is found at a scale: in the picture and, with flip, in its mirror image."""
         resized = np.stack([_resize(image, factor) for image in images])
         batches = [resized, resized[:, :, ::-1]] if self.flip else [resized]
-        name, size = session.get_inputs()[0].name, resized.shape[1:3]
+        name, size = network.inputs[0].name, resized.shape[1:3]
         data = (np.ascontiguousarray(batch.transpose(0, 3, 1, 2), dtype=np.float32) for batch in batches)
-        runs = [session.run(self._outputs, {name: batch}) for batch in data]
+        runs = [network.run({name: batch}, self._outputs) for batch in data]
         return [
             [
                 self._decode([output[index] for output in run], size, factor, mirrored=bool(mirrored))
@@ -167,30 +172,29 @@ class RetinaFace:
 
 
 def open_retinaface(
-    symbol: Path, params: Path, gpu: int | None, search: SearchSettings = DEFAULT_SEARCH, score: float = SCORE
+    symbol: Path,
+    params: Path,
+    place: Place,
+    search: SearchSettings = DEFAULT_SEARCH,
+    score: float = SCORE,
+    model: Path | None = None,
 ) -> RetinaFace:
-    """Load an MXNet checkpoint, at first use.
+    """Load an MXNet checkpoint, at first use; ``model`` is the checkpoint quantized, for int8."""
 
-    Raises:
-        DeviceError: the GPU asked for is not there.
-    """
-    device = resolve_gpu(gpu)
-
-    def open_session(cores: int) -> InferenceSession:
-        session = open_checkpoint(symbol, params, device, cores)
-        for output in session.get_outputs():
+    def open_at(cores: int) -> Network:
+        network = open_checkpoint(symbol, params, place, cores, model)
+        for output in network.outputs:
             expected = next((n for what, n in CHANNELS.items() if f"_{what}_" in output.name), None)
             if len(output.shape) != 4 or output.shape[1] != expected:
                 raise CheckpointError(
                     f"{symbol}: expected {expected} channels of {output.name}, for two anchors a cell, got "
                     f"{output.shape}; only RetinaFace of the kind 'net3' is known"
                 )
-        finite_only(session, symbol)
-        return session
+        return finite(network)
 
-    if device >= 0:
-        return RetinaFace(open_session, search, cores=1, batch_pixels=GPU_BATCH_PIXELS, score=score)
-    return RetinaFace(open_session, search, cores=core_count(), score=score)
+    if place.gpu >= 0:
+        return RetinaFace(open_at, search, cores=1, batch_pixels=GPU_BATCH_PIXELS, score=score)
+    return RetinaFace(open_at, search, cores=core_count(), score=score)
 
 
 def _resize(image: np.ndarray, factor: float) -> np.ndarray:

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from castsearch.faces.errors import PackError
+from castsearch.networks.errors import CheckpointError
 
 LIST_MAGIC = 0x112
 V1_MAGIC, V2_MAGIC, V3_MAGIC = 0xF993FAC8, 0xF993FAC9, 0xF993FACA
@@ -30,10 +30,6 @@ DENSE = 0
 MAX_RANK = 8
 LONGEST_NAME = 200  # characters; the graphs' own have up to 40
 DTYPES = {0: "<f4", 1: "<f8", 2: "<f2", 3: "u1", 4: "<i4", 5: "i1", 6: "<i8"}
-
-
-class CheckpointError(PackError):
-    """A checkpoint that is missing, damaged, or holds what this reader does not know."""
 
 
 # ---------------------------------------------------------------------------- symbol

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from castsearch.faces.mxnet import CheckpointError, Node
-from castsearch.faces.onnx_graph import OnnxGraph, Value
+from castsearch.networks.errors import CheckpointError
+from castsearch.networks.mxnet import Node
+from castsearch.networks.onnx_graph import OnnxGraph, Value
 
 CHANNEL_BLOCK = 16  # ONNX Runtime's convolutions work on blocks of so many channels (AVX-512; 8 with AVX2)
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from castsearch.faces.mxnet import CheckpointError, Symbol
+from castsearch.networks.errors import CheckpointError
+from castsearch.networks.mxnet import Symbol
 
 if TYPE_CHECKING:
     from onnx import NodeProto

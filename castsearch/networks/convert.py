@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from castsearch.faces.mxnet import CheckpointError, Symbol
-from castsearch.faces.onnx_graph import INPUT, OnnxGraph
-from castsearch.faces.operators import OPERATORS
+from castsearch.networks.errors import CheckpointError
+from castsearch.networks.mxnet import Symbol
+from castsearch.networks.onnx_graph import INPUT, OnnxGraph
+from castsearch.networks.operators import OPERATORS
 
 if TYPE_CHECKING:
     from onnx import ModelProto

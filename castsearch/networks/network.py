@@ -1,0 +1,124 @@
+"""A network that is ready to run, whichever library runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from castsearch.networks.errors import NetworkError
+from castsearch.networks.places import Place, Precision
+
+
+class Port(NamedTuple):
+    """An input or output.
+
+    Attributes:
+        name: in the graph.
+        shape: free dimensions are a name or None.
+    """
+
+    name: str
+    shape: tuple[int | str | None, ...]
+
+
+class Ran(NamedTuple):
+    """What ran a network where, as it was and not as it was asked.
+
+    Attributes:
+        engine: the library and its version.
+        device: the device in words.
+        precision: of products.
+    """
+
+    engine: str
+    device: str
+    precision: Precision
+
+
+class Network(Protocol):
+    """A network on a device. Several threads may run it at the same time.
+
+    Attributes:
+        path: the file that messages name.
+        inputs: what it takes.
+        outputs: what it gives.
+        ran: what runs it where.
+    """
+
+    path: Path
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    ran: Ran
+
+    def run(self, feed: Mapping[str, np.ndarray], outputs: Sequence[str] | None = None) -> list[np.ndarray]:
+        """Run it once.
+
+        Args:
+            feed: the inputs by name.
+            outputs: names of those that are wanted, in this order; by default all.
+
+        Returns:
+            An array for each, which nobody else writes to.
+
+        Raises:
+            NetworkError: it cannot be run on what it is given.
+        """
+
+
+def open_network(path: Path, place: Place, cores: int | None = None, model: Path | bytes | None = None) -> Network:
+    """Make a network ready to run.
+
+    ONNX Runtime runs ONNX files in float32. OpenVINO runs the other precisions, and what only it reads: TensorFlow's
+    frozen graphs (``.pb``) and its own files (``.xml``).
+
+    Args:
+        path: the network's file, which messages name.
+        place: where it runs.
+        cores: of the CPU that one call takes, by default all; that many calls at the same time are worth while as
+            there are such shares.
+        model: what ``path`` was converted to, a file or an ONNX file's content.
+
+    Raises:
+        NetworkError: it is damaged, or of no known kind.
+        DeviceError: the GPU does not run it.
+        PrecisionError: it does not run at that precision.
+    """
+    readable = path if model is None else model
+    suffix = "" if isinstance(readable, bytes) else readable.suffix.lower()
+    if suffix in (".pb", ".xml") or place.precision != "float32":
+        if place.gpu >= 0:
+            raise NetworkError(f"{path}: only the CPU runs networks of this kind; choose -1 for the CPU")
+        # OpenVINO takes a fifth of a second to load.
+        from castsearch.networks.openvino_engine import OpenVinoNetwork
+
+        return OpenVinoNetwork(path, readable, place, cores)
+    from castsearch.networks.onnxruntime_engine import OnnxRuntimeNetwork
+
+    return OnnxRuntimeNetwork(path, readable, place, cores)
+
+
+def libraries(place: Place) -> tuple[str, ...]:
+    """The packages that run an ONNX network there, whose versions its results may depend on."""
+    if place.precision == "float32":
+        return ("onnxruntime",)
+    return ("openvino", "nncf") if place.precision == "int8" else ("openvino",)
+
+
+def finite(network: Network) -> Network:
+    """The same network, which stops at outputs that are not finite: no score of theirs is a face's, and none is found.
+
+    Its ``run`` raises ``NetworkError`` then.
+    """
+    run = network.run
+
+    def checked(feed: Mapping[str, np.ndarray], outputs: Sequence[str] | None = None) -> list[np.ndarray]:
+        arrays = run(feed, outputs)
+        if not all(np.isfinite(array).all() for array in arrays):
+            raise NetworkError(f"{network.path}: the detector gives numbers that are not finite; get it again")
+        return arrays
+
+    network.run = checked  # type: ignore[method-assign]
+    return network

@@ -1,0 +1,90 @@
+"""Networks run by OpenVINO on the CPU: bfloat16 and int8, and TensorFlow's frozen graphs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino
+
+from castsearch.errors import one_line
+from castsearch.networks.errors import NetworkError, PrecisionError
+from castsearch.networks.network import Port, Ran
+from castsearch.networks.onnxruntime_engine import cannot_run
+from castsearch.networks.places import Place, Precision
+from castsearch.parallel import core_count
+
+# Kernels that are kept for sizes of pictures already met. They come sorted by size; 5,000, the default, take gigabytes.
+_KEPT_KERNELS = 20
+# int8 networks compute what is not quantized in float32.
+_HINTS: dict[Precision, str] = {"float32": "f32", "bfloat16": "bf16", "int8": "f32"}
+
+
+@cache
+def _core() -> openvino.Core:
+    return openvino.Core()
+
+
+class OpenVinoNetwork:
+    """See ``castsearch.networks.network.Network``.
+
+    Args:
+        path: the file that messages name.
+        model: what is read: an ONNX file or its content, a frozen graph (``.pb``), or OpenVINO's own ``.xml``, beside
+            which its weights lie in a ``.bin``; for int8 a quantized one.
+        place: where it runs; on the CPU.
+        cores: of the CPU that one call takes, by default all.
+
+    Raises:
+        NetworkError: it is no usable network.
+        PrecisionError: it does not run at that precision.
+    """
+
+    def __init__(self, path: Path, model: Path | bytes, place: Place, cores: int | None = None) -> None:
+        self.path = path
+        self._compiled = _compile(path, model, place.precision, cores or core_count())
+        self._requests = threading.local()
+        self.inputs = tuple(_port(port) for port in self._compiled.inputs)
+        self.outputs = tuple(_port(port) for port in self._compiled.outputs)
+        hint = self._compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+        if hint != _HINTS[place.precision]:
+            raise PrecisionError(f"{path}: OpenVINO runs it in {hint} instead of {place.precision}; choose float32")
+        # One output has all the names that layers before it have, which do nothing now.
+        self._places = {name: i for i, port in enumerate(self._compiled.outputs) for name in port.names}
+        self.ran = Ran(f"openvino {openvino.__version__.partition('-')[0]}", place.device, place.precision)
+
+    def run(self, feed: Mapping[str, np.ndarray], outputs: Sequence[str] | None = None) -> list[np.ndarray]:
+        """See ``Network.run``."""
+        try:
+            if not hasattr(self._requests, "mine"):
+                self._requests.mine = self._compiled.create_infer_request()
+            found = self._requests.mine.infer(dict(feed), share_inputs=True)
+            places = range(len(self.outputs)) if outputs is None else [self._places[name] for name in outputs]
+            return [found[place] for place in places]
+        except RuntimeError as error:
+            raise cannot_run(self.path, error) from None
+
+
+def _compile(path: Path, model: Path | bytes, precision: Precision, cores: int) -> openvino.CompiledModel:
+    settings: dict[str, Any] = {
+        "INFERENCE_PRECISION_HINT": _HINTS[precision],
+        "INFERENCE_NUM_THREADS": core_count(),
+        "NUM_STREAMS": max(1, core_count() // cores),
+        "CPU_RUNTIME_CACHE_CAPACITY": _KEPT_KERNELS,
+        "ENABLE_CPU_PINNING": False,  # other work may want the same cores
+    }
+    try:
+        read = _core().read_model(model if isinstance(model, bytes) else str(model))
+        return _core().compile_model(read, "CPU", settings)
+    except RuntimeError as error:
+        raise NetworkError(f"{path}: not a usable network ({one_line(error)}); get it again") from None
+
+
+def _port(port: Any) -> Port:
+    shape = port.partial_shape
+    sides = [None if side.is_dynamic else side.get_length() for side in shape] if shape.rank.is_static else []
+    return Port(port.any_name, tuple(sides))
