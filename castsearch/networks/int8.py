@@ -1,0 +1,287 @@
+"""Networks in int8: quantized by NNCF, calibrated on a part of what they will see, and compared with float32 on another.
+
+NNCF's post-training quantization scales weights by channel and activations by layer, and corrects the biases (Banner et
+al., NeurIPS 2019, section 4). The result is kept in the user's cache folder, with what the comparison gave.
+"""
+
+from __future__ import annotations
+
+import atexit
+import hashlib
+import json
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from castsearch.errors import one_line
+from castsearch.networks.checkpoints import cache_folder
+from castsearch.networks.errors import PrecisionError
+from castsearch.stagefiles import file_sha256
+
+CALIBRATE, COMPARE = 300, 64  # pictures
+FEWEST = 24  # pictures, two thirds of which calibrate
+RECIPE = 1  # goes into the key of the cache: raise it when the same pictures give another network
+XML, BIN, MADE = "network.xml", "network.bin", "made.json"
+
+Measure = Literal["cosine", "faces"]
+Feed = Mapping[str, np.ndarray]
+
+
+class Limits(NamedTuple):
+    """What an agreement must reach.
+
+    Attributes:
+        lowest: of the worst one.
+        mean: of all.
+    """
+
+    lowest: float
+    mean: float
+
+
+LIMITS: dict[Measure, Limits] = {"cosine": Limits(0.8, 0.95), "faces": Limits(0.0, 0.9)}
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far a network in int8 agrees with itself in float32.
+
+    Attributes:
+        measure: the cosine of features; or the share of faces that both find, 2 matched / (found by one + by the other).
+        lowest: of what was compared, the worst, 0 to 1.
+        mean: of all, 0 to 1.
+        compared: how many were.
+        calibrated: how many others the network was calibrated on.
+    """
+
+    measure: Measure
+    lowest: float
+    mean: float
+    compared: int
+    calibrated: int
+
+    def __str__(self) -> str:
+        on = f"of {self.compared} pictures (calibrated on {self.calibrated} others)"
+        if self.measure == "faces":
+            return f"{self.mean:.1%} of the faces as in float32 {on}"
+        return f"cosine to float32 {self.mean:.4f}, at least {self.lowest:.4f}, {on}"
+
+    def check(self, path: Path) -> None:
+        """See that it is enough.
+
+        Args:
+            path: the network's file, for the message.
+
+        Raises:
+            PrecisionError: it is below ``LIMITS``.
+        """
+        limits = LIMITS[self.measure]
+        if self.lowest < limits.lowest or self.mean < limits.mean:
+            least = f"{limits.mean} on average" + (f" and {limits.lowest} at least" if limits.lowest else "")
+            raise PrecisionError(
+                f"{path}: in int8 it is too far from itself in float32: {self}; {least} is wanted; choose bfloat16 or "
+                "float32"
+            )
+
+
+def cosine_agreement(float32: np.ndarray, int8: np.ndarray, calibrated: int) -> Agreement:
+    """The agreement of features, (n, d) each."""
+    norms = np.linalg.norm(float32, axis=1) * np.linalg.norm(int8, axis=1)
+    # A feature of zeros, or one that is not finite, agrees with nothing.
+    cosines = np.nan_to_num((float32 * int8).sum(axis=1) / np.where(norms > 0, norms, np.inf), nan=0.0)
+    return Agreement("cosine", float(cosines.min()), float(cosines.mean()), len(cosines), calibrated)
+
+
+class Draw(NamedTuple):
+    """Which pictures are calibrated on, and which others compared.
+
+    Attributes:
+        calibration: names.
+        comparison: names.
+    """
+
+    calibration: list[str]
+    comparison: list[str]
+
+
+def draw(names: Iterable[str], calibrate: int = CALIBRATE, compare: int = COMPARE) -> Draw:
+    """Draw pictures by the hashes of their names: the same ones each time.
+
+    Args:
+        names: of all pictures.
+        calibrate: how many to calibrate on; two thirds where there are fewer than enough for both.
+        compare: how many others to compare.
+
+    Raises:
+        PrecisionError: there are fewer than ``FEWEST``.
+    """
+    drawn = sorted(set(names), key=lambda name: hashlib.sha256(name.encode(errors="surrogatepass")).digest())
+    check_enough(len(drawn))
+    calibrate = min(calibrate, max(2 * len(drawn) // 3, len(drawn) - compare))
+    return Draw(drawn[:calibrate], drawn[calibrate : calibrate + compare])
+
+
+def check_enough(pictures: int) -> None:
+    """See that there are enough to calibrate on and to compare.
+
+    Raises:
+        PrecisionError: there are not.
+    """
+    if pictures < FEWEST:
+        raise PrecisionError(
+            f"int8: it is calibrated on a part of the pictures and compared on another, and {pictures} that can be read "
+            f"are fewer than {FEWEST}; choose bfloat16 or float32"
+        )
+
+
+class Quantized(NamedTuple):
+    """A network in int8.
+
+    Attributes:
+        model: OpenVINO's file, which ``open_network`` takes as ``model``.
+        digest: SHA-256 of all that it was made from.
+        agreement: with float32.
+    """
+
+    model: Path
+    digest: str
+    agreement: Agreement
+
+
+def quantized(
+    path: Path,
+    model: Path | bytes,
+    feeds: Callable[[], Iterator[Feed]],
+    compare: Callable[[Path], Agreement],
+    depends: Mapping[str, Any],
+) -> Quantized:
+    """The network in int8, which is made and compared the first time, and then kept.
+
+    Args:
+        path: the network's file, which messages name.
+        model: the ONNX file or its content.
+        feeds: gives the inputs to calibrate on, from the first each time it is called; one by one, to save memory.
+        compare: is given the network in int8 and measures the agreement.
+        depends: what inputs and comparison depend on besides (the pictures' digests, settings); JSON can hold it.
+
+    Returns:
+        It, whatever the agreement is; where there is no place to keep it, until the process ends.
+
+    Raises:
+        PrecisionError: it cannot be quantized.
+    """
+    digest = _digest(model, depends)
+    kept = cache_folder() / "int8" / digest
+    if (found := _kept(kept, digest)) is not None:
+        return found
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="castsearch-int8-"))
+    except OSError as error:
+        raise PrecisionError(f"{path}: no place for it in int8 ({error.strerror}); see to the folder TMPDIR") from None
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    _quantize(path, model, feeds, folder)
+    agreement = compare(folder / XML)
+    _seal(folder, agreement)
+    _keep(folder, kept, digest)
+    return _kept(kept, digest) or Quantized(folder / XML, digest, agreement)
+
+
+def _digest(model: Path | bytes, depends: Mapping[str, Any]) -> str:
+    source = hashlib.sha256(model).hexdigest() if isinstance(model, bytes) else file_sha256(model)
+    libraries = {library: version(library) for library in ("nncf", "openvino")}
+    return _json_sha256({"recipe": RECIPE, "model": source, "libraries": libraries, "depends": depends})
+
+
+def _json_sha256(content: object) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _quantize(path: Path, model: Path | bytes, feeds: Callable[[], Iterator[Feed]], folder: Path) -> None:
+    """Write the network in int8."""
+    import openvino
+    from openvino.passes import ConstantFolding, Manager
+
+    with _silent_nncf():
+        import nncf
+
+        try:
+            network = openvino.Core().read_model(model if isinstance(model, bytes) else str(model))
+            # OpenVINO runs grouped convolutions in int8 only where their weights need no reshaping any more.
+            folding = Manager()
+            folding.register_pass(ConstantFolding())
+            folding.run_passes(network)
+            made = nncf.quantize(network, nncf.Dataset(_Feeds(feeds)), subset_size=CALIBRATE)
+            openvino.save_model(made, folder / XML, compress_to_fp16=False)
+        except (RuntimeError, ValueError, nncf.ValidationError) as error:
+            raise PrecisionError(f"{path}: cannot be quantized ({one_line(error)}); choose float32") from None
+
+
+class _Feeds:
+    """What NNCF goes through as often as it likes."""
+
+    def __init__(self, feeds: Callable[[], Iterator[Feed]]) -> None:
+        self._feeds = feeds
+
+    def __iter__(self) -> Iterator[Feed]:
+        return self._feeds()
+
+
+@contextmanager
+def _silent_nncf() -> Iterator[None]:
+    """NNCF reports to its makers unless it is told that nobody is there, shows bars, and writes to standard output."""
+    os.environ["NNCF_CI"] = "1"  # it looks when it is imported
+    # It loads all of torch, which tells of a CUDA compiler without a GPU.
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
+    import nncf  # noqa: F401
+    import rich
+
+    console, logger = rich.get_console(), logging.getLogger("nncf")
+    quiet, level = console.quiet, logger.level
+    console.quiet = True
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        console.quiet = quiet
+        logger.setLevel(level)
+
+
+def _seal(folder: Path, agreement: Agreement) -> None:
+    made = {"agreement": asdict(agreement), "sha256": {name: file_sha256(folder / name) for name in (XML, BIN)}}
+    (folder / MADE).write_text(json.dumps({**made, "seal": _json_sha256(made)}))
+
+
+def _kept(folder: Path, digest: str) -> Quantized | None:
+    """What a folder holds, if it is whole."""
+    try:
+        made = json.loads((folder / MADE).read_text())
+        seal = made.pop("seal")
+        whole = seal == _json_sha256(made) and all(file_sha256(folder / n) == made["sha256"][n] for n in (XML, BIN))
+        return Quantized(folder / XML, digest, Agreement(**made["agreement"])) if whole else None
+    except Exception:
+        return None
+
+
+def _keep(folder: Path, place: Path, digest: str) -> None:
+    """Copy it where a later run finds it; another run's, which was quicker, is left there."""
+    with suppress(OSError):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        copy = Path(tempfile.mkdtemp(dir=place.parent, prefix="."))
+        try:
+            for name in (XML, BIN, MADE):
+                shutil.copyfile(folder / name, copy / name)
+            if _kept(place, digest) is None and place.exists():
+                place.rename(Path(tempfile.mkdtemp(dir=copy)) / "damaged")
+            copy.chmod(0o755)
+            copy.rename(place)
+        finally:
+            shutil.rmtree(copy, ignore_errors=True)
