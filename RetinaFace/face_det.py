@@ -40,10 +40,11 @@ def main() -> None:
     source = args.data / stagefiles.retina_name(args.mode)
     split = stagefiles.read_retina(source)
     pack = open_pack(args.model, gpu=-1)
-    check_same_detector(stagefiles.read_metadata(source), pack, source)
+    detections = stagefiles.read_metadata(source)
+    check_same_detector(detections, pack, source)
     reader = ImageReader(args.image_root / args.mode, args.skip_bad)
     folder = args.out / f"{args.mode}_img"
-    target = align_split(split, reader, pack, folder, bool(args.select), args.single, cli.progress)
+    target = align_split(split, reader, pack, detections, folder, bool(args.select), args.single, cli.progress)
     print(f"{len(split)} movies, faces of {pack.chip_size} x {pack.chip_size} -> {target}")
     cli.report_pictures(reader)
 

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+
 from castsearch.networks import Network, Place, open_checkpoint
 from castsearch.parallel import core_count
 

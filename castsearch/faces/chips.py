@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from castsearch import stagefiles
-from castsearch.faces.packs import FacePack, notes
+from castsearch.faces.packs import ABOUT_DETECTION, FacePack, in_todays_words
 from castsearch.faces.selection import select_candidate, select_portrait
 from castsearch.images import ImageReader, check_pictures
 from castsearch.progress import Progress, silent
@@ -20,6 +21,7 @@ def align_split(
     split: Split,
     reader: ImageReader,
     pack: FacePack,
+    detections: Mapping[str, Any],
     folder: Path,
     limits: bool = True,
     single: bool = False,
@@ -31,6 +33,7 @@ def align_split(
         split: with faces.
         reader: opens the pictures' files.
         pack: alignment.
+        detections: metadata of the split's faces; the chips' tell the same of what found them.
         folder: ``{mode}_img``, which receives a file a movie.
         limits: see ``select_candidate``.
         single: write one file for all movies beside the folder.
@@ -50,7 +53,8 @@ def align_split(
     body, mode = reader.root.parent, reader.root.name
     files = [f"{mode}/{picture.file}" for movie in split.values() for picture in movie.pictures]
     check_pictures(body, files, reader.skip_bad)
-    metadata = {"detector": pack.identity("detector"), "limits": limits, **notes(pack)}
+    told = in_todays_words(detections, pack, "detector")
+    metadata = {field: told[field] for field in ABOUT_DETECTION if field in told} | {"limits": limits}
     whole = {}
     for name, movie in progress(split.items(), total=len(split), unit="movie"):
         chips = align_movie(movie, reader, pack, limits)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from castsearch.faces.doubts import DOUBTS, doubts_of_list
-from castsearch.faces.packs import SEARCH, FacePack, notes, told_apart
+from castsearch.faces.packs import SEARCH, FacePack, in_todays_words, notes, running
 from castsearch.faces.portraits import detect_portrait
 from castsearch.images import ImageReader, check_pictures
 from castsearch.progress import Progress, silent
@@ -70,7 +70,8 @@ def detect_files(
         files,
         sources=lambda file: [reader.root / file],
         notes=told,
-        update=lambda recorded: told_apart(recorded, pack, "detector"),
+        update=lambda recorded: in_todays_words(recorded, pack, "detector"),
+        ran=lambda: running(pack, "detector"),
     )
     if results.todo:
         pack.try_embedder()

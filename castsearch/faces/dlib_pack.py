@@ -23,6 +23,7 @@ from castsearch.faces.errors import PackError
 from castsearch.faces.packs import Task
 from castsearch.faces.population import DLIB_MEAN
 from castsearch.faces.search import DEFAULT_SEARCH
+from castsearch.networks import Ran
 from castsearch.stagefiles import Faces, file_sha256
 
 CHIP_SIZE = 150  # pixels, what the embedder was trained on
@@ -119,6 +120,10 @@ class DlibPack:
         """Embed one chip; and load the CNN, which the first pictures may do without."""
         self.embed(np.full((1, 3, CHIP_SIZE, CHIP_SIZE), 127, np.uint8))
         _ = self._cnn
+
+    def ran(self, task: Task) -> Ran:
+        """What runs either network: dlib takes a GPU wherever it was built for one."""
+        return Ran(f"dlib {dlib.__version__}", "GPU 0" if dlib.DLIB_USE_CUDA else "CPU", "float32")
 
     def identity(self, task: Task) -> Mapping[str, Any]:
         """Weights of a network and the library that runs them."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from castsearch.faces.chips import Chips
 from castsearch.faces.errors import PackError
-from castsearch.faces.packs import FacePack, check_same_detector, notes, told_apart
+from castsearch.faces.packs import FacePack, check_same_detector, in_todays_words, notes, running
 from castsearch.progress import Progress, silent
 from castsearch.stagefiles import Resumable, Split, StageFileError, read_metadata
 
@@ -43,7 +43,8 @@ def embed_split(
         list(split),
         sources=lambda movie: [chips.file(movie)],
         notes=notes(pack),
-        update=lambda recorded: told_apart(recorded, pack, "embedder"),
+        update=lambda recorded: in_todays_words(recorded, pack, "embedder"),
+        ran=lambda: running(pack, "embedder"),
     )
     _check_rows(target, split, results.content)
     todo = {movie: len(split[movie]) for movie in results.todo}

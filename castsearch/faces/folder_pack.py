@@ -16,7 +16,7 @@ from castsearch.faces.errors import PackError
 from castsearch.faces.network_files import Detector, Embedder, MxnetCheckpoint, NetworkFile, find_networks
 from castsearch.faces.packs import Task
 from castsearch.faces.search import DEFAULT_SEARCH, SearchSettings
-from castsearch.networks import NetworkError, Place
+from castsearch.networks import NetworkError, Place, Ran
 from castsearch.networks.network import libraries
 from castsearch.stagefiles import Faces, file_sha256
 
@@ -86,6 +86,11 @@ class FolderPack:
                 f"{network.path}: expected an embedding of a grey chip, a row of finite numbers, got an array of "
                 f"{vectors.shape} between {vectors.min()} and {vectors.max()}; get it again"
             )
+
+    def ran(self, task: Task) -> Ran | None:
+        """What runs a network where; None before its first use."""
+        opened: Detector | Embedder | None = vars(self).get(f"_{task}")  # asking the property would open it
+        return None if opened is None else opened.ran
 
     def identity(self, task: Task) -> Mapping[str, Any]:
         """Weights of a network and the libraries that run them."""

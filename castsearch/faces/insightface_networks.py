@@ -10,8 +10,9 @@ import cv2
 import numpy as np
 
 from castsearch.errors import one_line
+from castsearch.faces.alignment import ARCFACE_SIZE
 from castsearch.faces.errors import PackError
-from castsearch.faces.search import DEFAULT_SEARCH, SMALLEST_SCALE, SearchSettings
+from castsearch.faces.search import DEFAULT_SEARCH, SCRFD_SIDES, SMALLEST_SCALE, SearchSettings
 from castsearch.networks import Network, NetworkError, Place, Port, open_network
 from castsearch.networks.network import finite
 from castsearch.stagefiles import Faces
@@ -52,8 +53,8 @@ class InsightFaceDetector:
     Args:
         path: the file.
         place: where it runs.
-        search: its scales are sides of the square that a picture is fitted into, by default the library's own;
-            there is no flip.
+        search: its scales are sides of the square that a picture is fitted into, by default ``SCRFD_SIDES``; a file of
+            fixed size keeps its own. There is no flip.
         model: the network quantized, for int8.
     """
 
@@ -67,8 +68,7 @@ class InsightFaceDetector:
         self._path, self.ran = path, network.ran
         with _running(path):
             self._model = SCRFD(session=_Session(network))
-        if search.scales:
-            self._model.prepare(0, input_size=[(scale, scale) for scale in search.scales])
+        self._model.prepare(0, input_size=[(side, side) for side in search.scales or SCRFD_SIDES])
 
     def detect_many(self, images: Sequence[np.ndarray]) -> list[Faces]:
         """Find the faces of pictures, (h, w, 3) uint8 RGB each."""
@@ -127,9 +127,9 @@ class InsightFaceEmbedder:
     def embed(self, chips: np.ndarray) -> np.ndarray:
         """Embed (n, 3, 112, 112) uint8 RGB into (n, d) float32."""
         pictures = [np.ascontiguousarray(chip.transpose(1, 2, 0)[:, :, ::-1]) for chip in chips]
+        if not pictures:
+            return self.embed(np.zeros((1, 3, ARCFACE_SIZE, ARCFACE_SIZE), np.uint8))[:0]  # as long as any vector
         parts = [self._embed(pictures[at : at + self._batch]) for at in range(0, len(pictures), self._batch)]
-        if not parts:
-            return np.zeros((0, int(self._model.output_shape[-1])), np.float32)
         return np.concatenate(parts).astype(np.float32, copy=False)
 
     def _embed(self, pictures: list[np.ndarray]) -> np.ndarray:

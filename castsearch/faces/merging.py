@@ -8,8 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from castsearch.faces.doubts import DOUBTS, told_doubt
-from castsearch.faces.packs import BOTH, SEARCH
-from castsearch.stagefiles import Faces, Picture, Split, StageFileError, last_change, read_detections, read_metadata
+from castsearch.faces.packs import ABOUT_DETECTION, BOTH, SEARCH
+from castsearch.stagefiles import (
+    RAN,
+    Faces,
+    Picture,
+    Split,
+    StageFileError,
+    last_change,
+    read_detections,
+    read_metadata,
+    runs,
+)
 
 
 def merge_results(split: Split, mode: str, folders: Sequence[Path]) -> tuple[Split, dict[str, Any]]:
@@ -23,8 +33,8 @@ def merge_results(split: Split, mode: str, folders: Sequence[Path]) -> tuple[Spl
         folders: of the results, ``{mode}_*.pkl``.
 
     Returns:
-        The split with faces, and metadata: of the pack (nothing for results of the original), and the doubts about
-        portraits by their casts' ids.
+        The split with faces, and metadata: of the pack and what ran it (nothing for results of the original), and the
+        doubts about portraits by their casts' ids.
 
     Raises:
         StageFileError: a picture has no result, or the newest results come from different packs.
@@ -85,4 +95,6 @@ def _common_metadata(metadata: Mapping[Path, Mapping[str, Any]]) -> dict[str, An
             raise StageFileError(
                 f"{path}: made with another detector or other settings than {first}; run deploy.py again for one"
             )
-    return {field: told[field] for field in ("detector", BOTH, SEARCH, "model", "licence") if field in told}
+    ran = runs(other.get(RAN) for other in metadata.values())
+    common = {field: told[field] for field in (BOTH, *ABOUT_DETECTION) if field in told}
+    return common | {RAN: ran} if ran else common

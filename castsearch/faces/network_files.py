@@ -19,7 +19,7 @@ from castsearch.faces.alignment import ARCFACE_SIZE
 from castsearch.faces.errors import PackError
 from castsearch.faces.packs import Task
 from castsearch.faces.retinaface import OUTPUTS, SCALES, open_retinaface
-from castsearch.faces.search import SearchSettings
+from castsearch.faces.search import SCRFD_SIDES, SearchSettings
 from castsearch.networks import Place, Ran
 from castsearch.networks.checkpoints import CACHE_SUFFIX
 from castsearch.networks.mxnet import read_symbol
@@ -137,7 +137,7 @@ class OnnxFile:
         if any(scale % SCRFD_STEP for scale in search.scales or ()):
             raise PackError(f"{self.path}: scales {search.scales}: SCRFD takes multiples of {SCRFD_STEP} only")
         if self.side is None:
-            return search
+            return search if search.scales else SearchSettings(SCRFD_SIDES)
         # The library would go by the file and say nothing.
         if search.scales not in (None, (self.side,)):
             raise PackError(

@@ -14,8 +14,9 @@ import numpy as np
 
 from castsearch.faces.catalogue import DLIB
 from castsearch.faces.errors import PackError
-from castsearch.faces.search import SearchSettings
-from castsearch.stagefiles import Faces
+from castsearch.faces.search import DEFAULT_SEARCH, SCRFD_SIDES, SearchSettings
+from castsearch.networks.network import Ran
+from castsearch.stagefiles import RAN, Faces, Run
 
 Task = Literal["detector", "embedder"]  # what a network is for, and the word of metadata for which one it was
 
@@ -27,7 +28,7 @@ class FacePack(Protocol):
         name: as the user wrote it.
         chip_size: side of an aligned face in pixels.
         licence: the terms of the weights, in one line.
-        device: where the networks run, in words for the user.
+        device: where the networks are to run, in words for the user.
         search: how ``detect`` searches.
     """
 
@@ -65,6 +66,9 @@ class FacePack(Protocol):
             PackError: it is broken.
         """
 
+    def ran(self, task: Task) -> Ran | None:
+        """What runs a network where; None before its first use."""
+
     def identity(self, task: Task) -> Mapping[str, Any]:
         """What makes two networks one, as JSON has it: ``sha256`` of its files, ``versions`` of the libraries.
 
@@ -74,16 +78,28 @@ class FacePack(Protocol):
 
 SEARCH = "search"  # under which metadata tell how the pack searched
 BOTH = "face_pack"  # under which earlier versions of this project told of both networks as one
+ABOUT_DETECTION = ("detector", SEARCH, "model", "licence", RAN)  # what metadata tell of how faces were found
 
 
 def notes(pack: FacePack) -> dict[str, str]:
     """What else metadata tell of a pack, and results do not depend on."""
-    return {"model": pack.name, "licence": pack.licence, "device": pack.device}
+    return {"model": pack.name, "licence": pack.licence}
 
 
-def told_apart(recorded: Mapping[str, Any], pack: FacePack, task: Task) -> dict[str, Any]:
-    """Metadata with one network's identity under its task, where an earlier version told of both as one."""
-    told = dict(recorded)
+def running(pack: FacePack, task: Task) -> Run | None:
+    """What runs one of a pack's networks, as metadata tell of it; None before its first use."""
+    ran = pack.ran(task)
+    return None if ran is None else ran._asdict()
+
+
+def in_todays_words(recorded: Mapping[str, Any], pack: FacePack, task: Task) -> dict[str, Any]:
+    """Metadata of an earlier version in today's words.
+
+    It told of both networks as one, of the device that was asked for, and of no sides where SCRFD searched at its own.
+    """
+    told = {field: value for field, value in recorded.items() if field != "device"}
+    if told.get(SEARCH) == DEFAULT_SEARCH.metadata() and pack.search.scales is not None:
+        told[SEARCH] = SearchSettings(SCRFD_SIDES).metadata()
     both = told.pop(BOTH, None)
     if isinstance(both, Mapping):
         mine = pack.identity(task)
@@ -113,7 +129,7 @@ def check_same_detector(recorded: Mapping[str, Any], pack: FacePack, source: obj
                 "detectors'; run the step that writes it again, or choose the pack that made it"
             )
         return
-    made_with, model = told_apart(recorded, pack, "detector").get("detector"), recorded.get("model")
+    made_with, model = in_todays_words(recorded, pack, "detector").get("detector"), recorded.get("model")
     digests = made_with.get("sha256") if isinstance(made_with, Mapping) else None
     old, new = digests if isinstance(digests, Mapping) else {}, pack.identity("detector")["sha256"]
     if sorted(map(str, old.values())) == sorted(new.values()):

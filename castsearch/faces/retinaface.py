@@ -15,6 +15,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+
 from castsearch.faces.search import DEFAULT_SEARCH, SearchSettings
 from castsearch.networks import CheckpointError, Network, Place, Ran, open_checkpoint
 from castsearch.networks.network import finite

@@ -8,6 +8,7 @@ from typing import Any
 
 from castsearch.faces.errors import PackError
 
+SCRFD_SIDES = (128, 640)  # pixels, of the squares that SCRFD of free size searches; the insightface library's own
 SMALLEST_SCALE, LARGEST_SCALE = 32, 4096  # pixels; at more, one picture takes gigabytes
 
 

@@ -7,8 +7,6 @@ from functools import cache
 from pathlib import Path
 from typing import Literal, get_args
 
-import onnxruntime
-
 from castsearch.networks.errors import DeviceError, PrecisionError
 from castsearch.parallel import core_count
 
@@ -85,6 +83,9 @@ def resolve_gpu(gpu: int | None) -> int:
     Raises:
         DeviceError: the device asked for is not there.
     """
+    # It takes a tenth of a second to load, and packs of other libraries do without.
+    import onnxruntime
+
     if gpu is not None and gpu < -1:
         raise DeviceError(f"GPU {gpu}: no such number; use 0 or above, or -1 for the CPU")
     if gpu == -1 or (gpu is None and CUDA not in onnxruntime.get_available_providers()):
@@ -104,6 +105,7 @@ def resolve_gpu(gpu: int | None) -> int:
 
 
 def _cuda_works(device: int) -> bool:
+    import onnxruntime
     from onnx import TensorProto, helper
 
     ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in "xy"]

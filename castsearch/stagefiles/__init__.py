@@ -11,7 +11,7 @@ from castsearch.stagefiles.errors import StageFileError
 from castsearch.stagefiles.features import read_features
 from castsearch.stagefiles.names import MODES, body_name, face_name, reid_name, retina_name
 from castsearch.stagefiles.reading import last_change, read
-from castsearch.stagefiles.resuming import Resumable
+from castsearch.stagefiles.resuming import RAN, Resumable, Run, runs
 from castsearch.stagefiles.splits import read_body, read_retina, write_body, write_retina
 from castsearch.stagefiles.writing import (
     atomic_write,
@@ -26,11 +26,13 @@ from castsearch.stagefiles.writing import (
 
 __all__ = [
     "MODES",
+    "RAN",
     "Faces",
     "Features",
     "MoviePictures",
     "Picture",
     "Resumable",
+    "Run",
     "Split",
     "StageFileError",
     "atomic_write",
@@ -52,6 +54,7 @@ __all__ = [
     "read_retina",
     "reid_name",
     "retina_name",
+    "runs",
     "write",
     "write_body",
     "write_retina",

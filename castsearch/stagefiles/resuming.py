@@ -24,6 +24,9 @@ from castsearch.stagefiles.writing import (
     write,
 )
 
+RAN = "ran"  # under which metadata tell what ran
+Run = dict[str, str]  # one thing that ran: its engine, device and the like
+
 
 class Resumable:
     """The dict of a long stage, kept entry by entry, so that a killed run goes on where it was.
@@ -40,6 +43,8 @@ class Resumable:
         sources: the files that a key's entry is made from. One that is not there makes the entry anew each run.
         notes: what else the metadata shall tell; never compared.
         update: turns what an earlier version of this project recorded into today's words, before it is compared.
+        ran: what runs to make the entry that is added, in words, where that is known; never compared. The metadata tell
+            under ``RAN`` of all that ran to make what the file holds, in earlier runs too.
 
     Attributes:
         content: the entries that there are.
@@ -57,11 +62,13 @@ class Resumable:
         sources: Callable[[str], Iterable[Path]],
         notes: Mapping[str, Any] | None = None,
         update: Callable[[dict[str, Any]], Mapping[str, Any]] = dict,
+        ran: Callable[[], Mapping[str, str] | None] = lambda: None,
     ) -> None:
         self.path = check_target(path)
         self.depends = json.loads(json.dumps(depends))  # as a later run will read them: tuples are lists there
         self.notes = dict(notes or {})
-        self._update = update
+        self._update, self._running = update, ran
+        self._ran: dict[str, list[Run]] = {}  # what may have run to make each entry
         real = cache(os.path.realpath)  # of the few folders that hold the sources
         self._stamps = {key: _stamp(sources(key), real) for key in keys}  # now: what is replaced in mid-run must differ
         self._log_path = check_output(self.path.with_name(f"{self.path.name}.partial"))
@@ -107,12 +114,15 @@ class Resumable:
         try:
             metadata = read_metadata(self.path)
             stamps, bad = (_object(metadata.pop(name, None)) for name in ("sources", "bad"))
+            ran = runs([metadata.pop(RAN, None)])
             if not self._depended_on_the_same({k: v for k, v in metadata.items() if k not in self.notes}):
                 return {}
             entries = read(self.path)
         except StageFileError:
             return {}  # absent or damaged: this run will replace it
-        return {k: v for k, v in entries.items() if k not in bad and self._unchanged(k, stamps.get(k))}
+        kept = {k: v for k, v in entries.items() if k not in bad and self._unchanged(k, stamps.get(k))}
+        self._ran |= dict.fromkeys(kept, ran)
+        return kept
 
     def _logged(self) -> dict[str, Any]:
         """The entries of a killed run that count."""
@@ -124,9 +134,10 @@ class Resumable:
             if not self._depended_on_the_same(load(machine)):
                 return entries
             while True:
-                key, stamp, value = load(machine)
+                key, stamp, value, *ran = load(machine)  # earlier versions did not tell what ran
                 if self._unchanged(key, stamp):
                     entries[key] = value
+                    self._ran[key] = runs(ran[:1])
         except (OSError, Refused, TypeError, ValueError):  # the end, a last entry cut short by the kill, another's file
             return entries
 
@@ -145,17 +156,21 @@ class Resumable:
         if self._log is None:
             self._log = self._begin_log()
         self.content[key] = value
+        running = self._running()
+        self._ran[key] = [] if running is None else [dict(running)]
         self._record(self._log, key)
         self._log.flush()
 
     def _record(self, log: BinaryIO, key: str) -> None:
-        PortablePickler(log, protocol=4).dump((key, self._stamps[key], self.content[key]))
+        PortablePickler(log, protocol=4).dump((key, self._stamps[key], self.content[key], self._ran[key]))
 
     def finish(self) -> None:
         """Write the stage file and remove the partial one."""
         metadata = {**self.notes, **self.depends, "sources": self._stamps}
         if self._bad:
             metadata["bad"] = self._bad
+        if ran := runs(self._ran[key] for key in self._stamps if key not in self._bad):
+            metadata[RAN] = ran
         write(self.path, {key: self.content[key] for key in self._stamps}, metadata)
         self._log_path.unlink(missing_ok=True)
         for log in (self._log, self._earlier_log):
@@ -165,6 +180,17 @@ class Resumable:
 
 def _object(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
+
+
+def runs(told: Iterable[object]) -> list[Run]:
+    """What ran, each once, in their order, of what several metadata tell under ``RAN``; anything else is left out."""
+    lists = (part for part in told if isinstance(part, list))
+    found = (run for part in lists for run in part if isinstance(run, dict) and _is_text([*run, *run.values()]))
+    return list({tuple(sorted(run.items())): run for run in found}.values())
+
+
+def _is_text(values: Iterable[object]) -> bool:
+    return all(isinstance(value, str) for value in values)
 
 
 def _stamp(sources: Iterable[Path], real: Callable[[Path], str]) -> str | None:

@@ -103,7 +103,8 @@ def cut_out(folder: Path) -> None:
     detected(folder)
     merged, metadata = merge_results(SPLIT, "val", [folder])
     stagefiles.write_retina(folder / "retina_val.pkl", merged, metadata)
-    align_split(merged, ImageReader(folder / "body/val"), open_pack(str(folder / "pack"), -1), folder / "val_img")
+    opened = open_pack(str(folder / "pack"), -1)
+    align_split(merged, ImageReader(folder / "body/val"), opened, metadata, folder / "val_img")
 
 
 def two_selections(folder: Path) -> None:
@@ -113,7 +114,7 @@ def two_selections(folder: Path) -> None:
     two = [MoviePictures(name, (), (Picture(name, PICTURES[0].file),)) for name in "mn"]
     stagefiles.write_body(folder / "body_val.pkl", Split(two))
     for movie, limits in zip(two, (True, False), strict=True):
-        align_split(Split([movie]), ImageReader(folder / "body/val"), opened, folder / "val_img", limits)
+        align_split(Split([movie]), ImageReader(folder / "body/val"), opened, {}, folder / "val_img", limits)
 
 
 def another_run(folder: Path) -> None:

@@ -16,6 +16,7 @@ from PIL import Image
 from castsearch.faces import PackError
 from castsearch.faces.packs import Task
 from castsearch.faces.search import DEFAULT_SEARCH, SearchSettings
+from castsearch.networks import Ran
 from castsearch.stagefiles import Faces
 
 MAGIC = {1: 0xF993FAC8, 2: 0xF993FAC9, 3: 0xF993FACA}
@@ -164,9 +165,10 @@ def small() -> tuple[str, dict[str, np.ndarray]]:
 @pytest.fixture(autouse=True)
 def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     """Networks run on one thread: many, on a machine that is busy, wait for each other."""
-    from castsearch.faces import arcface, retinaface, sessions
+    from castsearch.faces import arcface, retinaface
+    from castsearch.networks import onnxruntime_engine, openvino_engine
 
-    for module in (arcface, retinaface, sessions):
+    for module in (arcface, retinaface, onnxruntime_engine, openvino_engine):
         monkeypatch.setattr(module, "core_count", lambda: 1)
 
 
@@ -195,11 +197,13 @@ class FakePack:
         self.weights, self.name, self.search, self.border, self.embedder = weights, name, search, border, embedder
         self.seen: list[tuple[int, ...]] = []  # the middle pixel of each picture that was searched
         self.embedded = 0
+        self.used: set[Task] = set()
 
     def detect(self, image: np.ndarray) -> Faces:
         height, width = image.shape[:2]
         middle = tuple(image[height // 2, width // 2].tolist())
         self.seen.append(middle)
+        self.used.add("detector")
         if not middle[0] or height < self.border:
             return Faces.none()
         box = np.array([[0, 0, width, height]], np.float32)
@@ -218,11 +222,15 @@ class FakePack:
 
     def embed(self, chips: np.ndarray) -> np.ndarray:
         self.embedded += len(chips)
+        self.used.add("embedder")
         return chips.mean(axis=(2, 3), dtype=np.float32)
 
     def try_embedder(self) -> None:
         if self.embedder == "broken":
             raise PackError("broken")
+
+    def ran(self, task: Task) -> Ran | None:
+        return Ran("pencil 1", self.device, "float32") if task in self.used else None
 
     def identity(self, task: Task) -> Mapping[str, Any]:
         digest = self.weights if task == "detector" else self.embedder

@@ -15,6 +15,13 @@ from castsearch.faces.chips import Chips, align_movie, align_split
 from castsearch.images import ImageReader
 from castsearch.stagefiles import Faces, MoviePictures, Picture, Split, StageFileError
 
+DETECTIONS = {
+    "detector": {"sha256": {"other_name.onnx": "a"}, "versions": {"library": "0.9"}},
+    "search": {"scales": [500], "flip": False},
+    "model": "packs/fake",
+    "licence": "free",
+    "ran": [{"engine": "pencil 1", "device": "GPU 3", "precision": "float32"}],
+}
 UNSURE = Faces(np.array([[0, 0, 12, 10]], np.float32), np.array([0.6], np.float32), np.zeros((1, 5, 2), np.float32))
 
 
@@ -61,7 +68,7 @@ def test_the_pack_is_given_the_chosen_face(tmp_path, paint, fake_pack):
 @pytest.mark.parametrize("single", [False, True])
 def test_written_and_read_again(tmp_path, split, fake_pack, single):
     folder = tmp_path / "out/val_img"
-    target = align_split(split, ImageReader(tmp_path), fake_pack(), folder, limits=False, single=single)
+    target = align_split(split, ImageReader(tmp_path), fake_pack(), DETECTIONS, folder, limits=False, single=single)
     assert target == (tmp_path / "out/val_img.pkl" if single else folder)
     assert sorted(path.name for path in (tmp_path / "out").rglob("*.pkl")) == (
         ["val_img.pkl"] if single else ["tt1.pkl", "tt2.pkl"]
@@ -71,15 +78,30 @@ def test_written_and_read_again(tmp_path, split, fake_pack, single):
     assert cut(chips.read("tt1", 3, 4)) == [(0, True), (10, True), (20, False)]
     assert cut(chips.read("tt2", 1, 4)) == [(30, True)]
     metadata = stagefiles.read_metadata(chips.file("tt1"))
-    assert metadata["detector"]["sha256"] == {"detector.onnx": "a"}
-    assert (metadata["limits"], metadata["model"]) == (False, "fake")
+    assert metadata == DETECTIONS | {"limits": False}
+
+
+def test_what_is_told_of_chips_is_what_is_told_of_the_detections(tmp_path, split, fake_pack):
+    """Nothing of the original's; of earlier versions' the detector, and not the device that was asked for."""
+
+    def told(detections):
+        align_split(split, ImageReader(tmp_path), fake_pack(), detections, tmp_path / "val_img")
+        return stagefiles.read_metadata(tmp_path / "val_img/tt2.pkl")
+
+    assert told({}) == {"limits": True}
+    both = {"sha256": {"detector.onnx": "b", "embedder.onnx": "c"}, "versions": {"library": "0.9"}}
+    assert told({"face_pack": both, "model": "old", "device": "GPU 0", "doubts": {}}) == {
+        "detector": {"sha256": {"detector.onnx": "b"}, "versions": {"library": "0.9"}},
+        "model": "old",
+        "limits": True,
+    }
 
 
 @pytest.mark.parametrize("single_is_newer", [False, True])
 def test_of_both_forms_the_newer_is_read(tmp_path, split, fake_pack, single_is_newer):
     folder = tmp_path / "val_img"
-    align_split(split, ImageReader(tmp_path), fake_pack(), folder, limits=False)
-    align_split(split, ImageReader(tmp_path), fake_pack(), folder, limits=True, single=True)
+    align_split(split, ImageReader(tmp_path), fake_pack(), DETECTIONS, folder, limits=False)
+    align_split(split, ImageReader(tmp_path), fake_pack(), DETECTIONS, folder, limits=True, single=True)
     os.utime(folder, (1000, 1000))
     os.utime(folder.with_name("val_img.pkl"), (2000, 2000) if single_is_newer else (500, 500))
     assert cut(Chips(folder).read("tt2", 1, 4)) == [(30, not single_is_newer)]
@@ -89,7 +111,7 @@ def test_missing_or_foreign_chips_are_named(tmp_path, split, fake_pack):
     folder = tmp_path / "val_img"
     with pytest.raises(StageFileError, match=r"val_img: no such folder, nor val_img\.pkl; run face_det\.py first"):
         Chips(folder)
-    align_split(split, ImageReader(tmp_path), fake_pack(), folder)
+    align_split(split, ImageReader(tmp_path), fake_pack(), DETECTIONS, folder)
     chips = Chips(folder)
     for rows, size in ((2, 4), (3, 5)):
         message = rf"tt1\.pkl: movie tt1: expected chips \({rows}, 3, {size}, {size}\) of uint8, got \(3, 3, 4, 4\)"

@@ -52,7 +52,8 @@ def test_what_is_written(tmp_path, body, fake_pack):
     assert metadata["detector"] == {"sha256": {"detector.onnx": "a"}, "versions": {"library": "1"}}
     assert not {"face_pack", "embedder", "doubts"} & metadata.keys()
     assert metadata["search"] == {"scales": [64], "flip": False}
-    assert (metadata["model"], metadata["licence"], metadata["device"]) == ("fake", "none", "paper")
+    assert (metadata["model"], metadata["licence"]) == ("fake", "none")
+    assert metadata["ran"] == [{"engine": "pencil 1", "device": "paper", "precision": "float32"}]
     assert metadata["root"] == str(body)
 
 

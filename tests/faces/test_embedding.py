@@ -75,7 +75,27 @@ def test_what_is_written(tmp_path, embed, batch):
     assert max(shown[1:]) <= batch
     metadata = read_metadata(tmp_path / "face_val.pkl")
     assert metadata["embedder"] == {"sha256": {"embedder.onnx": "a"}, "versions": {"library": "1"}}
-    assert (metadata["model"], metadata["licence"], metadata["device"]) == ("fake", "none", "paper")
+    assert (metadata["model"], metadata["licence"]) == ("fake", "none")
+    assert metadata["ran"] == [{"engine": "pencil 1", "device": "paper", "precision": "float32"}]
+
+
+def test_what_ran_stays_what_it_was_where_nothing_is_left_to_do(tmp_path, embed, put, fake_pack):
+    class Elsewhere(fake_pack):
+        device = "GPU 3"
+
+    def devices():
+        return [ran["device"] for ran in read_metadata(tmp_path / "face_val.pkl")["ran"]]
+
+    embed()
+    assert embed(Elsewhere()) == 0
+    assert devices() == ["paper"]
+    put("tt3", time=1_000_000_001)
+    assert embed(Elsewhere()) == 3
+    assert devices() == ["paper", "GPU 3"]
+    for movie in SIZES:
+        put(movie, time=1_000_000_002)
+    assert embed(Elsewhere()) == 8
+    assert devices() == ["GPU 3"]
 
 
 def test_what_is_done_is_not_done_again_under_another_name_either(embed, fake_pack):

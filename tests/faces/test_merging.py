@@ -95,6 +95,17 @@ def test_one_pack_by_two_names_is_one(tmp_path, put):
     assert metadata == PACK | NO_DOUBTS
 
 
+def test_what_ran_for_any_of_the_results_is_told(tmp_path, put):
+    cpu, gpu = ({"engine": "onnxruntime 1", "device": device, "precision": "float32"} for device in ("CPU", "GPU 0"))
+    put("val_old.pkl", [*CASTS, *CANDIDATES], 0.5, time=500, metadata=PACK | {"ran": [{"engine": "superseded"}]})
+    put("val_a.pkl", CASTS, 0.5, metadata=PACK | {"ran": [cpu, gpu]})
+    put("val_b.pkl", CANDIDATES, 0.5, metadata=PACK | {"ran": [gpu]})
+    assert merge_results(SPLIT, "val", [tmp_path])[1] == PACK | NO_DOUBTS | {"ran": [cpu, gpu]}
+    for nonsense in (None, "CPU", [3], [{"engine": 3}]):
+        put("val_a.pkl", CASTS, 0.5, metadata=PACK | {"ran": nonsense})
+        assert merge_results(SPLIT, "val", [tmp_path])[1]["ran"] == [gpu]
+
+
 def test_superseded_results_of_another_pack_do_not_matter(tmp_path, put):
     put("val_old.pkl", [*CASTS, *CANDIDATES], 0.5, time=1000, metadata=PACK | {"detector": {}})
     put("val_new.pkl", [*CASTS, *CANDIDATES], 0.75, time=2000)

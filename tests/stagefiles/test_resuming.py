@@ -389,3 +389,56 @@ def test_what_an_earlier_version_recorded_is_compared_in_todays_words(target):
     before.finish()
     assert run(DEPENDS).todo == []
     assert run(DEPENDS | {"sha256": "0e"}).todo == ["a"]
+
+
+def test_what_ran_is_told_of_all_that_the_file_holds(target: Path) -> None:
+    """Of entries from killed and finished runs too; of none that was made anew or stands for a bad source."""
+
+    def run(engine: str | None) -> Resumable:
+        ran = None if engine is None else {"engine": engine}
+        source = target.with_name
+        return Resumable(target, DEPENDS, list("abc"), lambda key: [source(f"{key}.jpg")], ran=lambda: ran)
+
+    def told() -> Any:
+        return stagefiles.read_metadata(target).get("ran")
+
+    run("first").add("b", 1)  # killed
+    second = run("second")
+    second.add("a", 1)
+    second.add("c", 1, bad="cannot be read")
+    second.finish()
+    assert told() == [{"engine": "second"}, {"engine": "first"}]
+    third = run("third")
+    assert third.todo == ["c"]
+    third.add("c", 1)
+    del third  # killed; its log holds the others' entries too
+    run(None).finish()
+    assert told() == [{"engine": "second"}, {"engine": "first"}, {"engine": "third"}]
+    for changed, engines in (("ab", ["fourth", "second", "first", "third"]), ("abc", ["fourth"])):
+        for key in changed:
+            target.with_name(f"{key}.jpg").write_text(f"another picture than those before {changed}")
+        again = run("fourth")
+        assert again.todo == list(changed)
+        for key in again.todo:
+            again.add(key, 2)
+        again.finish()
+        assert told() == [{"engine": engine} for engine in engines]  # a finished file tells of all as one
+
+
+def test_a_log_of_an_earlier_version_tells_of_nothing_that_ran(target: Path) -> None:
+    killed(target)
+    log = target.with_name("x.pkl.partial")
+    records = []
+    with log.open("rb") as file:
+        records.append(pickle.load(file))
+        for _ in "abc":
+            records.append(pickle.load(file)[:3])
+    for ran in ((), ("nonsense",), ([3, {"engine": 3}, {"engine": None}],), ([{"engine": "x"}], "more")):
+        log.write_bytes(
+            b"".join(pickle.dumps(record, 4) for record in [records[0], *((*r, *ran) for r in records[1:])])
+        )
+        run = start(target)
+        assert run.todo == []
+        run.finish()
+        assert stagefiles.read_metadata(target).get("ran") == ([{"engine": "x"}] if len(ran) == 2 else None)
+        target.unlink()
