@@ -12,6 +12,7 @@ import numpy as np
 from castsearch.errors import one_line
 from castsearch.faces.alignment import ARCFACE_SIZE
 from castsearch.faces.errors import PackError
+from castsearch.faces.network_files import SCRFD_OUTPUTS
 from castsearch.faces.search import DEFAULT_SEARCH, SCRFD_SIDES, SMALLEST_SCALE, SearchSettings
 from castsearch.networks import Network, NetworkError, Place, Port, open_network
 from castsearch.networks.network import finite
@@ -36,6 +37,17 @@ class _Session:
         return self._network.run(feed, names)
 
 
+def _opened(path: Path, place: Place, model: Path | None, outputs: Sequence[int]) -> Network:
+    """The network, if it has as many outputs as one of its kind: the library's classes take any."""
+    network = open_network(path, place, model=model)
+    if len(network.outputs) not in outputs:
+        counts = " or ".join(map(str, outputs))
+        raise PackError(
+            f"{path}: expected {counts} outputs, got {len(network.outputs)}; it is a network of another kind"
+        )
+    return network
+
+
 @contextmanager
 def _running(path: Path) -> Iterator[None]:
     """Tell what stops the library's code: it takes a network's outputs as they come."""
@@ -56,6 +68,10 @@ class InsightFaceDetector:
         search: its scales are sides of the square that a picture is fitted into, by default ``SCRFD_SIDES``; a file of
             fixed size keeps its own. There is no flip.
         model: the network quantized, for int8.
+
+    Raises:
+        PackError: it is a network of another kind.
+        NetworkError: it is damaged, or does not run there.
     """
 
     def __init__(
@@ -64,7 +80,7 @@ class InsightFaceDetector:
         # It takes most of a second to import, and packs of MXNet checkpoints do without.
         from insightface.model_zoo.scrfd import SCRFD
 
-        network = finite(open_network(path, place, model=model))
+        network = finite(_opened(path, place, model, SCRFD_OUTPUTS))
         self._path, self.ran = path, network.ran
         with _running(path):
             self._model = SCRFD(session=_Session(network))
@@ -111,12 +127,16 @@ class InsightFaceEmbedder:
         path: the file.
         place: where it runs.
         model: the network quantized, for int8.
+
+    Raises:
+        PackError: it is a network of another kind.
+        NetworkError: it is damaged, or does not run there.
     """
 
     def __init__(self, path: Path, place: Place, model: Path | None = None) -> None:
         from insightface.model_zoo.arcface_onnx import ArcFaceONNX
 
-        network = open_network(path, place, model=model)
+        network = _opened(path, place, model, [1])
         self._path, self.ran = path, network.ran
         with _running(path):
             self._model = ArcFaceONNX(str(path), _Session(network))
