@@ -73,7 +73,8 @@ class Noted:
     """A session of either side that notes what goes in and what comes out."""
 
     def __init__(self, session: Any) -> None:
-        self.session, self.runs = session, []
+        self.session = session
+        self.runs: list[Any] = []
         self.get_inputs, self.get_outputs = session.get_inputs, session.get_outputs
 
     def run(self, names: Any, feed: Any) -> Any:
@@ -82,7 +83,7 @@ class Noted:
 
 
 def test_pictures_and_score_maps_are_the_librarys(scrfd: Path, image: np.ndarray) -> None:
-    """What the network is given, colours in their order, and its nine maps: scores, boxes, landmarks at three strides."""
+    """What the network is given, colours in their order, and its nine maps: scores, boxes, landmarks by stride."""
     model, detector = library(scrfd), InsightFaceDetector(scrfd, CPU)
     theirs, ours = Noted(model.session), Noted(detector._model.session)
     model.session, detector._model.session = theirs, ours
@@ -172,7 +173,7 @@ def scaled(path: Path, target: Path, factor: float) -> Path:
     name = model.graph.output[0].name
     for node in model.graph.node:
         node.output[:] = [f"{name}_before" if output == name else output for output in node.output]
-    model.graph.initializer.append(onnx.numpy_helper.from_array(np.float32(factor), "factor"))
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(factor, np.float32), "factor"))
     model.graph.node.append(onnx.helper.make_node("Mul", [f"{name}_before", "factor"], [name]))
     onnx.save(model, target)
     return target
