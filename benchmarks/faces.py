@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT))
 
 from castsearch.faces.arcface import open_arcface
 from castsearch.faces.retinaface import SCALES, open_retinaface, scale_factors
-from castsearch.faces.sessions import device_name
+from castsearch.networks import Place
 from castsearch.parallel import core_count
 
 TESTDATA = Path(os.environ.get("CASTSEARCH_TESTDATA", ROOT.parent / "shared"))
@@ -50,7 +50,7 @@ def main() -> None:
         f"LResNet100E-IR, batch {CHIPS}": ("LResNet100E-IR", CHIPS, {"chips": (CHIPS, 3, 112, 112)}),
     }
     sizes = " and ".join(f"{width} x {height}" for height, width in scaled)
-    print(f"{device_name(-1)}; picture of {PICTURE[1]} x {PICTURE[0]}, searched at {sizes}")
+    print(f"{Place()}; picture of {PICTURE[1]} x {PICTURE[0]}, searched at {sizes}")
     print(f"{'':28} {'':24} {'s a pass':>9} {'pictures/s':>11} {'speed-up':>9}")
     with tempfile.TemporaryDirectory() as folder:
         for title, (graph, pictures, shapes) in cases.items():
@@ -89,7 +89,7 @@ def compare(
 def detection(symbol: Path, params: Path, repeat: int) -> list[float]:
     """Seconds a picture, resizing and decoding included."""
     # Random weights see faces everywhere; the score lets none through, as most of a picture has none.
-    detector = open_retinaface(symbol, params, -1, score=2)
+    detector = open_retinaface(symbol, params, Place(), score=2)
     random = np.random.default_rng(0)
     images = [random.integers(0, 256, (*PICTURE, 3), dtype=np.uint8) for _ in range(PICTURES)]
     return [value / PICTURES for value in seconds(lambda: detector.detect_many(images), repeat)]
@@ -97,7 +97,7 @@ def detection(symbol: Path, params: Path, repeat: int) -> list[float]:
 
 def embedding(symbol: Path, params: Path, repeat: int) -> list[float]:
     """Seconds for all chips."""
-    embedder = open_arcface(symbol, params, -1)
+    embedder = open_arcface(symbol, params, Place())
     chips = np.random.default_rng(0).integers(0, 256, (CHIPS, 3, 112, 112), dtype=np.uint8)
     return seconds(lambda: embedder.embed(chips), repeat)
 

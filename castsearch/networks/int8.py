@@ -1,4 +1,4 @@
-"""Networks in int8: quantized by NNCF, calibrated on a part of what they will see, and compared with float32 on another.
+"""Networks in int8: quantized by NNCF, calibrated on some of what they will see, compared with float32 on other.
 
 NNCF's post-training quantization scales weights by channel and activations by layer, and corrects the biases (Banner et
 al., NeurIPS 2019, section 4). The result is kept in the user's cache folder, with what the comparison gave.
@@ -56,7 +56,7 @@ class Agreement:
     """How far a network in int8 agrees with itself in float32.
 
     Attributes:
-        measure: the cosine of features; or the share of faces that both find, 2 matched / (found by one + by the other).
+        measure: the cosine of features, or the share of faces that both find: 2 matched / (found by one + by other).
         lowest: of what was compared, the worst, 0 to 1.
         mean: of all, 0 to 1.
         compared: how many were.
@@ -138,8 +138,8 @@ def check_enough(pictures: int) -> None:
     """
     if pictures < FEWEST:
         raise PrecisionError(
-            f"int8: it is calibrated on a part of the pictures and compared on another, and {pictures} that can be read "
-            f"are fewer than {FEWEST}; choose bfloat16 or float32"
+            f"int8: it is calibrated on some pictures and compared on others, and {pictures} that can be read are fewer "
+            f"than {FEWEST}; choose bfloat16 or float32"
         )
 
 

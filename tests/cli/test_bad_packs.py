@@ -23,8 +23,9 @@ from castsearch.faces import open_pack
 from castsearch.faces.chips import align_split
 from castsearch.faces.detection import detect_files
 from castsearch.faces.merging import merge_results
-from castsearch.faces.sessions import CUDA, open_checkpoint
 from castsearch.images import ImageReader
+from castsearch.networks import Place, open_checkpoint
+from castsearch.networks.places import CUDA
 from castsearch.stagefiles import MoviePictures, Picture, Split
 from tests.cli.table import Case, check
 
@@ -143,7 +144,7 @@ def foreign_cache(folder: Path) -> None:
     """The converted embedder replaced by the converted detector."""
     pack(folder)
     for symbol, params in (DETECTOR, EMBEDDER):
-        open_checkpoint(folder / "pack" / symbol, folder / "pack" / params, -1)
+        open_checkpoint(folder / "pack" / symbol, folder / "pack" / params, Place())
     shutil.copyfile(folder / "pack/mnet25-0000.castsearch.onnx", folder / "pack/model-0000.castsearch.onnx")
 
 

@@ -196,9 +196,9 @@ def _torch_checkpoint() -> Opened:
 
 
 def _mxnet_checkpoint() -> Opened:
-    from castsearch.faces.convert import to_onnx
-    from castsearch.faces.mxnet import read_params, read_symbol
-    from tests.faces.fuzz_checkpoints import mutate_bytes, mutate_graph
+    from castsearch.networks.convert import to_onnx
+    from castsearch.networks.mxnet import read_params, read_symbol
+    from tests.networks.fuzz_checkpoints import mutate_bytes, mutate_graph
 
     folder = TESTDATA / "models/retinaface_mnet25"
     graph, params = (folder / "mnet25-symbol.json").read_text(), (folder / "mnet25-0000.params").read_bytes()

@@ -18,8 +18,9 @@ from pathlib import Path
 import numpy as np
 import onnx  # noqa: F401  what is imported now is not counted against a mutated file
 
-from castsearch.faces.convert import to_onnx
-from castsearch.faces.mxnet import CheckpointError, read_params, read_symbol
+from castsearch.networks import CheckpointError
+from castsearch.networks.convert import to_onnx
+from castsearch.networks.mxnet import read_params, read_symbol
 
 GIGABYTE = 1 << 30
 SMALL, REAL = 9_600, 400

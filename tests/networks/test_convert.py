@@ -13,8 +13,9 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from castsearch.faces.convert import to_onnx
-from castsearch.faces.mxnet import CheckpointError, read_params, read_symbol
+from castsearch.networks import CheckpointError
+from castsearch.networks.convert import to_onnx
+from castsearch.networks.mxnet import read_params, read_symbol
 
 ROOT = Path(__file__).resolve().parents[2]
 Oracle = Callable[..., None]

@@ -15,7 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from castsearch.faces.mxnet import CheckpointError, Node, read_params, read_symbol
+from castsearch.networks import CheckpointError
+from castsearch.networks.mxnet import Node, read_params, read_symbol
 
 ROOT = Path(__file__).resolve().parents[2]
 
