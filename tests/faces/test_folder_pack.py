@@ -23,6 +23,10 @@ from castsearch.networks import NetworkError, Place, Ran, onnxruntime_engine
 from castsearch.networks.places import Precision, has_bfloat16
 
 CPU = Place()
+FLOAT32 = "float32"
+BFLOAT16 = pytest.param(
+    "bfloat16", marks=pytest.mark.skipif(not has_bfloat16(), reason="this processor has no bfloat16")
+)
 
 
 def link(folder: Path, *sources: Path) -> Path:
@@ -47,7 +51,7 @@ def scrfd(testdata: Path) -> Path:
     return testdata / "models/scrfd/scrfd_500m_kps.onnx"
 
 
-def onnx_embedder(path: Path, size: int = 112, batch: int | str = "N", scaled: bool = False) -> Path:
+def onnx_embedder(path: Path, size: int = 112, batch: int | str | None = "N", scaled: bool = False) -> Path:
     """Mean colour of each quarter of the chip as a 12-d embedding; with ``scaled``, pixels are scaled in the graph."""
     scaling = [
         helper.make_node("Sub", ["data", "mean"], ["m"], "Sub0"),
@@ -138,22 +142,13 @@ def test_onnx_networks_are_looked_into_without_a_session_and_built_once(
     assert opened == ["free.onnx", "e.onnx"]
 
 
-@pytest.mark.parametrize(
-    ("precision", "engine"),
-    [
-        ("float32", "onnxruntime"),
-        pytest.param(
-            "bfloat16",
-            "openvino",
-            marks=pytest.mark.skipif(not has_bfloat16(), reason="this processor has no bfloat16"),
-        ),
-    ],
-)
+@pytest.mark.parametrize("precision", [FLOAT32, BFLOAT16])
 def test_what_ran_is_told_of_the_network_that_ran(
-    tmp_path: Path, scrfd: Path, embedder: list[Path], precision: Precision, engine: str
+    tmp_path: Path, scrfd: Path, embedder: list[Path], precision: Precision
 ) -> None:
     """An ONNX detector and an MXNet embedder; of each once it ran, in the words of the library that did."""
     pack = open_folder(link(tmp_path / "p", scrfd, *embedder), "p", Place(-1, precision))
+    engine = {"float32": "onnxruntime", "bfloat16": "openvino"}[precision]
     expected = Ran(f"{engine} {version(engine)}", "CPU", precision)
     pack.detect(np.zeros((50, 50, 3), np.uint8))
     assert (pack.ran("detector"), pack.ran("embedder")) == (expected, None)
@@ -212,17 +207,42 @@ def test_scrfd_of_free_size_searches_at_the_scales_asked_for(
     np.testing.assert_allclose(found[(64, 640)].boxes[-1], found[(640,)].boxes[-1], atol=1)
 
 
-@pytest.mark.parametrize("batch", ["N", 1, 4])
+@pytest.mark.parametrize("precision", [FLOAT32, BFLOAT16])
+@pytest.mark.parametrize("batch", ["N", None, 1, 4])
 @pytest.mark.parametrize("scaled", [False, True])
-def test_onnx_embedder(tmp_path: Path, scrfd: Path, batch: int | str, scaled: bool) -> None:
+def test_onnx_embedder(
+    tmp_path: Path, scrfd: Path, batch: int | str | None, scaled: bool, precision: Precision
+) -> None:
     """RGB order, scaling inside or outside of the graph, a fixed batch size with a short last batch."""
     folder = link(tmp_path / "p", scrfd)
     onnx_embedder(folder / "e.onnx", batch=batch, scaled=scaled)
     chips = np.random.default_rng(0).integers(0, 256, (5, 3, 112, 112), dtype=np.uint8)
-    got = open_folder(folder, "p", CPU).embed(chips)
+    pack = open_folder(folder, "p", Place(-1, precision))
     quarters = chips.reshape(5, 3, 2, 56, 2, 56).mean(axis=(3, 5)).reshape(5, 12)
-    np.testing.assert_allclose(got, (quarters - 127.5) / 127.5, atol=1e-5)
-    assert open_folder(folder, "p", CPU).embed(chips[:0]).shape == (0, 12)
+    np.testing.assert_allclose(pack.embed(chips), (quarters - 127.5) / 127.5, atol=1e-5)
+    assert pack.embed(chips[:0]).shape == (0, 12)
+
+
+def test_onnx_embedder_that_does_not_tell_how_long_its_vectors_are(tmp_path: Path, scrfd: Path) -> None:
+    path = onnx_embedder(link(tmp_path / "p", scrfd) / "e.onnx")
+    model = onnx.load(path)
+    model.graph.output[0].type.tensor_type.ClearField("shape")
+    onnx.save(model, path)
+    assert open_folder(path.parent, "p", CPU).embed(np.zeros((0, 3, 112, 112), np.uint8)).shape == (0, 12)
+
+
+def test_nine_outputs_of_another_kind_than_scrfds(tmp_path: Path) -> None:
+    path = onnx_embedder(link(tmp_path / "p") / "e.onnx").with_name("d.onnx")
+    nodes = [helper.make_node("AveragePool", ["x"], [f"o{n}"], kernel_shape=[8, 8], strides=[8, 8]) for n in range(9)]
+    ends = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("x", *(f"o{n}" for n in range(9)))
+    ]
+    ends[0] = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, "h", "w"])
+    graph = helper.make_graph(nodes, "detector", ends[:1], ends[1:])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
+    with pytest.raises(PackError, match=r"d\.onnx: insightface cannot run it \(.*\); get it again") as caught:
+        open_folder(path.parent, "p", CPU).detect(np.zeros((50, 50, 3), np.uint8))
+    assert "\n" not in str(caught.value)
 
 
 def test_insightface_layout(tmp_path: Path, scrfd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
