@@ -6,6 +6,7 @@ import os
 import re
 from dataclasses import replace
 
+import dlib
 import numpy as np
 import pytest
 from PIL import Image
@@ -122,6 +123,8 @@ def test_from_crops_to_embeddings(stages, split):
         metadata = stagefiles.read_metadata(split / name)
         task, files = ("embedder", 1) if name == "face_val.pkl" else ("detector", 2)
         assert (metadata["model"], len(metadata[task]["sha256"])) == ("dlib", files), name
+        ran = {"engine": f"dlib {dlib.__version__}", "device": "CPU", "precision": "float32"}
+        assert (metadata["ran"], "device" in metadata) == ([ran], False), name
 
     # All faces in one file, and any batch size, come to the same.
     stages.face_det("--single")

@@ -97,9 +97,18 @@ def test_without_landmarks_the_box_is_cut(pack):
     assert (pack.align(image, np.array([100.0, 50, 200, 150]), None) == np.array([[[200]], [[100]], [[50]]])).all()
 
 
-@pytest.mark.parametrize("how", [{"gpu": 0}, {"search": SearchSettings([480])}, {"search": SearchSettings(flip=True)}])
-def test_a_gpu_or_a_search_is_refused(how):
-    with pytest.raises(PackError, match="runs on the CPU at its own scales"):
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"gpu": 0},
+        {"search": SearchSettings([480])},
+        {"search": SearchSettings(flip=True)},
+        {"precision": "bfloat16"},
+        {"precision": "int8"},
+    ],
+)
+def test_a_gpu_a_search_or_a_precision_is_refused(how):
+    with pytest.raises(PackError, match="runs on the CPU in float32 at its own scales"):
         open_pack("dlib", **how)
 
 
@@ -113,6 +122,14 @@ def test_identity_names_the_weights(pack):
     assert pack.identity("detector")["sha256"][DETECTOR].startswith("4cb19393e2fbaf2b")
     assert pack.identity("embedder")["versions"] == {"dlib": dlib.__version__}
     assert "CC0" in pack.licence
+
+
+def test_what_ran_is_dlib(pack, monkeypatch):
+    """On the GPU where it was built for one: it asks nobody."""
+    for cuda, device in ((False, "CPU"), (True, "GPU 0")):
+        monkeypatch.setattr(dlib, "DLIB_USE_CUDA", cuda)
+        for task in ("detector", "embedder"):
+            assert pack.ran(task) == (f"dlib {dlib.__version__}", device, "float32")
 
 
 @pytest.mark.parametrize("name", [DETECTOR, EMBEDDER])

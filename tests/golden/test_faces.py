@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,14 @@ def test_detections(run: Path, testdata: Path) -> None:
         np.testing.assert_allclose(mine.faces.boxes, golden.faces.boxes, rtol=0, atol=0.01)
         np.testing.assert_allclose(mine.faces.landmarks, golden.faces.landmarks, rtol=0, atol=0.01)
         np.testing.assert_allclose(mine.faces.scores, golden.faces.scores, rtol=0, atol=1e-4)
+
+
+def test_metadata_tell_what_ran_where(run: Path) -> None:
+    files = ["results/val_cast.pkl", "data/retina_val.pkl", "data/face_val.pkl", *sorted(run.glob("val_img/*.pkl"))]
+    assert len(files) == 3 + 2
+    for file in files:
+        ran = [{"engine": f"onnxruntime {version('onnxruntime')}", "device": "CPU", "precision": "float32"}]
+        assert stagefiles.read_metadata(run / file)["ran"] == ran, file
 
 
 def test_aligned_crops(run: Path, testdata: Path) -> None:
