@@ -46,10 +46,13 @@ class OpenVinoNetwork:
 
     def __init__(self, path: Path, model: Path | bytes, place: Place, cores: int | None = None) -> None:
         self.path = path
-        self._compiled = _compile(path, model, place.precision, cores or core_count())
         self._requests = threading.local()
-        self.inputs = tuple(_port(port) for port in self._compiled.inputs)
-        self.outputs = tuple(_port(port) for port in self._compiled.outputs)
+        try:
+            self._compiled = _compile(path, model, place.precision, cores or core_count())
+            self.inputs = tuple(_port(port) for port in self._compiled.inputs)
+            self.outputs = tuple(_port(port) for port in self._compiled.outputs)
+        except UnicodeDecodeError:  # which its messages may quote
+            raise NetworkError(f"{path}: not a usable network (a name in it is no text); get it again") from None
         hint = self._compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
         if hint != _HINTS[place.precision]:
             raise PrecisionError(f"{path}: OpenVINO runs it in {hint} instead of {place.precision}; choose float32")
