@@ -1,6 +1,8 @@
 """The errors of this folder."""
 
-from castsearch.errors import CastSearchError
+from pathlib import Path
+
+from castsearch.errors import CastSearchError, one_line
 
 
 class NetworkError(CastSearchError):
@@ -17,3 +19,10 @@ class DeviceError(NetworkError):
 
 class PrecisionError(NetworkError):
     """A precision that the machine does not have, or that a network does not bear."""
+
+
+def cannot_run(path: Path, error: object) -> NetworkError:
+    """What to say of a network that stopped while it ran."""
+    memory = "alloc" in str(error).lower()
+    mend = "free memory, or choose smaller scales or fewer at once" if memory else "get it again"
+    return NetworkError(f"{path}: the network cannot be run ({one_line(error)}); {mend}")

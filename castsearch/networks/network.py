@@ -108,17 +108,20 @@ def libraries(place: Place) -> tuple[str, ...]:
 
 
 def finite(network: Network) -> Network:
-    """The same network, which stops at outputs that are not finite: no score of theirs is a face's, and none is found.
+    """A detector's network that stops at outputs that are not finite: none is a face's score, so none would be found.
 
     Its ``run`` raises ``NetworkError`` then.
     """
-    run = network.run
+    return _FiniteNetwork(network)
 
-    def checked(feed: Mapping[str, np.ndarray], outputs: Sequence[str] | None = None) -> list[np.ndarray]:
-        arrays = run(feed, outputs)
+
+class _FiniteNetwork:
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self.path, self.inputs, self.outputs, self.ran = network.path, network.inputs, network.outputs, network.ran
+
+    def run(self, feed: Mapping[str, np.ndarray], outputs: Sequence[str] | None = None) -> list[np.ndarray]:
+        arrays = self._network.run(feed, outputs)
         if not all(np.isfinite(array).all() for array in arrays):
-            raise NetworkError(f"{network.path}: the detector gives numbers that are not finite; get it again")
+            raise NetworkError(f"{self.path}: the detector gives numbers that are not finite; get it again")
         return arrays
-
-    network.run = checked  # type: ignore[method-assign]
-    return network

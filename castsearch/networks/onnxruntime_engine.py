@@ -11,7 +11,7 @@ import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state
 
 from castsearch.errors import one_line
-from castsearch.networks.errors import DeviceError, NetworkError
+from castsearch.networks.errors import DeviceError, NetworkError, cannot_run
 from castsearch.networks.network import Port, Ran
 from castsearch.networks.places import CPU, CUDA, Place
 from castsearch.parallel import core_count
@@ -54,13 +54,6 @@ class OnnxRuntimeNetwork:
             return self._session.run(outputs, dict(feed))
         except _ERRORS as error:
             raise cannot_run(self.path, error) from None
-
-
-def cannot_run(path: Path, error: object) -> NetworkError:
-    """What to say of a network that stopped while it ran."""
-    memory = "alloc" in str(error).lower()
-    mend = "free memory, or choose smaller scales or fewer at once" if memory else "get it again"
-    return NetworkError(f"{path}: the network cannot be run ({one_line(error)}); {mend}")
 
 
 def _session(

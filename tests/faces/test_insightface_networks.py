@@ -147,7 +147,7 @@ def test_a_session_that_fell_back_to_the_cpu_is_an_error(scrfd: Path, monkeypatc
 
 
 def test_sessions_never_fall_back_in_mid_run(scrfd: Path) -> None:
-    assert not InsightFaceDetector(scrfd, CPU)._model.session._network._session._enable_fallback
+    assert not InsightFaceDetector(scrfd, CPU)._model.session._network._network._session._enable_fallback
 
 
 @pytest.mark.parametrize("sides", [None, (64, 320, 640)])

@@ -17,6 +17,7 @@ from onnx import TensorProto, helper
 
 from castsearch.networks import DeviceError, NetworkError, Place, Precision, open_checkpoint, open_network
 from castsearch.networks import onnxruntime_engine as engine
+from castsearch.networks.errors import cannot_run
 from castsearch.networks.network import finite
 from castsearch.networks.places import CPU, has_bfloat16
 
@@ -131,7 +132,7 @@ def test_what_stops_a_network_is_one_line(checkpoint: tuple[Path, Path], precisi
 
 
 def test_a_network_without_memory_tells_what_helps() -> None:
-    error = engine.cannot_run(Path("m"), "Failed to allocate memory for 9 bytes")
+    error = cannot_run(Path("m"), "Failed to allocate memory for 9 bytes")
     assert str(error).startswith("m: the network cannot be run (Failed to allocate")
     assert str(error).endswith("; free memory, or choose smaller scales or fewer at once")
 
