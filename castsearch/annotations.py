@@ -24,6 +24,7 @@ from castsearch.textfiles import parse_json, read_json, read_text
 OTHERS = "others"  # label of a candidate who is none of the cast
 FARTHEST = 100_000  # pixels that a box may lie from the frame's corner, or be wide or high: no frame is so large
 
+_CROP = re.compile(r"(.*[^/])_(-?\d{1,6})_(-?\d{1,6})_([1-9]\d{0,5})_([1-9]\d{0,5})\.[^./]+", re.ASCII | re.DOTALL)
 _FITS = 50  # characters of a frame's path with which its crops' names surely fit a file system
 _RANKED = re.compile(r"""\s*[^\s{["',]+[ \t]+[^\s,]+(,[^\s,]+)*[ \t]*(\n|$)""")  # the first line of a result
 
@@ -67,6 +68,22 @@ class Candidate:
         """
         frame = PurePosixPath(self.img)
         return str(frame.with_name(f"{frame.stem}_{'_'.join(map(str, self.bbox))}.jpg"))
+
+
+def box_of_crop(file: str) -> tuple[str, tuple[int, int, int, int]] | None:
+    """What a crop's path tells: the path of its frame without the extension, and the box x, y, w, h.
+
+    Returns:
+        None for a path that does not end as a crop's does.
+
+    >>> box_of_crop("val/m/candidates/shot0001img0_1_-2_30_40.jpg")
+    ('val/m/candidates/shot0001img0', (1, -2, 30, 40))
+    """
+    found = _CROP.fullmatch(file)
+    if found is None:
+        return None
+    frame, x, y, w, h = found.groups()
+    return frame, (int(x), int(y), int(w), int(h))
 
 
 @dataclass(frozen=True)

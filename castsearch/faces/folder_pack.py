@@ -49,6 +49,7 @@ class FolderPack:
     ) -> None:
         self.name, self.licence, self.device = name, licence, str(place)
         self.search = networks["detector"].resolve(search)
+        self.misses_close_ups = networks["detector"].misses_close_ups(self.search)
         self._folder, self._networks, self._place = folder, networks, place
         self._digest = cache(file_sha256)
 

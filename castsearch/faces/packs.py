@@ -30,6 +30,7 @@ class FacePack(Protocol):
         licence: the terms of the weights, in one line.
         device: where the networks are to run, in words for the user.
         search: how ``detect`` searches.
+        misses_close_ups: it sees no face that fills its picture.
     """
 
     name: str
@@ -37,6 +38,7 @@ class FacePack(Protocol):
     licence: str
     device: str
     search: SearchSettings
+    misses_close_ups: bool
 
     def detect(self, image: np.ndarray) -> Faces:
         """Find the faces of a picture, (h, w, 3) uint8 RGB, best first."""

@@ -7,11 +7,13 @@ a cell, and a picture that goes through the network at every scale before one co
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -38,6 +40,7 @@ NMS_IOU = 0.4  # overlap above which the weaker of two boxes goes
 MIRRORED_POINTS = (1, 0, 2, 4, 3)  # left and right change places in a mirrored face
 CPU_BATCH_PIXELS, GPU_BATCH_PIXELS = 1_000_000, 8_000_000  # more are no faster and take more memory
 MAX_STREAMS = 8  # pictures at the same time, for the same reason
+GPU_STREAMS = 2  # one scales pictures while the other's are on the GPU; written with care, and never run on one
 
 
 def scale_factors(scales: Sequence[int], height: int, width: int) -> list[float]:
@@ -55,6 +58,22 @@ def scale_factors(scales: Sequence[int], height: int, width: int) -> list[float]
     return [base * scale / largest for scale in scales]
 
 
+class _Scaling(NamedTuple):
+    """One picture at one scale: the places of both, and what its sides are multiplied by."""
+
+    image: int
+    scale: int
+    factor: float
+
+
+def scaled_sizes(scales: Sequence[int], height: int, width: int) -> list[tuple[int, int]]:
+    """Height and width of a picture at each scale: pictures that share them share runs of the network."""
+    return [
+        (max(1, round(height * factor)), max(1, round(width * factor)))
+        for factor in scale_factors(scales, height, width)
+    ]
+
+
 class RetinaFace:
     """A RetinaFace network with two anchors at strides 32, 16 and 8 ('net3').
 
@@ -62,6 +81,7 @@ class RetinaFace:
         open_at: opens the network, whose outputs are those of ``OUTPUTS``, for so many cores a call.
         search: at which scales, by default ``SCALES``, and whether mirrored too.
         cores: of the CPU; 1 where the network runs on a GPU.
+        streams: pictures at the same time, by default one a core.
         batch_pixels: what goes through the network together, in pixels at its scale.
         score: lowest score of a face.
     """
@@ -73,7 +93,9 @@ class RetinaFace:
         cores: int = 1,
         batch_pixels: int = CPU_BATCH_PIXELS,
         score: float = SCORE,
+        streams: int | None = None,
     ) -> None:
+        self.streams = min(streams or cores, MAX_STREAMS)
         self.scales, self.flip, self.score = search.scales or SCALES, search.flip, score
         self.cores, self.batch_pixels = cores, batch_pixels
         self._network = cache(self._opened)
@@ -91,46 +113,51 @@ class RetinaFace:
         return self.detect_many([image])[0]
 
     def detect_many(self, images: Sequence[np.ndarray]) -> list[Faces]:
-        """Find the faces of several pictures; those of one size go through the network together."""
+        """Find the faces of several pictures; those of one size at a scale go through the network together there."""
         # All cores on one picture, or each core on pictures of its own, which wastes less of them.
-        streams = min(self.cores, len(images), MAX_STREAMS) or 1
+        streams = min(self.streams, len(images)) or 1
         network = self._network(max(1, self.cores // streams))
-        jobs = list(self._jobs(images))
+        jobs = self._jobs(images)
 
-        def search(job: tuple[list[int], float]) -> list[list[Faces]]:
-            return self._at_scale(network, [images[i] for i in job[0]], job[1])
+        def search(job: Sequence[_Scaling]) -> list[list[Faces]]:
+            return self._at_scale(network, [(images[index], factor) for index, _, factor in job])
 
-        found: list[list[Faces]] = [[] for _ in images]
+        found: list[list[list[Faces]]] = [[[] for _ in self.scales] for _ in images]
         with ThreadPoolExecutor(streams) as pool:
-            for (members, _), results in zip(jobs, pool.map(search, jobs), strict=True):
-                for index, faces in zip(members, results, strict=True):
-                    found[index].extend(faces)
-        return [self._merge(faces) for faces in found]
+            for job, results in zip(jobs, pool.map(search, jobs), strict=True):
+                for (index, scale, _), faces in zip(job, results, strict=True):
+                    found[index][scale] = faces
+        return [self._merge([faces for at_scale in scales for faces in at_scale]) for scales in found]
 
-    def _jobs(self, images: Sequence[np.ndarray]) -> Iterator[tuple[list[int], float]]:
-        """What goes through the network together: which images, and at which scale."""
+    def _jobs(self, images: Sequence[np.ndarray]) -> list[list[_Scaling]]:
+        """What goes through the network together: pictures that are of one size where they are scaled."""
         groups = defaultdict(list)
-        for index, image in enumerate(images):
-            groups[image.shape].append(index)
-        for (height, width, _), members in groups.items():
-            for factor in scale_factors(self.scales, height, width):
-                step = max(1, int(self.batch_pixels / (height * width * factor * factor)))
-                for start in range(0, len(members), step):
-                    yield members[start : start + step], factor
+        for index, (height, width, _) in enumerate(image.shape for image in images):
+            factors = scale_factors(self.scales, height, width)
+            for scale, size in enumerate(scaled_sizes(self.scales, height, width)):
+                groups[size].append(_Scaling(index, scale, factors[scale]))
+        jobs = []
+        # The largest first: towards the end, no core waits long for another.
+        for (height, width), members in sorted(groups.items(), key=lambda group: -math.prod(group[0])):
+            step = max(1, self.batch_pixels // (height * width))
+            jobs += [members[start : start + step] for start in range(0, len(members), step)]
+        return jobs
 
-    def _at_scale(self, network: Network, images: Sequence[np.ndarray], factor: float) -> list[list[Faces]]:
-        """For each image, of one size, what is found at a scale: in the picture and, with flip, in its mirror image."""
-        resized = np.stack([_resize(image, factor) for image in images])
-        batches = [resized, resized[:, :, ::-1]] if self.flip else [resized]
-        name, size = network.inputs[0].name, resized.shape[1:3]
-        data = (np.ascontiguousarray(batch.transpose(0, 3, 1, 2), dtype=np.float32) for batch in batches)
-        runs = [network.run({name: batch}, self._outputs) for batch in data]
+    def _at_scale(self, network: Network, images: Sequence[tuple[np.ndarray, float]]) -> list[list[Faces]]:
+        """For each image and its factor, which bring them to one size, what is found there: in the picture and, with
+        flip, in its mirror image.
+        """
+        resized = [_resize(image, factor) for image, factor in images]
+        batches = [resized, [cv2.flip(image, 1) for image in resized]] if self.flip else [resized]
+        name, size = network.inputs[0].name, resized[0].shape[:2]
+        # In planes of float32; eight times as fast as numpy is.
+        runs = [network.run({name: cv2.dnn.blobFromImages(batch)}, self._outputs) for batch in batches]
         return [
             [
                 self._decode([output[index] for output in run], size, factor, mirrored=bool(mirrored))
                 for mirrored, run in enumerate(runs)
             ]
-            for index in range(len(images))
+            for index, (_, factor) in enumerate(images)
         ]
 
     def _decode(self, outputs: list[np.ndarray], size: tuple[int, int], factor: float, mirrored: bool) -> Faces:
@@ -194,7 +221,7 @@ def open_retinaface(
         return finite(network)
 
     if place.gpu >= 0:
-        return RetinaFace(open_at, search, cores=1, batch_pixels=GPU_BATCH_PIXELS, score=score)
+        return RetinaFace(open_at, search, cores=1, batch_pixels=GPU_BATCH_PIXELS, score=score, streams=GPU_STREAMS)
     return RetinaFace(open_at, search, cores=core_count(), score=score)
 
 

@@ -106,6 +106,21 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     return decode(path).pixels()
 
 
+def declared_size(path: str | os.PathLike[str]) -> tuple[int, int] | None:
+    """Width and height of the upright picture as its first bytes declare them, without decoding it.
+
+    Returns:
+        None where they do not tell, as of a file that is no picture, or that Pillow alone does not read.
+    """
+    if not Path(path).is_file():  # a pipe would be waited for
+        return None
+    try:
+        with Image.open(path) as image:
+            return turn_of(image).size(image.size)
+    except Exception:  # whatever is wrong with it, whoever decodes it will say so
+        return None
+
+
 def decode(path: str | os.PathLike[str], keep_pixels: bool = False) -> Decoded:
     """Decode a picture.
 

@@ -27,21 +27,22 @@ class ImageReader:
         root: folder that paths are relative to.
         skip_bad: note a bad picture in ``bad`` and give a blank in its place, so that rows
             stay where later stages expect them; otherwise a bad picture raises.
+        keep_pixels: of large pictures too, because boxes count them.
 
     Attributes:
         bad: the message of each bad picture met so far.
         scaled: what was done to each picture met so far whose samples or sides were scaled.
     """
 
-    def __init__(self, root: str | os.PathLike[str], skip_bad: bool = False) -> None:
+    def __init__(self, root: str | os.PathLike[str], skip_bad: bool = False, keep_pixels: bool = False) -> None:
         self.root = Path(root)
-        self.skip_bad = skip_bad
+        self.skip_bad, self._keep_pixels = skip_bad, keep_pixels
         self.bad: dict[str, str] = {}
         self.scaled: dict[str, str] = {}
 
     def __call__(self, file: str) -> np.ndarray:
         try:
-            picture = decode(self.root / file)
+            picture = decode(self.root / file, self._keep_pixels)
         except ImageError as error:
             if not self.skip_bad:
                 raise
@@ -55,6 +56,17 @@ class ImageReader:
         """Files with their pictures, in order, the next few decoded while the caller works."""
         with ahead(lambda file: (file, self(file)), iter(files), READ_AHEAD, 2 * READ_AHEAD) as pictures:
             yield from pictures
+
+    def read_together(self, groups: Iterable[Sequence[str]]) -> Iterator[list[tuple[str, np.ndarray]]]:
+        """The files of each group with their pictures, in order, the next groups decoded while the caller works."""
+        with ahead(lambda files: [(file, self(file)) for file in files], iter(groups), READ_AHEAD, READ_AHEAD) as read:
+            yield from read
+
+    def sort_account(self, files: Iterable[str]) -> None:
+        """Bring what was told of files that were read in another order into theirs."""
+        for account in (self.bad, self.scaled):
+            told = {file: account.pop(file) for file in files if file in account}
+            account.update(told)
 
 
 def check_pictures(root: Path, files: Sequence[str], skip_bad: bool) -> None:

@@ -44,6 +44,7 @@ class FakePack:
         name: as a user might write it.
         search: how it pretends to search.
         border: it sees a face in pictures of at least so many rows only, as one does that needs something around it.
+        misses_close_ups: it says so.
     """
 
     chip_size = 4
@@ -56,7 +57,9 @@ class FakePack:
         search: SearchSettings = DEFAULT_SEARCH,
         border: int = 0,
         embedder: str = "a",
+        misses_close_ups: bool = False,
     ) -> None:
+        self.misses_close_ups = misses_close_ups
         self.weights, self.name, self.search, self.border, self.embedder = weights, name, search, border, embedder
         self.seen: list[tuple[int, ...]] = []  # the middle pixel of each picture that was searched
         self.embedded = 0

@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from castsearch.faces import PackError, retinaface
-from castsearch.faces.mxnet import CheckpointError
+from castsearch.faces import retinaface
 from castsearch.faces.retinaface import (
     CHANNELS,
     OUTPUTS,
@@ -24,6 +23,7 @@ from castsearch.faces.retinaface import (
 )
 from castsearch.faces.search import SearchSettings
 from castsearch.images import read_image
+from castsearch.networks import CheckpointError, NetworkError, Place, Port, Ran
 from castsearch.stagefiles import Faces
 
 
@@ -32,7 +32,7 @@ def network(checkpoints: Path, **settings: object) -> RetinaFace:
     return open_retinaface(
         folder / "mnet25-symbol.json",
         folder / "mnet25-0000.params",
-        -1,
+        Place(),
         SearchSettings(**settings),  # type: ignore[arg-type]
     )
 
@@ -118,43 +118,43 @@ def test_suppression_leaves_no_overlap_and_drops_nothing_else(n: int, seed: int)
     assert kept == expected
 
 
-class FakeSession:
+class FakeNetwork:
     """Two faces with one score in different cells, all else background."""
 
-    def get_inputs(self) -> list[object]:
-        return [type("Input", (), {"name": "data"})()]
+    inputs = (Port("data", ("N", 3, None, None)),)
+    ran = Ran("pencil 1", "paper", "float32")
 
-    def run(self, names: list[str], feed: dict[str, np.ndarray]) -> list[np.ndarray]:
+    def run(self, feed: dict[str, np.ndarray], outputs: list[str]) -> list[np.ndarray]:
         n, _, height, width = feed["data"].shape
-        outputs = []
+        given = []
         for stride in (32, 16, 8):
             h, w = -(-height // stride), -(-width // stride)
             scores = np.zeros((n, 4, h, w), np.float32)
             if stride == 8:
                 scores[:, 3, 2, 3] = scores[:, 3, 8, 9] = 0.8
                 scores[:, 3, 5, 20] = 0.79
-            outputs += [scores, np.zeros((n, 8, h, w), np.float32), np.zeros((n, 20, h, w), np.float32)]
-        return outputs
+            given += [scores, np.zeros((n, 8, h, w), np.float32), np.zeros((n, 20, h, w), np.float32)]
+        return given
 
 
 def test_score_is_admitted_at_the_threshold_and_ties_go_to_the_later() -> None:
-    detector = RetinaFace(lambda cores: FakeSession(), SearchSettings((320,)))  # type: ignore[arg-type, return-value]
+    detector = RetinaFace(lambda cores: FakeNetwork(), SearchSettings((320,)))  # type: ignore[arg-type, return-value]
     faces = detector.detect(np.zeros((320, 320, 3), np.uint8))
     np.testing.assert_allclose(faces.scores, [0.8, 0.8])
     np.testing.assert_allclose(faces.boxes, [anchor_boxes(8, 16, 8, 9), anchor_boxes(8, 16, 2, 3)])
 
 
-class LopsidedSession(FakeSession):
+class LopsidedNetwork(FakeNetwork):
     """One face in the left half of whatever it is given, its five points and corners all different."""
 
-    def run(self, names: list[str], feed: dict[str, np.ndarray]) -> list[np.ndarray]:
-        outputs = super().run(names, feed)
-        scores, boxes, landmarks = outputs[6:]  # stride 8, which has the faces
+    def run(self, feed: dict[str, np.ndarray], outputs: list[str]) -> list[np.ndarray]:
+        given = super().run(feed, outputs)
+        scores, boxes, landmarks = given[6:]  # stride 8, which has the faces
         scores[:] = 0
         scores[:, 3, 2, 3] = 0.9
         boxes[:, 4:, 2, 3] = [0.25, -0.5, np.log(2), np.log(3)]
         landmarks[:, 10:, 2, 3] = np.arange(10) / 16
-        return outputs
+        return given
 
 
 def test_what_the_mirrored_picture_shows_is_mirrored_back() -> None:
@@ -162,7 +162,7 @@ def test_what_the_mirrored_picture_shows_is_mirrored_back() -> None:
 
     The anchor's centre is at (31.5, 23.5), its side 16: the box has its centre at (35.5, 15.5) and 32 x 48 pixels.
     """
-    detector = RetinaFace(lambda cores: LopsidedSession(), SearchSettings((480,), flip=True))  # type: ignore[arg-type, return-value]
+    detector = RetinaFace(lambda cores: LopsidedNetwork(), SearchSettings((480,), flip=True))  # type: ignore[arg-type, return-value]
     faces = detector.detect(np.zeros((240, 320, 3), np.uint8))
     assert len(faces) == 2
     # Of equal scores the later one comes first: the one in the mirror image.
@@ -178,10 +178,10 @@ def test_what_the_mirrored_picture_shows_is_mirrored_back() -> None:
 def test_the_mirrored_picture_is_what_the_network_gets() -> None:
     seen = []
 
-    class Noted(FakeSession):
-        def run(self, names: list[str], feed: dict[str, np.ndarray]) -> list[np.ndarray]:
+    class Noted(FakeNetwork):
+        def run(self, feed: dict[str, np.ndarray], outputs: list[str]) -> list[np.ndarray]:
             seen.append(feed["data"])
-            return super().run(names, feed)
+            return super().run(feed, outputs)
 
     image = np.random.default_rng(0).integers(0, 256, (192, 192, 3), dtype=np.uint8)
     RetinaFace(lambda cores: Noted(), SearchSettings((192,), flip=True)).detect(image)  # type: ignore[arg-type, return-value]
@@ -207,11 +207,11 @@ def test_cores_are_shared_out() -> None:
     """One picture gets all cores; several get a session of fewer, opened once each."""
     opened: list[int] = []
 
-    def open_session(cores: int) -> FakeSession:
+    def open_network(cores: int) -> FakeNetwork:
         opened.append(cores)
-        return FakeSession()
+        return FakeNetwork()
 
-    detector = RetinaFace(open_session, SearchSettings((320,)), cores=6)  # type: ignore[arg-type]
+    detector = RetinaFace(open_network, SearchSettings((320,)), cores=6)  # type: ignore[arg-type]
     images = [np.zeros((100 + i, 100, 3), np.uint8) for i in range(12)]
     for n in (1, 2, 12, 1, 12):
         assert len(detector.detect_many(images[:n])) == n
@@ -243,30 +243,33 @@ def test_slivers_and_specks_have_no_face(checkpoints: Path, shape: tuple[int, in
 def test_outputs_of_another_kind_of_retinaface_are_refused(monkeypatch, what, shape):
     """Three anchors a cell, or a graph that flattens its scores: decoded, they would be boxes of nothing."""
     outputs = [
-        SimpleNamespace(name=f"{name}_output", shape=["N", CHANNELS[part], None, None])
+        Port(f"{name}_output", ("N", CHANNELS[part], None, None))
         for part in CHANNELS
         for name in OUTPUTS
         if f"_{part}_" in name
     ]
-    session = SimpleNamespace(get_outputs=lambda: outputs, run=None)
-    monkeypatch.setattr(retinaface, "open_checkpoint", lambda *args: session)
-    network = open_retinaface(Path("g-symbol.json"), Path("g-0000.params"), -1)
-    assert network._session(1) is session
-    changed = next(output for output in outputs if what in output.name)
-    changed.shape = shape
-    with pytest.raises(CheckpointError, match=rf"g-symbol\.json: expected {CHANNELS[what]} channels of {changed.name}"):
-        network._session(2)
+    opened = SimpleNamespace(outputs=outputs, run=None, ran=FakeNetwork.ran)
+    monkeypatch.setattr(retinaface, "open_checkpoint", lambda *args: opened)
+    network = open_retinaface(Path("g-symbol.json"), Path("g-0000.params"), Place())
+    assert network._network(1) is opened
+    changed = next(index for index, output in enumerate(outputs) if what in output.name)
+    outputs[changed] = outputs[changed]._replace(shape=shape)
+    message = rf"g-symbol\.json: expected {CHANNELS[what]} channels of {outputs[changed].name}"
+    with pytest.raises(CheckpointError, match=message):
+        network._network(2)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_outputs_that_are_not_finite_are_refused(monkeypatch, value):
     """Nothing in them would pass the score: all pictures would seem to be without a face."""
-    session = SimpleNamespace(
-        get_inputs=lambda: [SimpleNamespace(name="data")],
-        get_outputs=list,
-        run=lambda names, feeds: [np.zeros(3), np.array([0, value])],
+    opened = SimpleNamespace(
+        path=Path("g-symbol.json"),
+        inputs=FakeNetwork.inputs,
+        outputs=(),
+        run=lambda feed, outputs: [np.zeros(3), np.array([0, value])],
+        ran=FakeNetwork.ran,
     )
-    monkeypatch.setattr(retinaface, "open_checkpoint", lambda *args: session)
-    network = open_retinaface(Path("g-symbol.json"), Path("g-0000.params"), -1)
-    with pytest.raises(PackError, match=r"g-symbol\.json: the detector gives numbers that are not finite"):
+    monkeypatch.setattr(retinaface, "open_checkpoint", lambda *args: opened)
+    network = open_retinaface(Path("g-symbol.json"), Path("g-0000.params"), Place())
+    with pytest.raises(NetworkError, match=r"g-symbol\.json: the detector gives numbers that are not finite"):
         network.detect(np.zeros((32, 32, 3), np.uint8))

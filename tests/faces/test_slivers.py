@@ -9,10 +9,11 @@ import pytest
 
 from castsearch.demo_movie import SINGLE, package_picture
 from castsearch.faces import open_pack
+from castsearch.faces.closeups import detect_portrait
 from castsearch.faces.dlib_pack import CNN_SHORT_SIDE, HOG_SHORT_SIDE, _short_side
 from castsearch.faces.insightface_networks import InsightFaceDetector, _no_sliver
-from castsearch.faces.portraits import detect_portrait
 from castsearch.faces.search import SearchSettings
+from castsearch.networks import Place
 
 SHAPES = [(2, 300), (700, 4), (2, 3000), (1, 1), (1, 5000), (5000, 1)]
 
@@ -31,7 +32,7 @@ def test_checkpoints_find_nothing_and_cut_a_chip(checkpoints: Path, shape: tuple
 @pytest.mark.parametrize("scales", [None, [32]])
 def test_scrfd_finds_nothing(testdata: Path, scrfd_of_free_size: Path, scales: list[int] | None) -> None:
     path = scrfd_of_free_size if scales else testdata / "models/scrfd/scrfd_500m_kps.onnx"
-    detector = InsightFaceDetector(path, -1, SearchSettings(scales))
+    detector = InsightFaceDetector(path, Place(), SearchSettings(scales))
     assert [len(faces) for faces in detector.detect_many([noise(*shape) for shape in SHAPES])] == [0] * len(SHAPES)
 
 

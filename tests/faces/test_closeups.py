@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from castsearch.faces import open_pack
-from castsearch.faces.portraits import ENLARGED, detect_portrait
+from castsearch.faces.closeups import ENLARGED, detect_portrait
 from castsearch.images import read_image
 from castsearch.stagefiles import Faces
 
