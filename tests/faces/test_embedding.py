@@ -104,6 +104,15 @@ def test_what_is_done_is_not_done_again_under_another_name_either(embed, fake_pa
     assert embed(fake_pack(name="../fake")) == 0
 
 
+def test_features_of_an_earlier_version_are_kept_and_the_device_asked_for_is_told_no_more(tmp_path, embed):
+    embed()
+    target = tmp_path / "face_val.pkl"
+    earlier = {field: value for field, value in read_metadata(target).items() if field != "ran"} | {"device": "GPU 0"}
+    write(target, read(target), earlier)
+    assert embed() == 0
+    assert not {"ran", "device"} & read_metadata(target).keys()
+
+
 @pytest.mark.parametrize("time", [999_999_999, 1_000_000_001], ids=["older", "newer"])
 def test_changed_chips_are_embedded_again_and_no_others(tmp_path, embed, put, time):
     embed()
