@@ -92,7 +92,7 @@ class InsightFaceDetector:
 
     def _detect(self, image: np.ndarray) -> Faces:
         with _running(self._path):
-            found, landmarks = self._model.detect(_no_sliver(image[:, :, ::-1]))
+            found, landmarks = self._model.detect(_no_sliver(cv2.cvtColor(image, cv2.COLOR_RGB2BGR)))
             order = np.argsort(-found[:, 4], kind="stable")
             found, landmarks = found[order].astype(np.float32), landmarks[order].astype(np.float32)
         return Faces(found[:, :4], as_probability(found[:, 4]), landmarks)
@@ -105,6 +105,8 @@ def _no_sliver(image: np.ndarray) -> np.ndarray:
     """
     height, width = image.shape[:2]
     thinnest = -(-max(height, width) // SMALLEST_SCALE)
+    if min(height, width) >= thinnest:
+        return image
     return cv2.copyMakeBorder(
         image, 0, max(0, thinnest - height), 0, max(0, thinnest - width), cv2.BORDER_CONSTANT, value=(0, 0, 0)
     )
