@@ -22,7 +22,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from castsearch.errors import one_line
+from castsearch.errors import CastSearchError, one_line
 from castsearch.networks.checkpoints import cache_folder
 from castsearch.networks.errors import PrecisionError
 from castsearch.stagefiles import file_sha256
@@ -138,8 +138,8 @@ def check_enough(pictures: int) -> None:
     """
     if pictures < FEWEST:
         raise PrecisionError(
-            f"int8: it is calibrated on some pictures and compared on others, and {pictures} that can be read are fewer "
-            f"than {FEWEST}; choose bfloat16 or float32"
+            f"int8: {pictures} pictures that can be read are too few to calibrate on and to compare, {FEWEST} are "
+            "needed; choose bfloat16 or float32"
         )
 
 
@@ -177,6 +177,7 @@ def quantized(
         It, whatever the agreement is; where there is no place to keep it, until the process ends.
 
     Raises:
+        NetworkError: it is damaged.
         PrecisionError: it cannot be quantized.
     """
     digest = _digest(model, depends)
@@ -210,18 +211,22 @@ def _quantize(path: Path, model: Path | bytes, feeds: Callable[[], Iterator[Feed
     import openvino
     from openvino.passes import ConstantFolding, Manager
 
+    from castsearch.networks.openvino_engine import read_model
+
+    network = read_model(path, model)
+    # OpenVINO runs grouped convolutions in int8 only where their weights need no reshaping any more.
+    folding = Manager()
+    folding.register_pass(ConstantFolding())
     with _silent_nncf():
         import nncf
 
         try:
-            network = openvino.Core().read_model(model if isinstance(model, bytes) else str(model))
-            # OpenVINO runs grouped convolutions in int8 only where their weights need no reshaping any more.
-            folding = Manager()
-            folding.register_pass(ConstantFolding())
             folding.run_passes(network)
             made = nncf.quantize(network, nncf.Dataset(_Feeds(feeds)), subset_size=CALIBRATE)
             openvino.save_model(made, folder / XML, compress_to_fp16=False)
-        except (RuntimeError, ValueError, nncf.ValidationError) as error:
+        except (CastSearchError, MemoryError):
+            raise
+        except Exception as error:  # of NNCF, whose errors have no common type
             raise PrecisionError(f"{path}: cannot be quantized ({one_line(error)}); choose float32") from None
 
 

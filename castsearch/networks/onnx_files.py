@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,11 +18,13 @@ class OnnxFacts(NamedTuple):
         inputs: what it takes, without its weights.
         outputs: what it gives.
         in_one_file: whether all of its weights are in it.
+        dtypes: of the inputs by name, as numpy calls them; "unknown" for what is none of its.
     """
 
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
     in_one_file: bool
+    dtypes: Mapping[str, str]
 
 
 def read_facts(path: Path) -> OnnxFacts:
@@ -37,13 +40,14 @@ def read_facts(path: Path) -> OnnxFacts:
         weights = {tensor.name for tensor in graph.initializer}
         inputs = tuple(_port(value) for value in graph.input if value.name not in weights)
         outputs = tuple(_port(value) for value in graph.output)
+        dtypes = {value.name: _dtype(value) for value in graph.input}
     except Exception as error:  # of protobuf, whose errors have no common type
         raise NetworkError(f"{path}: not a usable network ({one_line(error)}); get it again") from None
     if not inputs or not outputs:
         raise NetworkError(f"{path}: not a usable network (it takes or gives nothing); get it again")
     tensors = [*graph.initializer, *(attribute.t for node in graph.node for attribute in node.attribute)]
     elsewhere = any(onnx.external_data_helper.uses_external_data(tensor) for tensor in tensors)
-    return OnnxFacts(inputs, outputs, not elsewhere)
+    return OnnxFacts(inputs, outputs, not elsewhere, dtypes)
 
 
 def check_in_one_file(path: Path, facts: OnnxFacts) -> None:
@@ -56,6 +60,15 @@ def check_in_one_file(path: Path, facts: OnnxFacts) -> None:
         raise NetworkError(
             f"{path}: has its weights in another file; put both into one, by onnx.save(onnx.load(NAME), NAME) in Python"
         )
+
+
+def _dtype(value: Any) -> str:
+    import onnx
+
+    try:
+        return onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type).name
+    except KeyError:
+        return "unknown"
 
 
 def _port(value: Any) -> Port:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import openvino
+from openvino.frontend import FrontEndManager
 
 from castsearch.errors import one_line
-from castsearch.networks.errors import NetworkError, PrecisionError
+from castsearch.networks.errors import NetworkError, PrecisionError, cannot_run
 from castsearch.networks.network import Port, Ran
-from castsearch.networks.onnxruntime_engine import cannot_run
 from castsearch.networks.places import Place, Precision
 from castsearch.parallel import core_count
 
@@ -47,12 +49,11 @@ class OpenVinoNetwork:
     def __init__(self, path: Path, model: Path | bytes, place: Place, cores: int | None = None) -> None:
         self.path = path
         self._requests = threading.local()
-        try:
-            self._compiled = _compile(path, model, place.precision, cores or core_count())
+        read = read_model(path, model)
+        with _usable(path):
+            self._compiled = _compile(read, place.precision, cores or core_count())
             self.inputs = tuple(_port(port) for port in self._compiled.inputs)
             self.outputs = tuple(_port(port) for port in self._compiled.outputs)
-        except UnicodeDecodeError:  # which its messages may quote
-            raise NetworkError(f"{path}: not a usable network (a name in it is no text); get it again") from None
         hint = self._compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
         if hint != _HINTS[place.precision]:
             raise PrecisionError(f"{path}: OpenVINO runs it in {hint} instead of {place.precision}; choose float32")
@@ -72,7 +73,41 @@ class OpenVinoNetwork:
             raise cannot_run(self.path, error) from None
 
 
-def _compile(path: Path, model: Path | bytes, precision: Precision, cores: int) -> openvino.CompiledModel:
+def read_model(path: Path, model: Path | bytes) -> openvino.Model:
+    """Read a network as what it says it is: left to guess, OpenVINO takes a damaged file for one of any kind.
+
+    Args:
+        path: the file that messages name.
+        model: see ``OpenVinoNetwork``.
+
+    Raises:
+        NetworkError: it is damaged.
+    """
+    suffix = "" if isinstance(model, bytes) else model.suffix.lower()
+    with _usable(path):
+        if suffix == ".xml":
+            return _core().read_model(str(model))
+        reader = FrontEndManager().load_by_framework("tf" if suffix == ".pb" else "onnx")
+        read = reader.convert(reader.load(io.BytesIO(model) if isinstance(model, bytes) else str(model)))
+        if not read.inputs or not read.outputs:
+            raise NetworkError(f"{path}: not a usable network (it takes or gives nothing); get it again")
+        return read
+
+
+@contextmanager
+def _usable(path: Path) -> Iterator[None]:
+    """Tell what OpenVINO says of a file."""
+    try:
+        yield
+    except (MemoryError, NetworkError):
+        raise
+    except UnicodeDecodeError:  # of a name that it shall tell
+        raise NetworkError(f"{path}: not a usable network (a name in it is no text); get it again") from None
+    except Exception as error:  # of its readers, whose errors have no common type
+        raise NetworkError(f"{path}: not a usable network ({one_line(error)}); get it again") from None
+
+
+def _compile(model: openvino.Model, precision: Precision, cores: int) -> openvino.CompiledModel:
     settings: dict[str, Any] = {
         "INFERENCE_PRECISION_HINT": _HINTS[precision],
         "INFERENCE_NUM_THREADS": core_count(),
@@ -80,11 +115,7 @@ def _compile(path: Path, model: Path | bytes, precision: Precision, cores: int) 
         "CPU_RUNTIME_CACHE_CAPACITY": _KEPT_KERNELS,
         "ENABLE_CPU_PINNING": False,  # other work may want the same cores
     }
-    try:
-        read = _core().read_model(model if isinstance(model, bytes) else str(model))
-        return _core().compile_model(read, "CPU", settings)
-    except RuntimeError as error:
-        raise NetworkError(f"{path}: not a usable network ({one_line(error)}); get it again") from None
+    return _core().compile_model(model, "CPU", settings)
 
 
 def _port(port: Any) -> Port:
