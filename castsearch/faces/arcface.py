@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -35,6 +36,11 @@ class ArcFace:
         parts = [chips[start : start + step] for start in range(0, max(len(chips), 1), step)]
         with ThreadPoolExecutor(self.streams) as pool:
             return np.concatenate(list(pool.map(self._run, parts)))
+
+    def feeds(self, chips: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
+        """What the network is given for chips, one after another."""
+        for chip in chips:
+            yield {self._input: chip[None].astype(np.float32)}
 
     def _run(self, chips: np.ndarray) -> np.ndarray:
         return self.network.run({self._input: chips.astype(np.float32)})[0]

@@ -26,6 +26,7 @@ class _Session:
 
     def __init__(self, network: Network) -> None:
         self._network = network
+        self._given: list[Mapping[str, np.ndarray]] | None = None
 
     def get_inputs(self) -> Sequence[Port]:
         return self._network.inputs
@@ -34,7 +35,17 @@ class _Session:
         return self._network.outputs
 
     def run(self, names: Sequence[str], feed: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        if self._given is not None:
+            self._given.append(feed)
         return self._network.run(feed, names)
+
+    @contextmanager
+    def noting(self) -> Iterator[list[Mapping[str, np.ndarray]]]:
+        """Note what the network is given in the meantime."""
+        given: list[Mapping[str, np.ndarray]] = []
+        self._given = given
+        yield given
+        self._given = None
 
 
 def _opened(path: Path, place: Place, model: Path | None, outputs: Sequence[int]) -> Network:
@@ -82,13 +93,20 @@ class InsightFaceDetector:
 
         network = finite(_opened(path, place, model, SCRFD_OUTPUTS))
         self._path, self.ran = path, network.ran
+        self._session = _Session(network)
         with _running(path):
-            self._model = SCRFD(session=_Session(network))
+            self._model = SCRFD(session=self._session)
         self._model.prepare(0, input_size=[(side, side) for side in search.scales or SCRFD_SIDES])
 
     def detect_many(self, images: Sequence[np.ndarray]) -> list[Faces]:
         """Find the faces of pictures, (h, w, 3) uint8 RGB each."""
         return [self._detect(image) for image in images]
+
+    def feeds(self, image: np.ndarray) -> list[Mapping[str, np.ndarray]]:
+        """What the network is given for a picture, at one size after another."""
+        with self._session.noting() as given:
+            self._detect(image)
+        return given
 
     def _detect(self, image: np.ndarray) -> Faces:
         with _running(self._path):
@@ -140,8 +158,9 @@ class InsightFaceEmbedder:
 
         network = _opened(path, place, model, [1])
         self._path, self.ran = path, network.ran
+        self._session = _Session(network)
         with _running(path):
-            self._model = ArcFaceONNX(str(path), _Session(network))
+            self._model = ArcFaceONNX(str(path), self._session)
         size = self._model.input_shape[0]
         self._fixed = isinstance(size, int) and size > 0
         self._batch = size if self._fixed else BATCH
@@ -153,6 +172,14 @@ class InsightFaceEmbedder:
             return self.embed(np.zeros((1, 3, ARCFACE_SIZE, ARCFACE_SIZE), np.uint8))[:0]  # as long as any vector
         parts = [self._embed(pictures[at : at + self._batch]) for at in range(0, len(pictures), self._batch)]
         return np.concatenate(parts).astype(np.float32, copy=False)
+
+    def feeds(self, chips: np.ndarray) -> Iterator[Mapping[str, np.ndarray]]:
+        """What the network is given for chips: one after another, or as many together as it takes."""
+        step = self._batch if self._fixed else 1
+        for at in range(0, len(chips), step):
+            with self._session.noting() as given:
+                self.embed(chips[at : at + step])
+            yield from given
 
     def _embed(self, pictures: list[np.ndarray]) -> np.ndarray:
         """A short last batch is filled up where the network takes one size only."""

@@ -8,7 +8,7 @@ MXNet checkpoints run through this project's own code, ONNX files through the in
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol
@@ -21,7 +21,7 @@ from castsearch.faces.packs import Task
 from castsearch.faces.retinaface import OUTPUTS, SCALES, open_retinaface
 from castsearch.faces.search import SCRFD_SIDES, SearchSettings
 from castsearch.networks import Place, Ran
-from castsearch.networks.checkpoints import CACHE_SUFFIX
+from castsearch.networks.checkpoints import CACHE_SUFFIX, converted
 from castsearch.networks.mxnet import read_symbol
 from castsearch.networks.onnx_files import check_in_one_file, read_facts
 from castsearch.stagefiles import Faces
@@ -46,6 +46,9 @@ class Detector(Protocol):
     def detect_many(self, images: Sequence[np.ndarray]) -> list[Faces]:
         """Find the faces of pictures, (h, w, 3) uint8 RGB each."""
 
+    def feeds(self, image: np.ndarray) -> Iterable[Mapping[str, np.ndarray]]:
+        """What the network is given for a picture, to calibrate it on."""
+
 
 class Embedder(Protocol):
     """Embeds aligned faces.
@@ -59,6 +62,9 @@ class Embedder(Protocol):
 
     def embed(self, chips: np.ndarray) -> np.ndarray:
         """Embed (n, 3, 112, 112) uint8 RGB into (n, d) float32."""
+
+    def feeds(self, chips: np.ndarray) -> Iterable[Mapping[str, np.ndarray]]:
+        """What the network is given for chips, to calibrate it on."""
 
 
 class NetworkFile(Protocol):
@@ -98,6 +104,9 @@ class NetworkFile(Protocol):
     def open_embedder(self, place: Place, model: Path | None = None) -> Embedder:
         """Load the embedder; ``model`` is the network quantized, for int8."""
 
+    def onnx(self) -> Path | bytes:
+        """The network as ONNX, a file or its content."""
+
 
 @dataclass(frozen=True)
 class MxnetCheckpoint:
@@ -125,6 +134,9 @@ class MxnetCheckpoint:
         from castsearch.faces.arcface import open_arcface
 
         return open_arcface(self.path, self.params, place, model)
+
+    def onnx(self) -> Path | bytes:
+        return converted(self.path, self.params)
 
 
 @dataclass(frozen=True)
@@ -167,6 +179,9 @@ class OnnxFile:
         from castsearch.faces.insightface_networks import InsightFaceEmbedder
 
         return InsightFaceEmbedder(self.path, place, model)
+
+    def onnx(self) -> Path | bytes:
+        return self.path
 
 
 def find_networks(folder: Path) -> dict[Task, NetworkFile]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -21,6 +21,7 @@ import numpy as np
 from castsearch.faces.search import DEFAULT_SEARCH, SearchSettings
 from castsearch.networks import CheckpointError, Network, Place, Ran, open_checkpoint
 from castsearch.networks.network import finite
+from castsearch.networks.onnx_graph import INPUT
 from castsearch.parallel import core_count
 from castsearch.stagefiles import Faces
 
@@ -128,6 +129,11 @@ class RetinaFace:
                 for (index, scale, _), faces in zip(job, results, strict=True):
                     found[index][scale] = faces
         return [self._merge([faces for at_scale in scales for faces in at_scale]) for scales in found]
+
+    def feeds(self, image: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
+        """What the network is given for a picture, at one scale after another."""
+        for factor in scale_factors(self.scales, *image.shape[:2]):
+            yield {INPUT: cv2.dnn.blobFromImage(_resize(image, factor))}
 
     def _jobs(self, images: Sequence[np.ndarray]) -> list[list[_Scaling]]:
         """What goes through the network together: pictures that are of one size where they are scaled."""
