@@ -10,7 +10,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from castsearch.faces import SearchSettings, open_pack
+from castsearch.faces.calibration import pictures_of_lists
 from castsearch.faces.detection import detect_files
+from castsearch.faces.frames import detect_in_frames
 from castsearch.faces.lists import read_list
 from castsearch.images import ImageReader
 from castsearch.stagefiles import check_target
@@ -24,6 +26,7 @@ def main() -> None:
     parser.add_argument("--image_root", type=Path, required=True, help="folder of the crops (BODY)")
     cli.add_model(parser)
     cli.add_gpu(parser)
+    cli.add_precision(parser)
     parser.add_argument(
         "--scales",
         type=int,
@@ -32,15 +35,29 @@ def main() -> None:
         help="sides at which pictures are searched; by default the pack's own (RetinaFace: 500 800)",
     )
     parser.add_argument("--flip", action="store_true", help="search the mirrored pictures too")
+    parser.add_argument(
+        "--frames",
+        type=Path,
+        metavar="ORIGIN",
+        help="search each frame below ORIGIN once, in place of its crops, and give its faces to its boxes one to one; "
+        "portraits are searched below --image_root all the same",
+    )
     cli.add_skip_bad(parser)
     args = parser.parse_args()
 
     check_target(args.pkl_file, stages=())
     files = read_list(args.txt_file)
-    reader = ImageReader(args.image_root, args.skip_bad)
-    pack = cli.announce(open_pack(args.model, args.gpu, SearchSettings(args.scales, args.flip)))
     portraits = args.txt_file.stem.endswith("_cast")
-    faces, doubts = detect_files(files, reader, pack, args.pkl_file, portraits, cli.progress)
+    in_frames = args.frames is not None and not portraits
+    reader = ImageReader(args.frames if in_frames else args.image_root, args.skip_bad, keep_pixels=in_frames)
+    pack = cli.announce(open_pack(args.model, args.gpu, SearchSettings(args.scales, args.flip), args.precision))
+    if args.precision == "int8":
+        given = pictures_of_lists(args.txt_file, args.image_root, args.skip_bad)
+        print(f"int8 detector: {pack.calibrate('detector', given)}")
+    if in_frames:
+        faces, doubts = detect_in_frames(files, reader, pack, args.pkl_file, cli.progress)
+    else:
+        faces, doubts = detect_files(files, reader, pack, args.pkl_file, portraits, cli.progress)
     n_faces = sum(len(found) > 0 for found in faces.values())
     print(f"{len(files)} pictures, {n_faces} with a face -> {args.pkl_file}")
     cli.report("portraits in doubt", [f"{file}: {doubt}" for file, doubt in doubts.items()])

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from castsearch.annotations import box_of_crop
 from castsearch.identifiers import path_fault, shown
 from castsearch.paths import misplaced
 from castsearch.stagefiles import Split, StageFileError, atomic_write
 from castsearch.textfiles import read_text
 
-LIST_LENGTH = 10_000  # lines of one file list: some hours of detection on a CPU
+LIST_LENGTH = 10_000  # lines of one file list, if no frame has more boxes: some hours of detection on a CPU
 
 
 def check_root(root: Path, split: Split, mode: str) -> None:
@@ -29,13 +31,14 @@ def check_root(root: Path, split: Split, mode: str) -> None:
 def write_lists(folder: Path, split: Split, mode: str) -> list[Path]:
     """Write ``{mode}_cast.txt`` and ``{mode}_candidates_{i}.txt``: paths below BODY, a line each.
 
-    A list without a path is not written, and those that an earlier split left and this one lacks are removed.
+    The crops of a frame stand in one list, together. A list without a path is not written, and those that an earlier
+    split left and this one lacks are removed.
     """
     cast = [f"{mode}/{picture.file}" for movie in split.values() for picture in movie.cast]
     candidates = [f"{mode}/{picture.file}" for movie in split.values() for picture in movie.candidates]
     lists = {folder / f"{mode}_cast.txt": cast} if cast else {}
-    for number, start in enumerate(range(0, len(candidates), LIST_LENGTH)):
-        lists[folder / f"{mode}_candidates_{number}.txt"] = candidates[start : start + LIST_LENGTH]
+    for number, lines in enumerate(_by_frames(candidates)):
+        lists[folder / f"{mode}_candidates_{number}.txt"] = lines
     for path, lines in lists.items():
         with atomic_write(path) as file:
             file.writelines(f"{line}\n".encode() for line in lines)
@@ -44,6 +47,22 @@ def write_lists(folder: Path, split: Split, mode: str) -> list[Path]:
         if own.fullmatch(path.name) and path not in lists:
             path.unlink()
     return list(lists)
+
+
+def _by_frames(files: Sequence[str]) -> Iterator[list[str]]:
+    """Parts of up to ``LIST_LENGTH`` crops, none of which parts a frame."""
+    frames: dict[str, list[str]] = {}
+    for file in files:
+        told = box_of_crop(file)
+        frames.setdefault(file if told is None else told[0], []).append(file)
+    part: list[str] = []
+    for crops in frames.values():
+        if part and len(part) + len(crops) > LIST_LENGTH:
+            yield part
+            part = []
+        part += crops
+    if part:
+        yield part
 
 
 def read_list(path: Path) -> list[str]:
