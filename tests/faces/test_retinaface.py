@@ -248,10 +248,10 @@ def test_outputs_of_another_kind_of_retinaface_are_refused(monkeypatch, what, sh
         for name in OUTPUTS
         if f"_{part}_" in name
     ]
-    opened = SimpleNamespace(outputs=outputs, run=None, ran=FakeNetwork.ran)
+    opened = SimpleNamespace(path=Path("g"), inputs=(), outputs=outputs, run=None, ran=FakeNetwork.ran)
     monkeypatch.setattr(retinaface, "open_checkpoint", lambda *args: opened)
     network = open_retinaface(Path("g-symbol.json"), Path("g-0000.params"), Place())
-    assert network._network(1) is opened
+    assert network._network(1).outputs is outputs
     changed = next(index for index, output in enumerate(outputs) if what in output.name)
     outputs[changed] = outputs[changed]._replace(shape=shape)
     message = rf"g-symbol\.json: expected {CHANNELS[what]} channels of {outputs[changed].name}"
