@@ -10,6 +10,7 @@ from castsearch.demo_movie import GROUP, SINGLE, package_picture
 from castsearch.faces import PackError, SearchSettings, dlib_pack, open_pack
 from castsearch.faces.dlib_pack import DETECTOR, EMBEDDER, PREDICTOR, DlibPack, _weights
 from castsearch.faces.population import DLIB_MEAN
+from castsearch.networks import Ran
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +130,7 @@ def test_what_ran_is_dlib(pack, monkeypatch):
     for cuda, device in ((False, "CPU"), (True, "GPU 0")):
         monkeypatch.setattr(dlib, "DLIB_USE_CUDA", cuda)
         for task in ("detector", "embedder"):
-            assert pack.ran(task) == (f"dlib {dlib.__version__}", device, "float32")
+            assert pack.ran(task) == Ran(f"dlib {dlib.__version__}", device, "float32")
 
 
 @pytest.mark.parametrize("name", [DETECTOR, EMBEDDER])
