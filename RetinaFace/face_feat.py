@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from castsearch import stagefiles
 from castsearch.faces import open_pack
+from castsearch.faces.calibration import chips_of_split
 from castsearch.faces.chips import Chips
 from castsearch.faces.embedding import embed_split
 from scripts import cli
@@ -32,6 +33,7 @@ def main() -> None:
     cli.add_mode(parser)
     cli.add_model(parser)
     cli.add_gpu(parser)
+    cli.add_precision(parser)
     cli.add_data(parser)
     args = parser.parse_args()
     if args.num < 1:
@@ -39,8 +41,11 @@ def main() -> None:
 
     target = stagefiles.check_target(args.data / stagefiles.face_name(args.mode))
     split = stagefiles.read_body(args.data / stagefiles.body_name(args.mode))
-    pack = cli.announce(open_pack(args.model, args.gpu))
+    pack = cli.announce(open_pack(args.model, args.gpu, precision=args.precision))
     chips = Chips(args.images / f"{args.mode}_img")
+    if args.precision == "int8":
+        given = chips_of_split(split, chips, pack.chip_size)
+        print(f"int8 embedder: {pack.calibrate('embedder', given)}")
     features = embed_split(split, chips, pack, target, args.num, cli.progress)
     print(f"{len(features)} movies, {sum(map(len, features.values()))} faces embedded -> {target}")
 

@@ -19,6 +19,7 @@ from castsearch.annotations import read_labels
 from castsearch.errors import CastSearchError
 from castsearch.faces.packs import FacePack
 from castsearch.metrics import Evaluation, EvaluationError, check_labels
+from castsearch.networks import PRECISIONS
 from castsearch.paths import NO_ROOM, look_alike, shortened
 from castsearch.stagefiles import MODES, MoviePictures, StageFileError
 
@@ -87,6 +88,17 @@ def add_gpu(parser: argparse.ArgumentParser) -> None:
     """Add ``--gpu``."""
     parser.add_argument(
         "--gpu", type=int, metavar="N", help="number of the GPU, -1 for the CPU; by default a GPU if there is one"
+    )
+
+
+def add_precision(parser: argparse.ArgumentParser) -> None:
+    """Add ``--precision``."""
+    parser.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default="float32",
+        help="at which networks compute on CPUs: float32 as the original; bfloat16 where the processor has it; int8, "
+        "calibrated on some of the pictures and compared with float32 on others",
     )
 
 

@@ -10,7 +10,7 @@ import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import cv2
 import dlib
@@ -121,6 +121,14 @@ class DlibPack:
         """Embed one chip; and load the CNN, which the first pictures may do without."""
         self.embed(np.full((1, 3, CHIP_SIZE, CHIP_SIZE), 127, np.uint8))
         _ = self._cnn
+
+    def calibrate(self, task: Task, given: object) -> NoReturn:
+        """There is no int8.
+
+        Raises:
+            PackError: always.
+        """
+        raise PackError("the pack dlib runs in float32 only; leave the precision out")
 
     def ran(self, task: Task) -> Ran:
         """What runs either network: dlib takes a GPU wherever it was built for one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache, cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -12,11 +13,13 @@ import numpy as np
 
 from castsearch.faces import catalogue
 from castsearch.faces.alignment import ARCFACE_SIZE, align_arcface
+from castsearch.faces.calibration import CalibrationSet, calibrated
 from castsearch.faces.errors import PackError
 from castsearch.faces.network_files import Detector, Embedder, MxnetCheckpoint, NetworkFile, find_networks
 from castsearch.faces.packs import Task
 from castsearch.faces.search import DEFAULT_SEARCH, SearchSettings
-from castsearch.networks import NetworkError, Place, Ran
+from castsearch.networks import NetworkError, Place, Precision, PrecisionError, Ran
+from castsearch.networks.int8 import Agreement, Quantized
 from castsearch.networks.network import libraries
 from castsearch.stagefiles import Faces, file_sha256
 
@@ -52,14 +55,51 @@ class FolderPack:
         self.misses_close_ups = networks["detector"].misses_close_ups(self.search)
         self._folder, self._networks, self._place = folder, networks, place
         self._digest = cache(file_sha256)
+        self._quantized: dict[Task, Quantized] = {}
 
     @cached_property
     def _detector(self) -> Detector:
-        return self._networks["detector"].open_detector(self.search, self._place)
+        return self._networks["detector"].open_detector(self.search, self._place, self._model("detector"))
 
     @cached_property
     def _embedder(self) -> Embedder:
-        return self._networks["embedder"].open_embedder(self._place)
+        return self._networks["embedder"].open_embedder(self._place, self._model("embedder"))
+
+    def _model(self, task: Task) -> Path | None:
+        """A network quantized, for int8."""
+        if self.precision != "int8":
+            return None
+        if task not in self._quantized:
+            raise PrecisionError(
+                f"{self._networks[task].path}: in int8 a network is calibrated on pictures before it is used; "
+                f"call calibrate, or choose bfloat16 or float32"
+            )
+        return self._quantized[task].model
+
+    @property
+    def precision(self) -> Precision:
+        """At which the networks compute."""
+        return self._place.precision
+
+    def calibrate(self, task: Task, given: CalibrationSet) -> Agreement:
+        """Make a network ready for int8, whose first use this must come before.
+
+        Args:
+            task: which network.
+            given: what it is calibrated on and compared on.
+
+        Returns:
+            Its agreement with itself in float32.
+
+        Raises:
+            NetworkError: it is damaged.
+            PrecisionError: it cannot be quantized, or agrees too little.
+        """
+        network = self._networks[task]
+        made = calibrated(network, self.search, self._place, given)
+        made.agreement.check(network.path)
+        self._quantized[task] = made
+        return made.agreement
 
     def detect(self, image: np.ndarray) -> Faces:
         """Find the faces of a picture, (h, w, 3) uint8 RGB."""
@@ -81,7 +121,9 @@ class FolderPack:
         """Embed one chip; the network is let go, since detection needs the memory."""
         network = self._networks["embedder"]
         grey = np.full((1, 3, ARCFACE_SIZE, ARCFACE_SIZE), 127, np.uint8)
-        vectors = network.open_embedder(self._place).embed(grey)
+        # In float32 where it may not be calibrated yet: whether it is broken shows as well.
+        place = replace(self._place, precision="float32") if self.precision == "int8" else self._place
+        vectors = network.open_embedder(place).embed(grey)
         if vectors.ndim != 2 or not np.isfinite(vectors).all():
             raise PackError(
                 f"{network.path}: expected an embedding of a grey chip, a row of finite numbers, got an array of "
@@ -91,16 +133,24 @@ class FolderPack:
     def ran(self, task: Task) -> Ran | None:
         """What runs a network where; None before its first use."""
         opened: Detector | Embedder | None = vars(self).get(f"_{task}")  # asking the property would open it
-        return None if opened is None else opened.ran
+        ran = None if opened is None else opened.ran
+        if ran is None or task not in self._quantized:
+            return ran
+        return ran._replace(agreement=str(self._quantized[task].agreement))
 
     def identity(self, task: Task) -> Mapping[str, Any]:
-        """Weights of a network and the libraries that run them."""
+        """Weights of a network, the libraries that run them, and how, where not in float32."""
         network = self._networks[task]
         files = {file.relative_to(self._folder).as_posix(): file for file in network.files}
-        return {
+        told: dict[str, Any] = {
             "sha256": {name: self._digest(files[name]) for name in sorted(files)},
             "versions": {library: version(library) for library in (*libraries(self._place), *network.libraries)},
         }
+        if self.precision != "float32":
+            told["precision"] = self.precision
+        if task in self._quantized:
+            told["calibrated"] = self._quantized[task].digest
+        return told
 
 
 def open_original(place: Place, search: SearchSettings = DEFAULT_SEARCH) -> FolderPack:

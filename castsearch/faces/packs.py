@@ -8,7 +8,7 @@ that its embedder was trained on.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
@@ -17,6 +17,10 @@ from castsearch.faces.errors import PackError
 from castsearch.faces.search import DEFAULT_SEARCH, SCRFD_SIDES, SearchSettings
 from castsearch.networks.network import Ran
 from castsearch.stagefiles import RAN, Faces, Run
+
+if TYPE_CHECKING:
+    from castsearch.faces.calibration import CalibrationSet
+    from castsearch.networks.int8 import Agreement
 
 Task = Literal["detector", "embedder"]  # what a network is for, and the word of metadata for which one it was
 
@@ -68,6 +72,13 @@ class FacePack(Protocol):
             PackError: it is broken.
         """
 
+    def calibrate(self, task: Task, given: CalibrationSet) -> Agreement:
+        """Make a network ready for int8, before its first use.
+
+        Returns:
+            Its agreement with itself in float32.
+        """
+
     def ran(self, task: Task) -> Ran | None:
         """What runs a network where; None before its first use."""
 
@@ -91,7 +102,7 @@ def notes(pack: FacePack) -> dict[str, str]:
 def running(pack: FacePack, task: Task) -> Run | None:
     """What runs one of a pack's networks, as metadata tell of it; None before its first use."""
     ran = pack.ran(task)
-    return None if ran is None else ran._asdict()
+    return None if ran is None else {field: told for field, told in ran._asdict().items() if told is not None}
 
 
 def in_todays_words(recorded: Mapping[str, Any], pack: FacePack, task: Task) -> dict[str, Any]:

@@ -31,11 +31,13 @@ class Ran(NamedTuple):
         engine: the library and its version.
         device: the device in words.
         precision: of products.
+        agreement: of int8 with float32, in words.
     """
 
     engine: str
     device: str
     precision: Precision
+    agreement: str | None = None
 
 
 class Network(Protocol):
