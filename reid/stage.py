@@ -14,15 +14,15 @@ from torch import nn
 from tqdm import tqdm
 
 from castsearch import stagefiles
-from castsearch.bodies import checkpoints, data, distributed, engines, extraction, models, runs, training
+from castsearch.bodies import checkpoints, data, distributed, engines, models, runs, training
 from castsearch.bodies.checkpoints import BEST, LAST
+from castsearch.bodies.extraction import Extractor
 from castsearch.bodies.log import Record, Step, Validation
 from castsearch.bodies.networks import NETWORKS
 from castsearch.bodies.settings import Settings
 from castsearch.bodies.validation import Validator, validator
 from castsearch.images import ImageReader, check_pictures
-from castsearch.progress import silent
-from reid import options
+from reid import extraction, options
 from scripts import cli
 
 
@@ -41,35 +41,28 @@ def run(network: str, description: str | None) -> None:
 
 def extract(args: argparse.Namespace, device: torch.device) -> None:
     """Extract the features of a split with a trained network, or the pretrained backbone alone."""
-    first = distributed.rank() == 0
     out = args.out or args.data / stagefiles.reid_name(args.network, args.cnn, args.mode)
     stagefiles.check_target(out, stages=NETWORKS)
     trained = options.checkpoint(args)
-    split = stagefiles.read_body(args.data / stagefiles.body_name(args.mode))
-    reader = ImageReader(args.image_root, args.skip_bad)
-    files = extraction.files_of(split, args.mode, args.with_cast)
-    check_pictures(args.image_root, [file for some in files.values() for file in some], args.skip_bad)
-    cli.split_folder(args.image_root, args.mode, "--image_root")
-    if first and trained and not args.checkpoint and (later := checkpoints.later(trained)):
-        cli.warn(f"{later} by --checkpoint")
-    model = models.open_model(
-        args.network,
-        args.cnn,
-        trained,
-        imagenet=args.ckpt,
-        height=args.height,
-        width=args.width,
-        last_stride=args.last_stride,
-        on=device,
-    )
-    if first and trained:
-        print(f"{trained}: loaded, all but its classifier, which features do not need")
-    extractor = extraction.Extractor(model, reader, args.test_batch_size, args.num_workers)
-    progress = cli.progress if first else silent
-    rows = extraction.extract_split(extractor, split, args.mode, out, args.with_cast, progress)
-    if first:
-        print(f"{len(split)} movies, {rows} pictures -> {out}")
-        cli.report_pictures(reader)
+
+    def open_model(pictures: models.Pictures) -> models.BodyModel:
+        if distributed.rank() == 0 and trained and not args.checkpoint and (later := checkpoints.later(trained)):
+            cli.warn(f"{later} by --checkpoint")
+        return models.open_model(
+            args.network,
+            args.cnn,
+            trained,
+            imagenet=args.ckpt,
+            height=args.height,
+            width=args.width,
+            last_stride=args.last_stride,
+            on=device,
+            precision=args.precision or "float32",
+            pictures=pictures,
+        )
+
+    loaded = "loaded, all but its classifier, which features do not need" if trained else ""
+    extraction.extract(args, out, open_model, loaded)
 
 
 @contextmanager
@@ -136,9 +129,9 @@ def _validator(
 ) -> Validator:
     split = stagefiles.read_body(args.data / stagefiles.body_name(args.mode))
 
-    def extractor(network: nn.Module) -> extraction.Extractor:
+    def extractor(network: nn.Module) -> Extractor:
         model = models.BodyModel(engines.torch_engine(network, device), settings.height, settings.width)
-        return extraction.Extractor(model, reader, args.test_batch_size, args.num_workers, stopped)
+        return Extractor(model, reader, args.test_batch_size, args.num_workers, stopped)
 
     return validator(split, args.mode, extractor)
 

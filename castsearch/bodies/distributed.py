@@ -7,9 +7,9 @@ process is that of the sum of all their losses; DistributedDataParallel then tak
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -17,6 +17,8 @@ from torch import Tensor, nn
 
 from castsearch.bodies import losses
 from castsearch.errors import CastSearchError
+
+T = TypeVar("T")
 
 _LOST = ("by peer", "remote worker", "remote process", "NCCL error")  # words of gloo and NCCL
 
@@ -85,6 +87,15 @@ def joined(items: list[Any]) -> list[Any]:
     return [item for part in lists for item in part]
 
 
+def in_turn(make: Callable[[], T]) -> T:
+    """What ``make`` gives in each process: the first one's turn is first, so that the others find what it left."""
+    if world() == 1:
+        return make()
+    made = [make()] if rank() == 0 else []
+    joined([])
+    return made[0] if made else make()
+
+
 class _Sum(torch.autograd.Function):
     """The sum over the processes."""
 
@@ -119,14 +130,27 @@ def gather(x: Tensor) -> Tensor:
 
 
 class SyncedBatchNorm(nn.modules.batchnorm._BatchNorm):
-    """BatchNorm over the batch of all processes, on any device; torch's own runs on GPUs only."""
+    """BatchNorm over the batch of all processes, on any device; torch's own runs on GPUs only.
+
+    Args:
+        like: the layer that it replaces, whose state it takes; timm's end with a dropout and an activation.
+    """
+
+    def __init__(self, like: nn.modules.batchnorm._BatchNorm) -> None:
+        super().__init__(like.num_features, like.eps, like.momentum)
+        if _activates(like):
+            parts: Any = like
+            self.drop, self.act = parts.drop, parts.act
+        self.load_state_dict(like.state_dict())
 
     def _check_input_dim(self, x: Tensor) -> None:
         pass
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self.training:
-            return super().forward(x)
+        normed = self._normed(x) if self.training else super().forward(x)
+        return self.act(self.drop(normed)) if _activates(self) else normed  # type: ignore[operator]
+
+    def _normed(self, x: Tensor) -> Tensor:
         over = [d for d in range(x.dim()) if d != 1]
         shape = [1, -1] + [1] * (x.dim() - 2)
         wide = losses.wide(x)
@@ -145,15 +169,18 @@ class SyncedBatchNorm(nn.modules.batchnorm._BatchNorm):
         self.num_batches_tracked.add_(1)
 
 
+def _activates(layer: nn.Module) -> bool:
+    """Whether it is a BatchNorm with an activation of its own, which torch's would lose."""
+    return isinstance(layer, nn.modules.batchnorm._BatchNorm) and hasattr(layer, "act")
+
+
 def synchronised(model: nn.Module, device: torch.device) -> nn.Module:
     """``model`` with every BatchNorm over the batch of all processes; names of parameters stay."""
-    if device.type == "cuda":
+    if device.type == "cuda" and not any(map(_activates, model.modules())):
         return nn.SyncBatchNorm.convert_sync_batchnorm(model)
     for name, child in model.named_children():
         if isinstance(child, nn.modules.batchnorm._BatchNorm):
-            synced = SyncedBatchNorm(child.num_features, child.eps, child.momentum)
-            synced.load_state_dict(child.state_dict())
-            setattr(model, name, synced)
+            setattr(model, name, SyncedBatchNorm(child))
         else:
             synchronised(child, device)
     return model

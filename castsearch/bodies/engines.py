@@ -1,28 +1,24 @@
-"""Body networks made ready to run on a device: PyTorch, or ONNX Runtime on CPUs."""
+"""Body networks made ready to run on a device: by PyTorch on GPUs, as an ONNX graph on CPUs."""
 
 from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, TypeAlias
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from castsearch import networks
 from castsearch.bodies import distributed
 from castsearch.bodies.backbones import normalise
+from castsearch.bodies.graphs import Engine, Feed, Opened, Sample, open_graph
 from castsearch.bodies.networks import Network
-from castsearch.errors import CastSearchError
-
-# Maps (n, h, w, 3) uint8 RGB pictures to (n, d) float32 features.
-Engine: TypeAlias = Callable[[np.ndarray], np.ndarray]
-
-
-class DeviceError(CastSearchError):
-    """A GPU that was asked for and is not there."""
+from castsearch.networks import DeviceError, Place, Precision, PrecisionError, Ran
 
 
 def device(gpu: int | None = None) -> torch.device:
@@ -45,7 +41,7 @@ def device(gpu: int | None = None) -> torch.device:
 
 @contextmanager
 def memory() -> Iterator[None]:
-    """Make a ``MemoryError`` of what PyTorch and ONNX Runtime raise for want of memory, of the machine or of a GPU."""
+    """Make a ``MemoryError`` of what the libraries raise for want of memory, of the machine or of a GPU."""
     try:
         yield
     except Exception as error:
@@ -56,32 +52,62 @@ def memory() -> Iterator[None]:
 
 
 class _Mirrored(nn.Module):
-    """Mean feature of (n, h, w, 3) uint8 pictures and of their mirror images."""
+    """Mean feature of (n, h, w, 3) uint8 pictures and of their mirror images, which go through the network at once.
 
-    def __init__(self, model: nn.Module) -> None:
+    One pass costs no more than two, and int8 sees each layer once.
+    """
+
+    def __init__(self, model: Network) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, pictures: Tensor) -> Tensor:
-        x = normalise(pictures, next(self.model.parameters()).dtype)
-        return (self.model(x) + self.model(x.flip(3))) / 2
+        both = torch.cat([pictures, pictures.flip(2)])
+        rows = self.model(normalise(both, next(self.model.parameters()).dtype, self.model.cnn))
+        return (rows[: rows.shape[0] // 2] + rows[rows.shape[0] // 2 :]) / 2
 
 
-def torch_engine(model: nn.Module, on: torch.device) -> Engine:
-    """Run ``model`` in PyTorch, channels last."""
+def torch_engine(model: Network, on: torch.device) -> Engine:
+    """Run ``model`` in PyTorch, channels last; in float32 on GPUs too, whose TF32 has 10 bits of mantissa."""
     mirrored = _Mirrored(model).eval().to(memory_format=torch.channels_last).to(on)
 
     def run(pictures: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
             return mirrored(torch.from_numpy(pictures).to(on)).float().cpu().numpy()
 
-    return run
+    def run_on_gpu(pictures: np.ndarray) -> np.ndarray:
+        # Pictures have one size, for which cuDNN may look for its best way.
+        with torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False):
+            return run(pictures)
+
+    return run_on_gpu if on.type == "cuda" else run
 
 
-def onnx_engine(model: Network, height: int, width: int) -> Engine:
-    """Run ``model`` on the CPU through ONNX Runtime, for pictures of one size."""
-    import onnxruntime
+class OwnGraph:
+    """One of this project's networks as an ONNX graph; see ``castsearch.bodies.graphs.Graph``.
 
+    Args:
+        model: the network.
+        height, width: of the pictures.
+        path: where its weights came from, for messages.
+    """
+
+    def __init__(self, model: Network, height: int, width: int, path: Path) -> None:
+        self.path = path
+        self.depends = {"size": [height, width]}
+        self.model = _exported(model, height, width)
+
+    def feeds(self, pictures: np.ndarray) -> Iterator[Feed]:
+        """See ``Graph``."""
+        yield {"pictures": pictures}
+
+    def engine(self, network: networks.Network) -> Engine:
+        """See ``Graph``."""
+        return lambda pictures: network.run({"pictures": pictures})[0]
+
+
+def _exported(model: Network, height: int, width: int) -> bytes:
+    """An ONNX file's content: (n, height, width, 3) uint8 ``pictures`` to (n, d) float32 ``features``."""
     graph: Any = io.BytesIO()
     with warnings.catch_warnings():
         # The newer exporter needs one more package for the same graph; what the tracer warns of are constants.
@@ -89,19 +115,42 @@ def onnx_engine(model: Network, height: int, width: int) -> Engine:
         warnings.simplefilter("ignore", torch.jit.TracerWarning)
         torch.onnx.export(
             _Mirrored(model).eval().cpu(),
-            (torch.zeros(1, height, width, 3, dtype=torch.uint8),),
+            (torch.zeros(2, height, width, 3, dtype=torch.uint8),),
             graph,
             dynamo=False,
             input_names=["pictures"],
             output_names=["features"],
             dynamic_axes={"pictures": {0: "n"}, "features": {0: "n"}},
         )
-    session = onnxruntime.InferenceSession(graph.getvalue(), providers=["CPUExecutionProvider"])
-    return lambda pictures: session.run(None, {"pictures": pictures})[0]
+    return graph.getvalue()
 
 
-def fastest_engine(model: Network, on: torch.device, height: int, width: int) -> tuple[str, Engine]:
-    """ONNX Runtime on a CPU, PyTorch on a GPU, and its name; benchmarks/bodies.py measures both."""
+def open_engine(
+    model: Network,
+    on: torch.device,
+    height: int,
+    width: int,
+    precision: Precision = "float32",
+    sample: Sample | None = None,
+    path: Path | None = None,
+) -> Opened:
+    """The fastest way to run ``model`` on a device at a precision; benchmarks/bodies.py measures them.
+
+    Args:
+        model: the network.
+        on: the device: a graph on a CPU, PyTorch on a GPU.
+        height, width: of the pictures.
+        precision: of products; GPUs have float32 alone.
+        sample: pictures to calibrate int8 on.
+        path: where its weights came from, for messages.
+
+    Raises:
+        PrecisionError: the device does not have that precision, or the network does not bear it.
+    """
     if on.type == "cpu":
-        return "onnxruntime", onnx_engine(model, height, width)
-    return "torch", torch_engine(model, on)
+        place = networks.find_place(-1, precision)
+        return open_graph(OwnGraph(model, height, width, path or Path("network")), place, sample)
+    place = Place(on.index or 0, precision)
+    if precision != "float32":
+        raise PrecisionError(f"{precision} on {place.device}: only CPUs run it here; choose -1 for the CPU, or float32")
+    return Opened(torch_engine(model, on), Ran(f"torch {torch.__version__}", place.device, precision))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -136,7 +136,11 @@ def _kept(extractor: Extractor, files: dict[str, list[str]], out: Path, with_cas
         {**model.depends, "root": os.path.realpath(root)},
         list(files),
         lambda movie: (root / file for file in files[movie]),
-        {"weights": model.weights.name if model.weights else None, "with_cast": with_cast},
+        {
+            "weights": model.weights.name if model.weights else None,
+            "with_cast": with_cast,
+            **({} if model.agreement is None else {"agreement": asdict(model.agreement)}),
+        },
     )
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,13 @@ import torch
 from PIL import Image
 
 from castsearch.bodies import checkpoints
-from castsearch.bodies.engines import Engine, device, fastest_engine
+from castsearch.bodies.engines import device, open_engine
+from castsearch.bodies.graphs import Engine, Opened, Sample
 from castsearch.bodies.networks import Network, check_size
 from castsearch.bodies.settings import Settings
+from castsearch.images import ImageReader
+from castsearch.networks import Precision, Ran
+from castsearch.networks.int8 import Agreement
 from castsearch.stagefiles import file_sha256
 
 
@@ -33,6 +37,8 @@ class BodyModel:
         height, width: size that pictures are brought to, in pixels.
         depends: what its features depend on; JSON can hold it.
         weights: the file that its weights came from; None for random ones.
+        ran: what runs it where.
+        agreement: with float32; of int8 only.
     """
 
     engine: Engine
@@ -40,6 +46,8 @@ class BodyModel:
     width: int = Settings.width
     depends: Mapping[str, Any] = field(default_factory=dict)
     weights: Path | None = None
+    ran: Ran | None = None
+    agreement: Agreement | None = None
 
     def prepare(self, picture: np.ndarray) -> np.ndarray:
         """(h, w, 3) uint8 RGB to (height, width, 3) uint8."""
@@ -50,10 +58,43 @@ class BodyModel:
         return self.engine(np.stack([self.prepare(picture) for picture in pictures]))
 
 
-def open_network(network: Network, height: int, width: int, on: torch.device | None = None) -> BodyModel:
-    """The model that runs ``network`` as it is, the fastest way there is on a device; by default a GPU if it can."""
-    name, engine = fastest_engine(network, on or device(), height, width)
-    return BodyModel(engine, height, width, {"size": [height, width], "engine": name})
+@dataclass(frozen=True)
+class Pictures:
+    """Pictures that a model will be used on, which int8 needs to see some of.
+
+    Attributes:
+        reader: reads them by file name.
+        files: their names.
+    """
+
+    reader: ImageReader
+    files: Sequence[str]
+
+    def at(self, height: int, width: int) -> Sample:
+        """They at the size that a network takes."""
+        return Sample(self.reader, self.files, lambda picture: resize(picture, height, width))
+
+
+def as_model(opened: Opened, height: int, width: int, depends: Mapping[str, Any], weights: Path | None) -> BodyModel:
+    """The model of a network that runs; ``depends`` is what its features depend on besides size and engine."""
+    told = {**depends, "size": [height, width], **opened.depends}
+    return BodyModel(opened.engine, height, width, told, weights, opened.ran, opened.agreement)
+
+
+def open_network(
+    network: Network,
+    height: int,
+    width: int,
+    on: torch.device | None = None,
+    precision: Precision = "float32",
+    pictures: Pictures | None = None,
+) -> BodyModel:
+    """The model that runs ``network`` as it is, the fastest way there is on a device; by default a GPU if it can.
+
+    Args and errors as for :func:`open_model`.
+    """
+    sample = pictures.at(height, width) if pictures else None
+    return as_model(open_engine(network, on or device(), height, width, precision, sample), height, width, {}, None)
 
 
 def open_model(
@@ -66,21 +107,26 @@ def open_model(
     width: int | None = None,
     last_stride: int | None = None,
     on: torch.device | None = None,
+    precision: Precision = "float32",
+    pictures: Pictures | None = None,
 ) -> BodyModel:
     """A body model with trained weights, or with the pretrained backbone alone.
 
     Args:
         network: ``triplet`` or ``mgn``.
-        cnn: the backbone.
+        cnn: the backbone; ``timm:NAME`` for one of timm's.
         checkpoint: trained weights; None for the pretrained backbone.
-        imagenet: without ``checkpoint``, torchvision's file of ImageNet weights; None to download it.
+        imagenet: without ``checkpoint``, its library's file of ImageNet weights; None to download it.
         height, width, last_stride: of pictures and network; None for what the checkpoint was trained with, or the
             defaults of :class:`Settings`.
         on: the device; by default a GPU if there is one.
+        precision: of products; GPUs have float32 alone.
+        pictures: what int8 is calibrated on and compared with float32 on, a part each.
 
     Raises:
         BodyModelError: there is no such network, it takes no pictures of that size, or weights are missing, damaged or
             of another network.
+        PrecisionError: the device does not have that precision, or the network does not bear it.
     """
     content = {} if checkpoint is None else checkpoints.read(checkpoint)
     shape = {name: getattr(Settings, name) for name in ("height", "width", "last_stride")}
@@ -95,6 +141,7 @@ def open_model(
         checkpoints.fill(built, content, weights)
     else:
         weights = checkpoints.load_imagenet(built, None if imagenet is None else Path(imagenet))
-    opened = open_network(built, **shape, on=on)
+    sample = pictures.at(**shape) if pictures else None
+    opened = open_engine(built, on or device(), **shape, precision=precision, sample=sample, path=weights)
     names = {"network": network, "cnn": cnn, "last_stride": built.last_stride, "sha256": file_sha256(weights)}
-    return replace(opened, weights=weights, depends={**names, **opened.depends})
+    return as_model(opened, **shape, depends=names, weights=weights)

@@ -43,7 +43,7 @@ class CNN(nn.Module):
             self.logits = _classifier(self.dim, num_classes)
 
     def forward(self, x: Tensor) -> Tensor | Parts:
-        for layer in backbones.find(self.cnn).family.layers(self.backbone):
+        for layer in backbones.find(self.cnn).layers(self.backbone):
             x = layer(x)
         embedding = x.mean(dim=(2, 3))
         if not self.training:
@@ -86,9 +86,14 @@ class MGN(nn.Module):
 
     def adopt(self, net: nn.Module) -> None:
         """Take ``net``, a backbone without its classifier, for trunk and branches, which begin alike."""
-        family = backbones.find(self.cnn).family
-        layers: list[Any] = family.layers(net)
-        trunk, branch = layers[: family.tail.start], layers[family.tail]
+        backbone = backbones.find(self.cnn)
+        if backbone.tail is None:
+            raise backbones.BodyModelError(
+                f"{self.cnn}: MGN cannot divide networks of timm into trunk and branches; choose triplet, or one of "
+                f"{', '.join(backbones.BACKBONES)}"
+            )
+        layers: list[Any] = backbone.layers(net)
+        trunk, branch = layers[: backbone.tail.start], layers[backbone.tail]
         self.backbone = nn.Sequential(*trunk)
         # ResNet's last stage is a sequence already, and the original does not wrap it in another.
         self.branch1 = branch[0] if len(branch) == 1 else nn.Sequential(*branch)

@@ -382,7 +382,8 @@ class Trainer:
         settings = self.settings
         self.parallel.train()
         with torch.autocast(self.device.type, self.half, enabled=settings.precision == "mixed"):
-            embeddings, logits = self.parallel(normalise(torch.from_numpy(pictures).to(self.device), self.dtype))
+            on_device = torch.from_numpy(pictures).to(self.device)
+            embeddings, logits = self.parallel(normalise(on_device, self.dtype, settings.cnn))
         everyone = distributed.gather(people)
         mined = [
             losses.triplet_loss(distributed.gather(part), everyone, settings.mining, settings.margin, settings.metric)

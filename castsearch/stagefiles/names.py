@@ -23,8 +23,17 @@ def face_name(mode: str) -> str:
 
 
 def reid_name(network: str, cnn: str, mode: str) -> str:
-    """File name of body features; ``network`` is ``triplet`` or ``mgn``, ``cnn`` the backbone."""
-    return f"{network}_{cnn}_{mode}.pkl"
+    """File name of body features.
+
+    Args:
+        network: ``triplet`` or ``mgn``; ``onnx`` for a network of another maker.
+        cnn: the backbone, or that network's name; some file systems know no colon in it.
+        mode: the split.
+
+    >>> reid_name("triplet", "timm:resnet18", "val")
+    'triplet_timm_resnet18_val.pkl'
+    """
+    return f"{network}_{cnn.replace(':', '_')}_{mode}.pkl"
 
 
 # Which script writes a stage file, by the first word of its name.
@@ -34,6 +43,7 @@ WRITERS = {
     "face": "RetinaFace/face_feat.py",
     "triplet": "reid/triplet.py --eval",
     "mgn": "reid/mgn.py --eval",
+    "onnx": "reid/extract.py",
 }
 
 

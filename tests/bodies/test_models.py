@@ -12,8 +12,9 @@ from PIL import Image
 from castsearch import stagefiles
 from castsearch.bodies import checkpoints
 from castsearch.bodies.backbones import BACKBONES, BodyModelError
-from castsearch.bodies.engines import DeviceError, device, fastest_engine, onnx_engine, torch_engine
+from castsearch.bodies.engines import device, open_engine, torch_engine
 from castsearch.bodies.models import BodyModel, open_model, open_network
+from castsearch.networks import DeviceError
 
 CPU = torch.device("cpu")
 MEAN, STD = (torch.tensor(v).view(1, 3, 1, 1) for v in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
@@ -40,7 +41,7 @@ def test_engines_give_the_mean_over_picture_and_mirror_image(network: str, cnn: 
     model = checkpoints.build(network, cnn).eval()
     crops = random_crops(3)
     expected = by_hand(model, crops)
-    for engine in (torch_engine(model, CPU), onnx_engine(model, 64, 32)):
+    for engine in (torch_engine(model, CPU), open_engine(model, CPU, 64, 32).engine):
         got = engine(crops)
         cosine = (got * expected).sum(1) / np.linalg.norm(got, axis=1) / np.linalg.norm(expected, axis=1)
         assert cosine.min() > 0.99999
@@ -145,4 +146,5 @@ def test_devices_and_their_engines(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [device(gpu) for gpu in (None, 0)] == [torch.device("cuda", 1), torch.device("cuda", 0)]
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     assert device() == CPU
-    assert fastest_engine(checkpoints.build("triplet", "mobilenet_v2"), CPU, 64, 32)[0] == "onnxruntime"
+    opened = open_engine(checkpoints.build("triplet", "mobilenet_v2"), CPU, 64, 32)
+    assert opened.ran.engine.startswith("onnxruntime ") and opened.ran[1:] == ("CPU", "float32")
