@@ -77,7 +77,7 @@ def detect_files(
     for found in progress(search(results.todo, reader, pack, portraits), total=len(results.todo), unit="picture"):
         results.add(found.file, detection_entry(found.file, found.faces), found.bad)
     reader.sort_account(files)
-    faces = read_detection_entries(results.content, target)
+    faces = read_detection_entries({file: results.content[file] for file in files}, target)
     doubts = _doubts(faces, reader) if portraits else {}
     if portraits:
         results.notes[DOUBTS] = doubts
@@ -154,8 +154,8 @@ def _together(
 ) -> Iterator[list[str]]:
     """Files in the order of their sizes where a network sees them, as many together as there is room for.
 
-    A size is parted only where it has more pictures than there is room for. Those of unknown size, most of them bad,
-    come first, alone.
+    A size at the largest scale is parted only where it has more pictures than there is room for. Pictures of unknown
+    size, most of them bad, come first, alone.
     """
 
     def shape(file: str) -> list[tuple[int, int]]:
@@ -167,7 +167,7 @@ def _together(
         return len(chunk) <= TOGETHER and pixels <= PIXELS_TOGETHER
 
     chunk: list[str] = []
-    for _, group in groupby(sorted(files, key=shape), shape):
+    for _, group in groupby(sorted(files, key=shape), lambda file: shape(file)[:1]):
         same = list(group)
         if chunk and not fits(chunk + same):
             yield chunk

@@ -82,7 +82,7 @@ def detect_in_frames(
                 results.add(crop.file, detection_entry(crop.file, faces), found.bad)
     reader.sort_account(crops)
     results.finish()
-    return Detections(read_detection_entries(results.content, target), {})
+    return Detections(read_detection_entries({file: results.content[file] for file in files}, target), {})
 
 
 def crops_of_frames(files: Sequence[str], root: Path) -> dict[str, list[Crop]]:

@@ -1,14 +1,17 @@
-"""Portraits that a face fills."""
+"""Pictures that a face fills."""
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from castsearch.faces import open_pack
-from castsearch.faces.closeups import ENLARGED, detect_portrait
+from castsearch.faces import SearchSettings, open_pack
+from castsearch.faces.closeups import CELL, CELLS, ENLARGED, detect_candidates, detect_portrait
+from castsearch.faces.network_files import MxnetCheckpoint, OnnxFile
 from castsearch.images import read_image
 from castsearch.stagefiles import Faces
 
@@ -75,3 +78,82 @@ def test_real_face_that_fills_the_picture(checkpoints: Path, testdata: Path) -> 
         assert len(found) == 1
         error = np.abs(found.landmarks[0] + [left, top] - whole.landmarks[0]).max()
         assert error < 0.08 * (x2 - x1)
+
+
+class Sheets:
+    """Finds nothing but a red spot on a sheet, and whatever has a border of its own."""
+
+    misses_close_ups = True
+
+    def __init__(self) -> None:
+        self.sheets: list[np.ndarray] = []
+        self.enlarged = 0
+
+    def detect_many(self, images: Sequence[np.ndarray]) -> list[Faces]:
+        return [Faces.none() for _ in images]
+
+    def detect(self, image: np.ndarray) -> Faces:
+        if image.shape == (CELLS * CELL, CELLS * CELL, 3):
+            self.sheets.append(image)
+            spots = np.argwhere((image == (255, 0, 0)).all(axis=2)[::20, ::20]) * 20
+            boxes = np.column_stack([spots[:, ::-1] - 2, spots[:, ::-1] + 2]).astype(np.float32)
+        else:
+            self.enlarged += 1
+            height, width = image.shape[:2]
+            boxes = np.array([[width * 0.3, height * 0.3, width * 0.7, height * 0.7]], np.float32)
+        return Faces(boxes, np.ones(len(boxes), np.float32), np.repeat(boxes[:, None, :2], 5, axis=1))
+
+
+def pictures(n: int, red: set[int]) -> list[np.ndarray]:
+    return [np.full((90, 60 + i, 3), (255 * (i in red), 0, 0), np.uint8) for i in range(n)]
+
+
+def test_candidates_without_a_face_are_looked_through_on_sheets() -> None:
+    """A sheet for sixteen; only those that show something small are enlarged, and found in their own pixels."""
+    pack, red = Sheets(), {0, 3, 7, 15, 16, 19}
+    found = detect_candidates(pack, pictures(20, red))  # type: ignore[arg-type]
+    assert {i for i, faces in enumerate(found) if len(faces)} == red
+    assert (len(pack.sheets), pack.enlarged) == (2, len(red))
+    # The middle 0.4 of a picture twice as wide and high is its middle 0.8.
+    np.testing.assert_allclose(found[3].boxes, [[6.3, 9, 56.7, 81]], atol=0.6)
+    # In its cell, a picture has its longer side a half of the cell's, in the middle.
+    rows, columns = np.nonzero((pack.sheets[0] == (255, 0, 0)).all(axis=2)[:CELL, 3 * CELL :])
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (40, 119, 52, 107)
+
+
+def test_packs_that_see_close_ups_look_once() -> None:
+    pack = Sheets()
+    pack.misses_close_ups = False
+    assert not any(map(len, detect_candidates(pack, pictures(3, {0}))))  # type: ignore[arg-type]
+    assert not pack.sheets
+
+
+@pytest.mark.parametrize(
+    ("side", "scales", "misses"),
+    [(None, None, False), (None, (640,), True), (None, (320, 640), False), (640, None, True), (320, None, False)],
+)
+def test_scrfd_misses_close_ups_where_its_smallest_side_is_large(side, scales, misses) -> None:
+    file = OnnxFile("detector", Path("d.onnx"), side)
+    assert file.misses_close_ups(file.resolve(SearchSettings(scales))) is misses
+    checkpoint = MxnetCheckpoint("detector", Path("d-symbol.json"), Path("d-0000.params"))
+    assert not checkpoint.misses_close_ups(checkpoint.resolve(SearchSettings(scales)))
+
+
+def test_scrfd_finds_real_faces_that_fill_their_box(testdata: Path, checkpoints: Path, tmp_path: Path) -> None:
+    """Ten candidates cut to the face that RetinaFace found, in which SCRFD finds nothing at first, and ten of noise."""
+    shutil.copyfile(testdata / "models/scrfd/scrfd_500m_kps.onnx", tmp_path / "scrfd.onnx")
+    shutil.copytree(checkpoints / "mobilefacenet_y1", tmp_path / "embedder", copy_function=shutil.copyfile)
+    retinaface, scrfd = open_pack(str(checkpoints), -1), open_pack(str(tmp_path), -1)
+    tight, expected = [], []
+    for path in sorted((testdata / "data/jurassic/origin/val").glob("*/candidates/*.jpg"))[1:60:6]:
+        image = read_image(path)
+        best = retinaface.detect(image)
+        x1, y1, x2, y2 = (int(v) for v in best.boxes[0].round())
+        tight.append(np.ascontiguousarray(image[y1 : y2 + 1, x1 : x2 + 1]))
+        expected.append((best.landmarks[0] - (x1, y1)) / (x2 - x1))
+    bare = [np.random.default_rng(i).integers(0, 256, (120, 60, 3), dtype=np.uint8) for i in range(10)]
+    assert not any(map(len, scrfd.detect_many(tight)))
+    found = detect_candidates(scrfd, [*tight, *bare])
+    assert [len(faces) for faces in found] == [1] * 10 + [0] * 10
+    for image, faces, points in zip(tight, found[:10], expected, strict=True):
+        assert np.abs(faces.landmarks[0] / image.shape[1] - points).max() < 0.1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,11 +15,13 @@ from castsearch.faces import retinaface
 from castsearch.faces.retinaface import (
     CHANNELS,
     OUTPUTS,
+    SCALES,
     RetinaFace,
     decode_boxes,
     decode_landmarks,
     open_retinaface,
     scale_factors,
+    scaled_sizes,
     suppress,
 )
 from castsearch.faces.search import SearchSettings
@@ -132,7 +135,7 @@ class FakeNetwork:
             scores = np.zeros((n, 4, h, w), np.float32)
             if stride == 8:
                 scores[:, 3, 2, 3] = scores[:, 3, 8, 9] = 0.8
-                scores[:, 3, 5, 20] = 0.79
+                scores[:, 3, 5, 12] = 0.79
             given += [scores, np.zeros((n, 8, h, w), np.float32), np.zeros((n, 20, h, w), np.float32)]
         return given
 
@@ -201,6 +204,52 @@ def test_batch_gives_what_single_pictures_give(checkpoints: Path, portraits: lis
         for name in ("boxes", "scores", "landmarks"):
             np.testing.assert_allclose(getattr(faces, name), getattr(alone, name), rtol=1e-4, atol=1e-2)
     assert detector.detect_many([]) == []
+
+
+def test_pictures_of_one_size_at_a_scale_share_a_run_there() -> None:
+    """Whatever their sizes are; each gets the faces that it gets alone, of each scale in turn."""
+    batches: list[tuple[int, ...]] = []
+
+    class Noted(FakeNetwork):
+        def run(self, feed: dict[str, np.ndarray], outputs: list[str]) -> list[np.ndarray]:
+            batches.append(feed["data"].shape)
+            return super().run(feed, outputs)
+
+    detector = RetinaFace(lambda cores: Noted(), SearchSettings((320, 160)), batch_pixels=3 * 320 * 320)  # type: ignore[arg-type, return-value]
+    sides = (100, 320, 500, 640)
+    images = [np.zeros((side, side, 3), np.uint8) for side in sides] + [np.zeros((200, 100, 3), np.uint8)]
+    found = detector.detect_many(images)
+    assert sorted(batches) == [(1, 3, 240, 120), (1, 3, 320, 320), (1, 3, 480, 240), (3, 3, 320, 320), (4, 3, 160, 160)]
+    for image, faces in zip(images, found, strict=True):
+        alone = detector.detect(image)
+        for name in ("boxes", "scores", "landmarks"):
+            np.testing.assert_array_equal(getattr(faces, name), getattr(alone, name))
+
+
+@pytest.mark.parametrize("size", [(800, 801), (37, 1000), (1000, 37), (501, 333), (1, 700)])
+def test_scaled_sizes_are_those_that_pictures_get(size: tuple[int, int]) -> None:
+    for expected, factor in zip(scaled_sizes(SCALES, *size), scale_factors(SCALES, *size), strict=True):
+        assert retinaface._resize(np.zeros((*size, 3), np.uint8), factor).shape[:2] == expected
+
+
+def test_a_gpu_has_two_streams_on_one_network() -> None:
+    opened: list[int] = []
+    running: list[int] = []
+    meet = threading.Barrier(2, timeout=20)
+
+    class Meeting(FakeNetwork):
+        def run(self, feed: dict[str, np.ndarray], outputs: list[str]) -> list[np.ndarray]:
+            running.append(meet.wait())
+            return super().run(feed, outputs)
+
+    def open_network(cores: int) -> FakeNetwork:
+        opened.append(cores)
+        return Meeting()
+
+    detector = RetinaFace(open_network, SearchSettings((320,)), cores=1, streams=2)  # type: ignore[arg-type]
+    detector.detect_many([np.zeros((100 + i, 100, 3), np.uint8) for i in range(4)])
+    assert opened == [1]
+    assert sorted(running) == [0, 0, 1, 1]
 
 
 def test_cores_are_shared_out() -> None:
