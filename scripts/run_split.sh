@@ -10,6 +10,8 @@
 #   --cnn NAME          body backbone (resnext101_32x8d)
 #   --checkpoint FILE   trained body model (imagenet: the pretrained backbone alone)
 #   --ckpt FILE         the backbone's ImageNet weights, instead of torchvision's download
+#   --precision P       of the networks: float32, bfloat16 or int8 (float32)
+#   --frames            search frames in place of their crops for faces
 #   --skip_bad          go on without pictures that cannot be read
 #   --out DIR           receives everything
 set -euo pipefail
@@ -19,12 +21,12 @@ source "$root/scripts/step.sh"
 fail() { echo "error: $1" >&2; exit 2; }
 
 model=r50-r100 cnn=resnext101_32x8d checkpoint=imagenet
-origin='' annotations='' mode='' ckpt='' out='' skip_bad=''
+origin='' annotations='' mode='' ckpt='' out='' precision='' frames='' skip_bad=''
 while [ $# -gt 0 ]; do
     case $1 in
         -h | --help) usage; exit 0 ;;
-        --skip_bad) skip_bad=--skip_bad; shift ;;
-        --origin | --annotations | --mode | --model | --cnn | --checkpoint | --ckpt | --out)
+        --skip_bad | --frames) printf -v "${1#--}" '%s' "$1"; shift ;;
+        --origin | --annotations | --mode | --model | --cnn | --checkpoint | --ckpt | --precision | --out)
             [ $# -ge 2 ] || fail "$1 needs a value"
             printf -v "${1#--}" '%s' "$2"; shift 2 ;;
         *) fail "unknown option $1; --help lists them" ;;
@@ -35,19 +37,20 @@ for needed in origin annotations mode out; do
 done
 
 data=$out/data body=$out/body
+[ -n "$precision" ] && at=(--precision "$precision") || at=()
 step crop_body.py --origin "$origin" --annotations "$annotations" --body "$body" --mode "$mode" --data "$data" $skip_bad
 
 step RetinaFace/datalist.py --root "$body" --mode "$mode" --data "$data" --out "$out/lists"
 for list in "$out/lists/${mode}"_*.txt; do
     step RetinaFace/deploy.py --txt_file "$list" --pkl_file "$out/results/$(basename "$list" .txt).pkl" \
-        --image_root "$body" --model "$model" $skip_bad
+        --image_root "$body" --model "$model" "${at[@]}" ${frames:+--frames "$origin"} $skip_bad
 done
 step RetinaFace/merge.py --mode "$mode" --results "$out/results" --data "$data"
 step RetinaFace/face_det.py --image_root "$body" --mode "$mode" --model "$model" --data "$data" --out "$out" $skip_bad
-step RetinaFace/face_feat.py --mode "$mode" --model "$model" --data "$data" --images "$out"
+step RetinaFace/face_feat.py --mode "$mode" --model "$model" --data "$data" --images "$out" "${at[@]}"
 
 step reid/triplet.py --image_root "$body" --cnn "$cnn" --eval --mode "$mode" --checkpoint "$checkpoint" \
-    ${ckpt:+--ckpt "$ckpt"} --data "$data" $skip_bad
+    ${ckpt:+--ckpt "$ckpt"} "${at[@]}" --data "$data" $skip_bad
 
 labels=$annotations/${mode}_label.json
 [ -f "$labels" ] && gt=(--gt "$labels") || gt=()

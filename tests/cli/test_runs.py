@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from castsearch.annotations import read_annotations, read_labels, read_ranking
 from castsearch.metrics import evaluate
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.slow
@@ -56,6 +63,31 @@ def test_commands_are_shown_as_a_shell_takes_them(script, tmp_path):
     done = script("scripts/run_split.sh", *where, code=2)
     assert "crop_body.py --origin 'it'\\''s mine' --annotations '$HOME' --body " in done.stdout
     assert done.stderr == "error: it's mine/val: no such folder; check --origin\n"
+
+
+def test_flags_reach_the_commands_that_take_them(movie, tmp_path):
+    """Told by an interpreter that runs the first two steps alone and lets the others be."""
+    python = tmp_path / "python"
+    python.write_text(
+        f'#!/bin/sh\ncase $1 in *crop_body.py | *datalist.py) exec {sys.executable} "$@" ;; *fusion.py)\n'
+        f'    while [ "$1" != --submission ]; do shift; done; echo "tt1_nm1 tt1_0" > "$2" ;; esac\n'
+    )
+    python.chmod(0o755)
+    flags = ("--origin", movie / "origin", "--annotations", movie, "--mode", "val", "--out", tmp_path / "out")
+    environment = {**os.environ, "PYTHON": str(python)}
+
+    def commands(*more):
+        command = ["bash", ROOT / "scripts/run_split.sh", *flags, *more]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        return {line.split()[2]: line for line in done.stdout.splitlines() if line.startswith("$ ")}
+
+    plain = commands()
+    assert not any("--precision" in line or "--frames" in line for line in plain.values())
+    given = commands("--precision", "bfloat16", "--frames", "--skip_bad")
+    assert list(given) == list(plain)
+    taking = {name for name, line in given.items() if "--precision bfloat16" in line}
+    assert taking == {"RetinaFace/deploy.py", "RetinaFace/face_feat.py", "reid/triplet.py"}
+    assert {name for name, line in given.items() if f"--frames {movie / 'origin'}" in line} == {"RetinaFace/deploy.py"}
 
 
 def test_the_scripts_of_several_stages_tell_their_options(script):

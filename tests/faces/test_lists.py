@@ -34,6 +34,21 @@ def test_casts_in_one_list_and_candidates_in_lists_of_a_length(tmp_path, monkeyp
     ]
 
 
+def test_the_crops_of_a_frame_stand_in_one_list(tmp_path, monkeypatch):
+    """Together, where they stood apart, too; a frame of more boxes than a list has lines stays whole."""
+    monkeypatch.setattr(lists, "LIST_LENGTH", 3)
+    names = ["a_1_1_9_9", "b_1_1_9_9", "b_2_1_9_9", "c_0_0_5_5", "a_2_2_9_9", "d_1_1_1_1", "d_2_1_1_1", "d_3_1_1_1"]
+    names += ["d_4_1_1_1", "plain"]
+    candidates = tuple(Picture(name, f"m/{name}.jpg") for name in names)
+    written = write_lists(tmp_path, Split([MoviePictures("m", (), candidates)]), "val")
+    assert [[line.split("/")[-1][:-4] for line in read_list(path)] for path in written] == [
+        ["a_1_1_9_9", "a_2_2_9_9"],
+        ["b_1_1_9_9", "b_2_1_9_9", "c_0_0_5_5"],
+        ["d_1_1_1_1", "d_2_1_1_1", "d_3_1_1_1", "d_4_1_1_1"],
+        ["plain"],
+    ]
+
+
 def test_a_list_without_a_path_is_not_written_nor_left(tmp_path):
     write_lists(tmp_path, SPLIT, "val")
     nobody = Split(MoviePictures(movie.name, (), movie.candidates) for movie in SPLIT.values())
