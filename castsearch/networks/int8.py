@@ -10,7 +10,6 @@ import atexit
 import hashlib
 import json
 import logging
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -25,6 +24,7 @@ import numpy as np
 from castsearch.errors import CastSearchError, one_line
 from castsearch.networks.checkpoints import cache_folder
 from castsearch.networks.errors import PrecisionError
+from castsearch.networks.unwatched import unwatched
 from castsearch.stagefiles import file_sha256
 
 CALIBRATE, COMPARE = 300, 64  # pictures
@@ -208,10 +208,11 @@ def _json_sha256(content: object) -> str:
 
 def _quantize(path: Path, model: Path | bytes, feeds: Callable[[], Iterator[Feed]], folder: Path) -> None:
     """Write the network in int8."""
-    import openvino
-    from openvino.passes import ConstantFolding, Manager
-
     from castsearch.networks.openvino_engine import read_model
+
+    with unwatched():
+        import openvino
+        from openvino.passes import ConstantFolding, Manager
 
     network = read_model(path, model)
     # OpenVINO runs grouped convolutions in int8 only where their weights need no reshaping any more.
@@ -242,11 +243,11 @@ class _Feeds:
 
 @contextmanager
 def _silent_nncf() -> Iterator[None]:
-    """NNCF reports to its makers unless it is told that nobody is there, shows bars, and writes to standard output."""
-    os.environ["NNCF_CI"] = "1"  # it looks when it is imported
+    """NNCF shows bars, and writes its log to standard output."""
     # It loads all of torch, which tells of a CUDA compiler without a GPU.
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
-    import nncf  # noqa: F401
+    with unwatched():
+        import nncf  # noqa: F401
     import rich
 
     console, logger = rich.get_console(), logging.getLogger("nncf")

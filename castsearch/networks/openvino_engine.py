@@ -11,14 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import openvino
-from openvino.frontend import FrontEndManager
 
 from castsearch.errors import one_line
 from castsearch.networks.errors import NetworkError, PrecisionError, cannot_run
 from castsearch.networks.network import Port, Ran
 from castsearch.networks.places import Place, Precision
+from castsearch.networks.unwatched import unwatched
 from castsearch.parallel import core_count
+
+with unwatched():
+    import openvino
+    from openvino.frontend import FrontEndManager
 
 # Kernels that are kept for sizes of pictures already met. They come sorted by size; 5,000, the default, take gigabytes.
 _KEPT_KERNELS = 20
