@@ -153,11 +153,11 @@ class RetinaFace:
         """For each image and its factor, which bring them to one size, what is found there: in the picture and, with
         flip, in its mirror image.
         """
-        resized = [_resize(image, factor) for image, factor in images]
-        batches = [resized, [cv2.flip(image, 1) for image in resized]] if self.flip else [resized]
-        name, size = network.inputs[0].name, resized[0].shape[:2]
-        # In planes of float32; eight times as fast as numpy is.
-        runs = [network.run({name: cv2.dnn.blobFromImages(batch)}, self._outputs) for batch in batches]
+        resized = np.stack([_resize(image, factor) for image, factor in images])
+        batches = [resized, resized[:, :, ::-1]] if self.flip else [resized]
+        name, size = network.inputs[0].name, resized.shape[1:3]
+        data = (np.ascontiguousarray(batch.transpose(0, 3, 1, 2), dtype=np.float32) for batch in batches)
+        runs = [network.run({name: batch}, self._outputs) for batch in data]
         return [
             [
                 self._decode([output[index] for output in run], size, factor, mirrored=bool(mirrored))
