@@ -141,6 +141,7 @@ def _kept(extractor: Extractor, files: dict[str, list[str]], out: Path, with_cas
             "with_cast": with_cast,
             **({} if model.agreement is None else {"agreement": asdict(model.agreement)}),
         },
+        ran=lambda: None if model.ran is None else model.ran.words(),
     )
 
 

@@ -102,7 +102,7 @@ def notes(pack: FacePack) -> dict[str, str]:
 def running(pack: FacePack, task: Task) -> Run | None:
     """What runs one of a pack's networks, as metadata tell of it; None before its first use."""
     ran = pack.ran(task)
-    return None if ran is None else {field: told for field, told in ran._asdict().items() if told is not None}
+    return None if ran is None else ran.words()
 
 
 def in_todays_words(recorded: Mapping[str, Any], pack: FacePack, task: Task) -> dict[str, Any]:

@@ -39,6 +39,10 @@ class Ran(NamedTuple):
     precision: Precision
     agreement: str | None = None
 
+    def words(self) -> dict[str, str]:
+        """What is known of it by name, as metadata tell it."""
+        return {field: told for field, told in self._asdict().items() if told is not None}
+
 
 class Network(Protocol):
     """A network on a device. Several threads may run it at the same time.

@@ -14,6 +14,7 @@ from castsearch import stagefiles
 from castsearch.bodies.extraction import Extractor, FeatureError, extract_split, files_of
 from castsearch.bodies.models import BodyModel
 from castsearch.images import ImageError, ImageReader
+from castsearch.networks import Ran
 from castsearch.stagefiles import MoviePictures, Picture, Split
 
 
@@ -60,7 +61,8 @@ def test_rows_follow_the_files_whatever_the_batch(small: Path, split: Split, bat
 
 
 def test_a_split_with_and_without_casts(small: Path, split: Split, tmp_path: Path) -> None:
-    model = BodyModel(Pixels(), depends={"cnn": "a"}, weights=Path("some/best.pt"))
+    ran = Ran("pencil 1", "paper", "int8", "almost")
+    model = BodyModel(Pixels(), depends={"cnn": "a"}, weights=Path("some/best.pt"), ran=ran)
     extractor, out = Extractor(model, ImageReader(small / "body")), tmp_path / "f.pkl"
     assert extract_split(extractor, split, "val", out) == 36
     plain = stagefiles.read_features(out, split)["tt2"]
@@ -72,6 +74,7 @@ def test_a_split_with_and_without_casts(small: Path, split: Split, tmp_path: Pat
     found = stagefiles.read_metadata(out)
     assert (found["cnn"], found["weights"], found["with_cast"]) == ("a", "best.pt", True)
     assert found["root"] == str((small / "body").resolve())
+    assert found["ran"] == [{"engine": "pencil 1", "device": "paper", "precision": "int8", "agreement": "almost"}]
 
 
 def test_progress_counts_what_is_left_to_do(small: Path, split: Split, tmp_path: Path) -> None:

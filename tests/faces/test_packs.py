@@ -9,6 +9,7 @@ import pytest
 
 from castsearch.faces.packs import in_todays_words, notes, running
 from castsearch.faces.search import DEFAULT_SEARCH, SCRFD_SIDES, SearchSettings
+from castsearch.networks import Ran
 
 
 def test_what_ran_is_told_once_it_did(fake_pack: Any) -> None:
@@ -17,6 +18,7 @@ def test_what_ran_is_told_once_it_did(fake_pack: Any) -> None:
     pack.detect(np.zeros((4, 4, 3), np.uint8))
     assert running(pack, "detector") == {"engine": "pencil 1", "device": "paper", "precision": "float32"}
     assert running(pack, "embedder") is None
+    assert Ran("a", "b", "int8", "almost").words()["agreement"] == "almost"
     assert notes(pack) == {"model": "../fake", "licence": "none"}  # no device: nobody knows it beforehand
 
 
