@@ -30,6 +30,7 @@ from castsearch.stagefiles import file_sha256
 CALIBRATE, COMPARE = 300, 64  # pictures
 FEWEST = 24  # pictures, two thirds of which calibrate
 RECIPE = 1  # goes into the key of the cache: raise it when the same pictures give another network
+_ALL = 1 << 30  # inputs: NNCF stops at 300, of a detector's two for each picture
 XML, BIN, MADE = "network.xml", "network.bin", "made.json"
 
 Measure = Literal["cosine", "faces"]
@@ -223,7 +224,7 @@ def _quantize(path: Path, model: Path | bytes, feeds: Callable[[], Iterator[Feed
 
         try:
             folding.run_passes(network)
-            made = nncf.quantize(network, nncf.Dataset(_Feeds(feeds)), subset_size=CALIBRATE)
+            made = nncf.quantize(network, nncf.Dataset(_Feeds(feeds)), subset_size=_ALL)
             openvino.save_model(made, folder / XML, compress_to_fp16=False)
         except (CastSearchError, MemoryError):
             raise
