@@ -15,17 +15,19 @@ from torch import Tensor, nn
 from castsearch.bodies import backbones, torchfiles
 from castsearch.bodies.backbones import BodyModelError
 from castsearch.bodies.networks import NETWORKS, Network
+from castsearch.errors import one_line
 from castsearch.paths import open_plain, unreadable
 from castsearch.stagefiles import StageFileError, atomic_write
 
 BEST, LAST = "best.pt", "last.pt"
+SAFETENSORS = ".safetensors"
 
 _WRAPPERS = ("model", "state_dict")  # where a checkpoint keeps its weights: this project's, torchreid's
 _CLASSIFIER = "logits."
 
 
 def read(path: str | os.PathLike[str], tensors: bool = True) -> dict[Any, Any]:
-    """Read a file of ``torch.save`` that holds tensors and builtin containers, nothing else.
+    """Read a file of ``torch.save`` that holds tensors and builtin containers, nothing else; or of safetensors.
 
     Args:
         path: of the file.
@@ -36,6 +38,8 @@ def read(path: str | os.PathLike[str], tensors: bool = True) -> dict[Any, Any]:
     """
     try:
         open_plain(path).close()
+        if Path(path).suffix == SAFETENSORS:
+            return _safetensors(path)
         content = torchfiles.load(Path(path), tensors)
     except OSError as error:
         raise BodyModelError(unreadable(path, error, "train first, or name weights that are there")) from None
@@ -46,6 +50,19 @@ def read(path: str | os.PathLike[str], tensors: bool = True) -> dict[Any, Any]:
     if not isinstance(content, dict):
         raise BodyModelError(f"{path}: expected a dict of weights, found {type(content).__name__}")
     return content
+
+
+def _safetensors(path: str | os.PathLike[str]) -> dict[Any, Any]:
+    """A file of tensors by name, as timm's downloads are; its header is text, and its makers check its bounds."""
+    try:
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+    except ImportError:
+        raise BodyModelError(f"{path}: safetensors, which reads it, is not installed; pip install safetensors") from None
+    try:
+        return dict(load_file(path))
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise BodyModelError(f"{path}: not a usable file of weights ({one_line(error)}); copy it again") from None
 
 
 def write(path: str | os.PathLike[str], content: Mapping[str, Any]) -> None:

@@ -17,6 +17,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pytest
 import torch
+from onnx import helper
 
 from castsearch import stagefiles
 from castsearch.bodies import checkpoints
@@ -96,6 +97,21 @@ def dead(content: dict) -> None:
     content["model"]["backbone.features.18.1.bias"].fill_(-1)
 
 
+def odd_onnx(operator: str) -> Callable[[Path], None]:
+    """Splits, and ``a.onnx``: the logarithm of the mean of normalised colours, which may be negative, or the input."""
+
+    def prepare(folder: Path) -> None:
+        data(folder)
+        pooled = [helper.make_node("ReduceMean", ["x"], ["mean"], axes=[2, 3], keepdims=0)] * (operator != "Identity")
+        nodes = [*pooled, helper.make_node(operator, ["mean" if pooled else "x"], ["y"])]
+        ports = [helper.make_tensor_value_info(*port) for port in (("x", 1, ("n", 3, 64, 32)), ("y", 1, None))]
+        graph = helper.make_graph(nodes, "odd", ports[:1], ports[1:])
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+        (folder / "a.onnx").write_bytes(model.SerializeToString())
+
+    return prepare
+
+
 class Hostile:
     def __reduce__(self) -> tuple:
         return print, ("it ran",)
@@ -132,6 +148,7 @@ TRAIN = (
     f"reid/triplet.py {PLACES} --save_dir {{tmp}}/run --height 64 --width 32 --batch_size 3 --image_num 2 --epochs 1"
 )
 EVAL = f"reid/triplet.py {PLACES} --eval --out {{tmp}}/f.pkl"
+EXTRACT = "reid/extract.py --checkpoint {tmp}/a.onnx --data {tmp}/data --gpu -1 --num_workers 1 --precision float32"
 SCORE = "scripts/reid_score.py {tmp}/f.pkl --data {tmp}/data"
 WEIGHTS = "--ckpt {tmp}/first.pt"
 
@@ -159,6 +176,9 @@ FLAGS = [
     flag("--out {tmp}/f.pkl", "--out is for extraction, and does nothing without --eval"),
     flag("--test_batch_size 8", "--test_batch_size is for extraction, and does nothing without --eval"),
     flag("--save_dir {tmp}/file", "{tmp}/file: is a file, where a folder was expected"),
+    flag("--precision int8", "--precision int8: training knows float32, mixed, float64"),
+    flag("--cnn vgg", "--cnn: no backbone 'vgg'; choose one of resnet50, ", "or timm:NAME"),
+    flag("--cnn timm:vgg", "timm:vgg: timm knows no such network; did you mean "),
     flag("--batch_size 4", "a batch needs 4 identities, and there are 3; give a smaller batch_size"),
 ]
 CASES = [
@@ -192,6 +212,54 @@ CASES = [
         data,
         f"{EVAL} {BODY} --checkpoint {{tmp}}/first.pt --margin soft",
         ("--margin is for training, and does nothing with --eval",),
+    ),
+    Case(
+        "a training's precision, to extract",
+        data,
+        f"{EVAL} {BODY} --checkpoint {{tmp}}/first.pt --precision mixed",
+        ("--precision mixed: extraction knows float32, bfloat16, int8",),
+    ),
+    Case(
+        "int8 on six pictures",
+        data,
+        f"{EVAL} {BODY} --checkpoint {{tmp}}/first.pt --precision int8",
+        ("int8: 6 pictures that can be read are too few to calibrate on and to compare, 24 are needed",),
+    ),
+    Case(
+        "an ONNX file where weights belong",
+        data,
+        f"{EVAL} {BODY} --checkpoint {{tmp}}/a.onnx",
+        ("{tmp}/a.onnx: an ONNX file is a whole network; reid/extract.py extracts by it",),
+    ),
+    Case(
+        "text for a network",
+        lambda folder: (data(folder), (folder / "a.onnx").write_text("no network")),
+        f"{EXTRACT} {BODY}",
+        ("{tmp}/a.onnx: not a usable network (",),
+    ),
+    Case(
+        "a network whose features are not finite",
+        odd_onnx("Log"),
+        f"{EXTRACT} {BODY} --no_mirror",
+        ("movie tt1: val/tt1/candidates/01_0_0_32_64.jpg: its feature is not finite; {tmp}/a.onnx: ",),
+    ),
+    Case(
+        "a network that gives maps",
+        odd_onnx("Identity"),
+        f"{EXTRACT} {BODY}",
+        ("{tmp}/a.onnx: no body model: output y is (2, 3, 64, 32) float32 for 2 pictures",),
+    ),
+    Case(
+        "a network of another size",
+        odd_onnx("Identity"),
+        f"{EXTRACT} {BODY} --height 128",
+        ("{tmp}/a.onnx: takes pictures of height 64, not 128; leave height out",),
+    ),
+    Case(
+        "another stage's file, for a network's features",
+        data,
+        f"{EXTRACT} {BODY} --out {{tmp}}/face_val.pkl",
+        ("is the name of a file that RetinaFace/face_feat.py writes; choose another",),
     ),
     Case(
         "features into a folder",
