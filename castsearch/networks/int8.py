@@ -49,6 +49,8 @@ class Limits(NamedTuple):
     mean: float
 
 
+# On film stills of six characters, random errors of a mean cosine of 0.95 cost 1 mAP at worst, of 0.85 3.6; faces that go
+# missing cost 1 mAP when they are 18 %, which is an agreement of 0.9.
 LIMITS: dict[Measure, Limits] = {"cosine": Limits(0.8, 0.95), "faces": Limits(0.0, 0.9)}
 
 
