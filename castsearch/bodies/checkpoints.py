@@ -58,7 +58,9 @@ def _safetensors(path: str | os.PathLike[str]) -> dict[Any, Any]:
         from safetensors import SafetensorError
         from safetensors.torch import load_file
     except ImportError:
-        raise BodyModelError(f"{path}: safetensors, which reads it, is not installed; pip install safetensors") from None
+        raise BodyModelError(
+            f"{path}: safetensors, which reads it, is not installed; pip install safetensors"
+        ) from None
     try:
         return dict(load_file(path))
     except (SafetensorError, KeyError, ValueError) as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -136,11 +136,7 @@ def _kept(extractor: Extractor, files: dict[str, list[str]], out: Path, with_cas
         {**model.depends, "root": os.path.realpath(root)},
         list(files),
         lambda movie: (root / file for file in files[movie]),
-        {
-            "weights": model.weights.name if model.weights else None,
-            "with_cast": with_cast,
-            **({} if model.agreement is None else {"agreement": asdict(model.agreement)}),
-        },
+        {"weights": model.weights.name if model.weights else None, "with_cast": with_cast},
         ran=lambda: None if model.ran is None else model.ran.words(),
     )
 
@@ -150,7 +146,8 @@ def _check(features: np.ndarray, movie: str, files: Sequence[str], model: BodyMo
     for wrong, what in ((~np.isfinite(features).all(axis=1), "not finite"), (~features.any(axis=1), "all zero")):
         if wrong.any():
             weights = model.weights or "the weights"
-            raise FeatureError(
-                f"movie {movie}: {files[int(wrong.argmax())]}: its feature is {what}; "
-                f"{weights}: the training diverged, take an earlier checkpoint or train again"
-            )
+            if model.depends.get("network") == "onnx":
+                mend = "see that mean and deviation are those that it wants, or take another network"
+            else:
+                mend = "the training diverged, take an earlier checkpoint or train again"
+            raise FeatureError(f"movie {movie}: {files[int(wrong.argmax())]}: its feature is {what}; {weights}: {mend}")

@@ -152,4 +152,4 @@ def _open_int8(graph: Graph, place: Place, sample: Sample | None) -> Opened:
     found = quantized(graph.path, graph.model, feeds, compare, {**graph.depends, "pictures": given.digest(drawn)})
     found.agreement.check(graph.path)
     network = open_quantized(found.model)
-    return Opened(graph.engine(network), network.ran, found)
+    return Opened(graph.engine(network), network.ran._replace(agreement=str(found.agreement)), found)

@@ -126,7 +126,9 @@ def test_the_metadata_tells_the_agreement(checkpoint: Path, pictures: Pictures, 
     extract_split(Extractor(model, pictures.reader), split, "val", out)
     told = stagefiles.read_metadata(out)
     assert told["precision"] == "int8" and told["int8"] == model.depends["int8"]
-    assert told["agreement"]["mean"] == model.agreement.mean and told["agreement"]["compared"] == 12
+    (ran,) = told["ran"]
+    assert ran == model.ran.words() and ran["precision"] == "int8"
+    assert ran["agreement"].startswith("cosine to float32 0.99") and "(calibrated on 24 others)" in ran["agreement"]
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "int8"])

@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from castsearch import stagefiles
+from castsearch.bodies import checkpoints
 from castsearch.bodies.backbones import BACKBONES
 from castsearch.bodies.data import identities
 from castsearch.bodies.models import resize
@@ -111,6 +112,53 @@ def test_features_go_to_the_data_folder_from_the_scripts_own_folder_too(script, 
     features = stagefiles.read_features(out, stagefiles.read_body(world / "data/body_val.pkl"))["tt1"]
     assert features.cast is None and features.candidates.shape == (8, 1280)
     out.unlink()
+
+
+def test_a_timm_network_trains_and_extracts_by_its_name(script, world, tmp_path):
+    timm = pytest.importorskip("timm", reason="timm is not installed")
+    torch.save(timm.create_model("test_resnet").state_dict(), tmp_path / "a.pth")
+    flags = ["--cnn", "timm:test_resnet", "--image_root", world / "body", "--data", world / "data", "--gpu", -1]
+    folder = ["--save_dir", tmp_path / "run", "--num_workers", 1]
+    training = ("--ckpt", tmp_path / "a.pth", "--batch_size", 4, "--image_num", 2, "--height", 64, "--width", 32)
+    script("reid/triplet.py", *flags, *folder, *training, "--epochs", 1)
+    done = script("reid/triplet.py", *flags, *folder, *training, "--epochs", 2, "--resume")
+    assert "last.pt: resumed after 1 steps" in done.stdout
+    script("reid/triplet.py", *flags, *folder, "--eval")
+    out = world / "data/triplet_timm_test_resnet_val.pkl"
+    features = stagefiles.read_features(out, stagefiles.read_body(world / "data/body_val.pkl"))["tt1"]
+    told = stagefiles.read_metadata(out)
+    assert features.rows.shape[0] == 8 and told["cnn"] == "timm:test_resnet" and told["size"] == [64, 32]
+    out.unlink()
+    out.with_name(f"{out.name}.json").unlink()
+
+
+def test_torchrun_extracts_what_one_process_does_in_int8(script, world, tmp_path, monkeypatch):
+    """The first process calibrates, on 24 pictures at least, and the other finds what it made."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    picture = world / "body/val/tt1/candidates/01_0_0_32_64.jpg"
+    files = [f"tt1/candidates/{i}_0_0_32_64.jpg" for i in range(26)]
+    for i, file in enumerate(files):
+        write_jpeg(tmp_path / "body/val" / file, np.roll(read_image(picture), i, 0))
+    split = Split([MoviePictures("tt1", (), tuple(Picture(f"c{i}", file) for i, file in enumerate(files)))])
+    stagefiles.write_body(tmp_path / "data" / stagefiles.body_name("val"), split)
+    network = checkpoints.build("triplet", "mobilenet_v2")
+    for layer in network.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            layer.momentum = None  # the mean: without it, random weights give features of 1e-9
+    network.train().backbone.features(torch.randn(8, 3, 64, 32))
+    checkpoints.write(tmp_path / "a.pt", {"model": network.state_dict()})
+    given = [*SMALL, "--eval", "--checkpoint", tmp_path / "a.pt", "--precision", "int8", "--test_batch_size", "4"]
+    given += ["--image_root", tmp_path / "body", "--data", tmp_path / "data", "--out"]
+    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    command = [*start, ROOT / "reid/triplet.py", *given, tmp_path / "two.pkl"]
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("int8: cosine to float32 0.9") == 1, "the first process speaks for all"
+    done = script("reid/triplet.py", *given, tmp_path / "one.pkl")
+    assert "(calibrated on 17 others)" in done.stdout
+    one, two = (stagefiles.read_features(tmp_path / name, split)["tt1"].rows for name in ("one.pkl", "two.pkl"))
+    np.testing.assert_array_equal(one, two)
+    assert len(list((tmp_path / "cache/castsearch/int8").iterdir())) == 1
 
 
 def test_torchrun_comes_to_the_numbers_of_one_process(flags, world, tmp_path):
@@ -275,7 +323,8 @@ def test_scores_of_a_public_model(script, testdata, tmp_path):
     """OSNet x0.25 trained on MSMT17, from camera 1 to camera 3; another implementation gave Rank-1 63.0, mAP 73.7."""
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(testdata / "models/osnet/osnet_x0_25_msmt17.onnx")
+    osnet = testdata / "models/osnet/osnet_x0_25_msmt17.onnx"
+    session = onnxruntime.InferenceSession(osnet)
     data = testdata / "data/cuhk01/data"
     rows = []
     for crop in stagefiles.read_body(data / "body_val.pkl")["cuhk01"].candidates:
@@ -286,3 +335,13 @@ def test_scores_of_a_public_model(script, testdata, tmp_path):
     done = script("scripts/reid_score.py", tmp_path / "osnet.pkl", "--data", data, "--cameras", 1, 3)
     rank1, *_, mean_ap = map(float, done.stdout.splitlines()[1].split()[1:])
     assert rank1 == pytest.approx(63.0, abs=1) and mean_ap == pytest.approx(73.7, abs=0.5)
+
+    given = ("--checkpoint", osnet, "--image_root", testdata / "data/cuhk01/body", "--data", data, "--gpu", -1)
+    script("reid/extract.py", *given, "--no_mirror", "--out", tmp_path / "ours.pkl")
+    val = stagefiles.read_body(data / "body_val.pkl")
+    ours, by_hand = (stagefiles.read_features(tmp_path / f"{n}.pkl", val)["cuhk01"].rows for n in ("ours", "osnet"))
+    np.testing.assert_allclose(ours, by_hand, atol=1e-4 * np.abs(by_hand).max())
+    script("reid/extract.py", *given, "--out", tmp_path / "mirrored.pkl")
+    done = script("scripts/reid_score.py", tmp_path / "mirrored.pkl", "--data", data, "--cameras", 1, 3)
+    rank1, *_, mean_ap = map(float, done.stdout.splitlines()[1].split()[1:])
+    assert rank1 == pytest.approx(63.5, abs=1) and mean_ap == pytest.approx(73.6, abs=0.5)
