@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -92,6 +92,7 @@ def open_results(
     root: Path,
     pack: FacePack,
     portraits: bool = False,
+    detail: Callable[[str], str] = lambda file: "",
     **more: Any,
 ) -> Resumable:
     """``results/{list}.pkl``, with what an earlier run found.
@@ -103,6 +104,7 @@ def open_results(
         root: of the pictures.
         pack: detector.
         portraits: the pictures are portraits.
+        detail: what else the result of a key depends on, in words.
         more: what else all results depend on, as JSON has it.
     """
     depends = {
@@ -121,6 +123,7 @@ def open_results(
         notes={**notes(pack), **({DOUBTS: {}} if portraits else {})},
         update=lambda recorded: in_todays_words(recorded, pack, "detector"),
         ran=lambda: running(pack, "detector"),
+        detail=detail,
     )
 
 

@@ -70,8 +70,10 @@ def detect_in_frames(
     crops = crops_of_frames(files, reader.root)
     check_pictures(reader.root, list(crops), reader.skip_bad)
     sources = {crop.file: reader.root / frame for frame, members in crops.items() for crop in members}
-    results = open_results(target, files, sources, reader.root, pack, frames=True)
-    # All boxes of a frame share its faces, those too whose crops a killed run did.
+    # All boxes of a frame share its faces: with other boxes they are shared out anew.
+    boxes = {crop.file: str(sorted(other.box for other in members)) for members in crops.values() for crop in members}
+    results = open_results(target, files, sources, reader.root, pack, detail=boxes.__getitem__, frames=True)
+    # Those too take part whose crops a killed run did.
     todo = set(results.todo)
     frames = [frame for frame, members in crops.items() if not todo.isdisjoint(crop.file for crop in members)]
     for found in progress(search(frames, reader, pack), total=len(frames), unit="frame"):

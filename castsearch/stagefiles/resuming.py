@@ -45,6 +45,7 @@ class Resumable:
         update: turns what an earlier version of this project recorded into today's words, before it is compared.
         ran: what runs to make the entry that is added, in words, where that is known; never compared. The metadata tell
             under ``RAN`` of all that ran to make what the file holds, in earlier runs too.
+        detail: what else a key's entry is made from, in words; others make it anew.
 
     Attributes:
         content: the entries that there are.
@@ -63,6 +64,7 @@ class Resumable:
         notes: Mapping[str, Any] | None = None,
         update: Callable[[dict[str, Any]], Mapping[str, Any]] = dict,
         ran: Callable[[], Mapping[str, str] | None] = lambda: None,
+        detail: Callable[[str], str] = lambda key: "",
     ) -> None:
         self.path = check_target(path)
         self.depends = json.loads(json.dumps(depends))  # as a later run will read them: tuples are lists there
@@ -70,7 +72,8 @@ class Resumable:
         self._update, self._running = update, ran
         self._ran: dict[str, list[Run]] = {}  # what may have run to make each entry
         real = cache(os.path.realpath)  # of the few folders that hold the sources
-        self._stamps = {key: _stamp(sources(key), real) for key in keys}  # now: what is replaced in mid-run must differ
+        # Now: what is replaced in mid-run must differ.
+        self._stamps = {key: _stamp(sources(key), detail(key), real) for key in keys}
         self._log_path = check_output(self.path.with_name(f"{self.path.name}.partial"))
         self._log: BinaryIO | None = None
         self._earlier_log = self._hold_log()
@@ -193,9 +196,9 @@ def _is_text(values: Iterable[object]) -> bool:
     return all(isinstance(value, str) for value in values)
 
 
-def _stamp(sources: Iterable[Path], real: Callable[[Path], str]) -> str | None:
-    """Stands for the places, sizes and times of change of files; None where one cannot be found."""
-    digest = hashlib.blake2b(digest_size=16)
+def _stamp(sources: Iterable[Path], detail: str, real: Callable[[Path], str]) -> str | None:
+    """Stands for the places, sizes and times of change of files, and more; None where one cannot be found."""
+    digest = hashlib.blake2b(detail.encode(errors="surrogatepass"), digest_size=16)
     for source in sources:
         try:
             found = source.stat()

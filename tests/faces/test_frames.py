@@ -117,6 +117,15 @@ def test_a_frame_that_changed_is_searched_again_for_all_of_its_boxes(detect, ori
     assert detect() == ([128], [1, 0, 0])
 
 
+def test_another_box_on_a_frame_shares_its_faces_out_anew(detect):
+    """The face was the first box's while that was alone; the second has a better claim, and no face counts twice."""
+    before, after = ["val/m/a_3_2_6_7.jpg"], ["val/m/a_3_2_6_7.jpg", "val/m/a_0_0_12_10.jpg"]
+    assert detect(before) == ([255], [1])
+    assert detect(after) == ([255], [0, 1])
+    assert detect(after[::-1]) == ([], [1, 0])
+    assert detect(before) == ([255], [1])
+
+
 def test_what_was_found_in_crops_is_not_taken_for_what_is_found_in_frames(detect, tmp_path, origin, fake_pack, paint):
     for file in CROPS:
         paint(origin / file, 255)
