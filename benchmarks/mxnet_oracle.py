@@ -66,6 +66,8 @@ def random_params(symbol, shape, seed):  # type: ignore[no-untyped-def]
                 values = random.uniform(-0.5, 1, size)
             elif name.endswith(("var", "gamma")):
                 values = random.uniform(0.5, 1.5, size)
+            elif name.startswith("face_rpn_cls_score") and name.endswith("bias"):
+                values = np.repeat([8.0, -8.0], size[0] // 2)  # no face, then a face: as in most of a picture
             elif name.endswith("weight"):
                 values = random.normal(0, 0.7 / np.sqrt(np.prod(size[1:])), size)
             else:
