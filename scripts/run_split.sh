@@ -55,7 +55,7 @@ step reid/triplet.py --image_root "$body" --cnn "$cnn" --eval --mode "$mode" --c
 labels=$annotations/${mode}_label.json
 [ -f "$labels" ] && gt=(--gt "$labels") || gt=()
 result=$out/${mode}_result.txt
-step fusion.py --mode "$mode" --data "$data" --reid "triplet_$cnn" --submission "$result" "${gt[@]}"
+step fusion.py --mode "$mode" --data "$data" --reid "triplet_${cnn//:/_}" --submission "$result" "${gt[@]}"
 
 first=$(head -n 1 "$result" | cut -d ' ' -f 1)
 step demo.py --movcast="$first" --mode "$mode" --data "$data" --submission "$result" "${gt[@]}" --out "$out/demo.jpg"

@@ -19,7 +19,7 @@ from castsearch.annotations import read_annotations
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "RetinaFace/model/README.md"]
 SCRIPTS = (
-    *("crop_body.py", "fusion.py", "eval.py", "demo.py", "reid/triplet.py", "reid/mgn.py"),
+    *("crop_body.py", "fusion.py", "eval.py", "demo.py", "reid/triplet.py", "reid/mgn.py", "reid/extract.py"),
     *(f"RetinaFace/{name}.py" for name in ("datalist", "deploy", "merge", "face_det", "face_feat")),
     *("scripts/run_split.sh", "scripts/reid_score.py", "scripts/download_models.py", "scripts/make_demo_data.py"),
 )
