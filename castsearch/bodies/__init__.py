@@ -1,8 +1,8 @@
 """Body networks: train them, and extract features from person crops.
 
-``open_model`` gives a model that turns pictures into features, ``open_onnx`` one of any maker, and ``extract_split`` the
-features of a whole split; ``open_run`` a training that can be stopped and resumed; ``scoring`` tells how well features
-retrieve people.
+``open_model`` gives a model that turns pictures into features, ``open_onnx`` one of any maker, and ``extract_split``
+the features of a whole split; ``open_run`` a training that can be stopped and resumed; ``scoring`` tells how well
+features retrieve people.
 
 With random weights, and two crops of any sizes:
 
