@@ -175,8 +175,10 @@ def calibrated(network: NetworkFile, search: SearchSettings, place: Place, given
         features = network.open_embedder(exact).embed(chips)
         return cosine_agreement(features, network.open_embedder(place, model).embed(chips), calibrated_on)
 
-    depends = {**given.digests, "search": search.metadata()} if network.task == "detector" else given.digests
-    return quantized(network.path, network.onnx(), feeds, compare, depends)
+    detects = network.task == "detector"
+    depends = {**given.digests, "search": search.metadata()} if detects else given.digests
+    # Scores, boxes and landmarks are read off the last layers: in int8 landmarks would lie half as far off again.
+    return quantized(network.path, network.onnx(), feeds, compare, depends, exact_ends=detects)
 
 
 def face_agreement(float32: Sequence[Faces], int8: Sequence[Faces], calibrated_on: int) -> Agreement:

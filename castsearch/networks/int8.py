@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -26,6 +26,9 @@ from castsearch.networks.checkpoints import cache_folder
 from castsearch.networks.errors import PrecisionError
 from castsearch.networks.unwatched import unwatched
 from castsearch.stagefiles import file_sha256
+
+if TYPE_CHECKING:
+    import openvino
 
 CALIBRATE, COMPARE = 300, 64  # pictures
 FEWEST = 24  # pictures, two thirds of which calibrate
@@ -49,8 +52,8 @@ class Limits(NamedTuple):
     mean: float
 
 
-# On film stills of six characters, random errors of a mean cosine of 0.95 cost 1 mAP at worst, of 0.85 3.6; faces that go
-# missing cost 1 mAP when they are 18 %, which is an agreement of 0.9.
+# On film stills of six characters, random errors of a mean cosine of 0.95 cost 1 mAP at worst, of 0.85 3.6; faces that
+# go missing cost 1 mAP when they are 18 %, which is an agreement of 0.9.
 LIMITS: dict[Measure, Limits] = {"cosine": Limits(0.8, 0.95), "faces": Limits(0.0, 0.9)}
 
 
@@ -166,6 +169,7 @@ def quantized(
     feeds: Callable[[], Iterator[Feed]],
     compare: Callable[[Path], Agreement],
     depends: Mapping[str, Any],
+    exact_ends: bool = False,
 ) -> Quantized:
     """The network in int8, which is made and compared the first time, and then kept.
 
@@ -175,6 +179,7 @@ def quantized(
         feeds: gives the inputs to calibrate on, from the first each time it is called; one by one, to save memory.
         compare: is given the network in int8 and measures the agreement.
         depends: what inputs and comparison depend on besides (the pictures' digests, settings); JSON can hold it.
+        exact_ends: leave the last convolution before each output in float32.
 
     Returns:
         It, whatever the agreement is; where there is no place to keep it, until the process ends.
@@ -183,7 +188,7 @@ def quantized(
         NetworkError: it is damaged.
         PrecisionError: it cannot be quantized.
     """
-    digest = _digest(model, depends)
+    digest = _digest(model, depends, exact_ends)
     kept = cache_folder() / "int8" / digest
     if (found := _kept(kept, digest)) is not None:
         return found
@@ -192,24 +197,27 @@ def quantized(
     except OSError as error:
         raise PrecisionError(f"{path}: no place for it in int8 ({error.strerror}); see to the folder TMPDIR") from None
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    _quantize(path, model, feeds, folder)
+    _quantize(path, model, feeds, folder, exact_ends)
     agreement = compare(folder / XML)
     _seal(folder, agreement)
     _keep(folder, kept, digest)
     return _kept(kept, digest) or Quantized(folder / XML, digest, agreement)
 
 
-def _digest(model: Path | bytes, depends: Mapping[str, Any]) -> str:
+def _digest(model: Path | bytes, depends: Mapping[str, Any], exact_ends: bool) -> str:
     source = hashlib.sha256(model).hexdigest() if isinstance(model, bytes) else file_sha256(model)
     libraries = {library: version(library) for library in ("nncf", "openvino")}
-    return _json_sha256({"recipe": RECIPE, "model": source, "libraries": libraries, "depends": depends})
+    recipe = [RECIPE, exact_ends]
+    return _json_sha256({"recipe": recipe, "model": source, "libraries": libraries, "depends": depends})
 
 
 def _json_sha256(content: object) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _quantize(path: Path, model: Path | bytes, feeds: Callable[[], Iterator[Feed]], folder: Path) -> None:
+def _quantize(
+    path: Path, model: Path | bytes, feeds: Callable[[], Iterator[Feed]], folder: Path, exact_ends: bool
+) -> None:
     """Write the network in int8."""
     from castsearch.networks.openvino_engine import read_model
 
@@ -226,12 +234,27 @@ def _quantize(path: Path, model: Path | bytes, feeds: Callable[[], Iterator[Feed
 
         try:
             folding.run_passes(network)
-            made = nncf.quantize(network, nncf.Dataset(_Feeds(feeds)), subset_size=_ALL)
+            ends = nncf.IgnoredScope(names=_ends(network)) if exact_ends else None
+            made = nncf.quantize(network, nncf.Dataset(_Feeds(feeds)), subset_size=_ALL, ignored_scope=ends)
             openvino.save_model(made, folder / XML, compress_to_fp16=False)
         except (CastSearchError, MemoryError):
             raise
         except Exception as error:  # of NNCF, whose errors have no common type
             raise PrecisionError(f"{path}: cannot be quantized ({one_line(error)}); choose float32") from None
+
+
+def _ends(network: openvino.Model) -> list[str]:
+    """Names of the last convolution before each output."""
+    found, seen, left = set(), set(), [output.get_node() for output in network.outputs]
+    while left:
+        node = left.pop()
+        name = node.get_friendly_name()
+        if node.get_type_name() == "Convolution":
+            found.add(name)
+        elif name not in seen:
+            seen.add(name)
+            left += [source.get_source_output().get_node() for source in node.inputs()]
+    return sorted(found)
 
 
 class _Feeds:
