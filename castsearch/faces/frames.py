@@ -19,6 +19,7 @@ from castsearch.annotations import box_of_crop
 from castsearch.errors import CastSearchError
 from castsearch.faces.detection import Detections, open_results, search
 from castsearch.faces.packs import FacePack
+from castsearch.faces.selection import admitted
 from castsearch.identifiers import shown
 from castsearch.images import ImageReader, check_pictures, declared_size
 from castsearch.progress import Progress, silent
@@ -31,6 +32,8 @@ Box = tuple[int, int, int, int]  # x, y, w, h in pixels of the frame
 # stills in which the original found a face, the latter made some three times as wide: other boxes are drawn otherwise.
 TYPICAL = np.array([0.5, 0.44, np.log(0.36)])
 SPREAD = np.array([0.15, 0.25, 0.6])
+LEAST = 1e-6  # likelihood of a face in the box, however far from the typical
+OUTSIDE_LIMITS = 1e-9  # factor of those that selection will not take, which makes them less than any that it may
 
 
 class FrameError(CastSearchError):
@@ -138,7 +141,8 @@ def crops_of_frames(files: Sequence[str], root: Path) -> dict[str, list[Crop]]:
 def share_out(faces: Faces, boxes: Sequence[Box], size: tuple[int, int]) -> list[Faces]:
     """Give the faces of a frame to the persons on it, one to one.
 
-    Of all ways to do so the one is taken whose pairs are likeliest, added up; who has no likely face has none.
+    Of all ways to do so the one is taken whose pairs are likeliest, added up; who has no likely face has none. Faces
+    that ``selection.admitted`` refuses as a person's, as unsure for instance, are theirs where no other is.
 
     Args:
         faces: in pixels of the frame.
@@ -149,11 +153,14 @@ def share_out(faces: Faces, boxes: Sequence[Box], size: tuple[int, int]) -> list
         For each box at most one face, in pixels of its crop, which ends at the frame's edge.
     """
     crops = [_cut(box, size) for box in boxes]
+    seen = [_in_crop(faces, crop) for crop in crops]
     likely = _likelihoods(faces, np.array(crops, np.float64).reshape(-1, 4))
+    for row, of_crop, crop in zip(likely, seen, crops, strict=True):
+        row[~admitted(of_crop, crop[2:])] *= OUTSIDE_LIMITS
     shares = [Faces.none()] * len(boxes)
     for box, face in zip(*linear_sum_assignment(likely, maximize=True), strict=True):
         if likely[box, face] > 0:
-            shares[box] = _in_crop(faces, face, crops[box])
+            shares[box] = _only(seen[box], face)
     return shares
 
 
@@ -174,13 +181,17 @@ def _likelihoods(faces: Faces, crops: np.ndarray) -> np.ndarray:
     widths = np.maximum(faces.boxes[:, 2] - faces.boxes[:, 0], 1)
     place = np.stack([centres[..., 0] / sides[..., 0], centres[..., 1] / short, np.log(widths / short)], axis=2)
     # Far from typical is unlikely, and not impossible: of a single person, any face in the box is.
-    return inside * np.maximum(np.exp(-(((place - TYPICAL) / SPREAD) ** 2).sum(axis=2) / 2), 1e-6)
+    return inside * np.maximum(np.exp(-(((place - TYPICAL) / SPREAD) ** 2).sum(axis=2) / 2), LEAST)
 
 
-def _in_crop(faces: Faces, face: int, crop: Box) -> Faces:
-    """One face in pixels of a crop; its box is cut at the crop's edge, its landmarks are not."""
+def _in_crop(faces: Faces, crop: Box) -> Faces:
+    """Faces in pixels of a crop; boxes are cut at its edge, landmarks are not."""
     corner = np.array(crop[:2], np.float32)
-    last = np.array(crop[2:], np.float32) - 1
-    box = (faces.boxes[face].reshape(2, 2) - corner).clip(0, last).reshape(1, 4)
-    landmarks = None if faces.landmarks is None else faces.landmarks[face : face + 1] - corner
-    return Faces(box, faces.scores[face : face + 1], landmarks)
+    last = np.maximum(np.array(crop[2:], np.float32) - 1, 0)
+    boxes = (faces.boxes.reshape(-1, 2, 2) - corner).clip(0, last).reshape(-1, 4)
+    return Faces(boxes, faces.scores, None if faces.landmarks is None else faces.landmarks - corner)
+
+
+def _only(faces: Faces, face: int) -> Faces:
+    landmarks = None if faces.landmarks is None else faces.landmarks[[face]]
+    return Faces(faces.boxes[[face]], faces.scores[[face]], landmarks)

@@ -63,42 +63,51 @@ def portrait_doubt(faces: Faces, size: tuple[int, int] | None = None) -> str | N
     )
 
 
+def admitted(faces: Faces, size: tuple[int, int]) -> np.ndarray:
+    """Which faces of a candidate's crop are within the limits.
+
+    Args:
+        faces: of the crop.
+        size: (width, height) of the crop in pixels.
+
+    Returns:
+        (n,) bool: a score above 0.9, an area above 1/50 of the crop and a centre in the middle two thirds of its width.
+    """
+    width, height = size
+    centre = (faces.boxes[:, 0] + faces.boxes[:, 2]) / 2
+    return (
+        (faces.scores > CANDIDATE_SCORE)
+        & (_areas(faces.boxes) > MIN_AREA * width * height)
+        & (centre > MIDDLE[0] * width)
+        & (centre < MIDDLE[1] * width)
+    )
+
+
 def select_candidate(faces: Faces, size: tuple[int, int], limits: bool = True) -> int | None:
     """The face of a candidate's crop: the best placed within the limits.
 
     Args:
         faces: of the picture.
         size: (width, height) of the picture in pixels.
-        limits: admit only faces with a score above 0.9, an area above 1/50 of the picture and
-            a centre in the middle two thirds of its width.
+        limits: take only faces that are ``admitted``.
 
     Returns:
         Index into ``faces``, or None.
     """
-    admitted = np.ones(len(faces), dtype=bool)
-    if limits:
-        width, height = size
-        centre = (faces.boxes[:, 0] + faces.boxes[:, 2]) / 2
-        admitted = (
-            (faces.scores > CANDIDATE_SCORE)
-            & (_areas(faces.boxes) > MIN_AREA * width * height)
-            & (centre > MIDDLE[0] * width)
-            & (centre < MIDDLE[1] * width)
-        )
-    return _best(faces.boxes, admitted, size)
+    return _best(faces.boxes, admitted(faces, size) if limits else np.ones(len(faces), dtype=bool), size)
 
 
 def _areas(boxes: np.ndarray) -> np.ndarray:
     return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
 
 
-def _best(boxes: np.ndarray, admitted: np.ndarray, size: tuple[int, int]) -> int | None:
+def _best(boxes: np.ndarray, eligible: np.ndarray, size: tuple[int, int]) -> int | None:
     """Largest area over distance to the point where a person's face is: (width / 2, height / 3)."""
-    if not admitted.any():
+    if not eligible.any():
         return None
     width, height = size
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2
     distance = np.hypot(centres[:, 0] - width / 2, centres[:, 1] - height / 3)
     # A face exactly at that point is the best there is, not a division by zero.
     merit = _areas(boxes) / np.maximum(distance, 1e-6)
-    return int(np.where(admitted, merit, -np.inf).argmax())
+    return int(np.where(eligible, merit, -np.inf).argmax())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import shutil
+from itertools import permutations
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from PIL import Image
 from castsearch.faces import open_pack
 from castsearch.faces.detection import detect_files
 from castsearch.faces.frames import FrameError, crops_of_frames, detect_in_frames, share_out
+from castsearch.faces.selection import select_candidate
 from castsearch.images import ImageError, ImageReader, NoPicturesError
 from castsearch.stagefiles import Faces, read_detections, read_metadata
 
@@ -21,7 +24,7 @@ SIZE = (640, 360)
 def faces(*boxes: tuple[float, float, float, float]) -> Faces:
     corners = np.array(boxes, np.float32).reshape(-1, 4)
     points = np.repeat(corners[:, None, :2], 5, axis=1) + np.arange(5, dtype=np.float32)[None, :, None]
-    return Faces(corners, np.linspace(0.99, 0.9, len(corners), dtype=np.float32), points)
+    return Faces(corners, np.linspace(0.99, 0.95, len(corners), dtype=np.float32), points)
 
 
 def corners_in_frame(shares: list[Faces], boxes: list[tuple[int, int, int, int]]) -> list[list[float] | None]:
@@ -61,6 +64,69 @@ def test_whose_face_is_whose(boxes, found, given):
     expected = [None if number is None else [*map(float, found[number][:2])] for number in given]
     assert corners_in_frame(shares, boxes) == expected
     assert all(len(share) <= 1 for share in shares)
+
+
+TYPICAL, OFF, FAR = (140, 160, 180, 200), (160, 280, 200, 320), (95, 220, 125, 250)
+
+
+@pytest.mark.parametrize(
+    ("found", "scores", "given"),
+    [
+        ((TYPICAL, OFF), (0.99, 0.99), 0),
+        ((TYPICAL, OFF), (0.90, 0.91), 1),  # selection takes no face of 0.9, however well it sits
+        ((TYPICAL, OFF), (0.89, 0.90), 0),
+        ((TYPICAL,), (0.5,), 0),
+        (((155, 180, 165, 190), OFF), (0.99, 0.99), 1),  # nor one of less than a fiftieth of the crop
+        ((FAR, OFF), (0.99, 0.99), 1),
+    ],
+)
+def test_faces_that_selection_admits_come_first(found, scores, given):
+    """Of a box of 120 x 300 that is alone; the others are its person's only where there is no such face."""
+    box = (100, 50, 120, 300)
+    of_frame = Faces(faces(*found).boxes, np.float32(scores), None)
+    (share,) = share_out(of_frame, [box], SIZE)
+    assert [*share.boxes[0]] == [*_placed(found[given], box)]
+    if scores[given] > 0.9:
+        assert select_candidate(share, box[2:]) == 0
+
+
+def test_shares_are_the_best_of_all_ways_there_are():
+    """Beside every way tried one by one, over boxes and faces by chance: equal ones, past the edge, of a pixel."""
+    rng = np.random.default_rng(0)
+    for trial in range(150):
+        corners, sides = rng.integers(-60, 200, (1 + trial % 3, 2)), rng.integers(1, 300, (3, 2))
+        boxes = [(*corner, *side) for corner, side in zip(corners.tolist(), sides.tolist(), strict=False)]
+        corners = rng.uniform(0, 250, (int(rng.integers(1, 6)), 2))
+        found = np.concatenate([corners, corners + rng.uniform(2, 90, corners.shape)], axis=1).astype(np.float32)
+        boxes[-1], found[-1] = (boxes[0], found[0]) if trial % 5 == 0 else (boxes[-1], found[-1])
+        marks = np.repeat(np.arange(len(found), dtype=np.float32) * 10_000, 10).reshape(-1, 5, 2)  # tell which is which
+        of_frame = Faces(found, np.full(len(found), 0.99, np.float32), marks)
+        value = [[_merit(box, face) for face in found.astype(float)] + [0] * len(boxes) for box in boxes]
+        ways = permutations(range(len(value[0])), len(boxes))
+        best = max(sum(value[box][face] for box, face in enumerate(way)) for way in ways)
+        shares = share_out(of_frame, boxes, SIZE)
+        way = {box: round(float(share.landmarks[0, 0, 0]) / 10_000) for box, share in enumerate(shares) if len(share)}
+        assert len(set(way.values())) == len(way)
+        assert sum(value[box][face] for box, face in way.items()) == pytest.approx(best, rel=1e-5, abs=1e-12)
+
+
+def _placed(face, box):
+    return [max(0, min(side - 1, at - low)) for at, low, side in zip(face, box[:2] * 2, box[2:] * 2, strict=True)]
+
+
+def _merit(box, face):
+    """As the rules say it of one pair, in plain numbers."""
+    left, top = max(box[0], 0), max(box[1], 0)
+    right, bottom = min(box[0] + box[2], SIZE[0]), min(box[1] + box[3], SIZE[1])
+    x, y, width = (face[0] + face[2]) / 2, (face[1] + face[3]) / 2, max(face[2] - face[0], 1)
+    if not (left <= x < right and top <= y < bottom):
+        return 0
+    short = min(right - left, bottom - top)
+    off = (x - left) / (right - left) - 0.5, (y - top) / short - 0.44, math.log(width / short / 0.36)
+    merit = max(1e-6, math.exp(-sum((z / sigma) ** 2 for z, sigma in zip(off, (0.15, 0.25, 0.6), strict=True)) / 2))
+    x1, y1, x2, y2 = _placed(face, (left, top, right - left, bottom - top))
+    within = (right - left) / 6 < (x1 + x2) / 2 < (right - left) * 5 / 6
+    return merit if within and (x2 - x1) * (y2 - y1) > (right - left) * (bottom - top) / 50 else 1e-9 * merit
 
 
 def test_faces_are_given_in_pixels_of_the_crop():
