@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from castsearch.faces.closeups import detect_candidates, detect_portrait
 from castsearch.faces.doubts import DOUBTS, doubts_of_list
-from castsearch.faces.packs import SEARCH, FacePack, in_todays_words, notes, running
+from castsearch.faces.packs import CLOSE_UPS, SEARCH, FacePack, in_todays_words, notes, running
 from castsearch.faces.retinaface import SCALES, scaled_sizes
 from castsearch.images import ImageReader, check_pictures, declared_size
 from castsearch.progress import Progress, silent
@@ -112,7 +112,7 @@ def open_results(
         SEARCH: pack.search.metadata(),
         "portraits": portraits,
         "root": os.path.realpath(root),
-        **({"close_ups": True} if pack.misses_close_ups and not portraits else {}),
+        **({CLOSE_UPS: True} if pack.misses_close_ups and not portraits else {}),
         **more,
     }
     return Resumable(

@@ -18,7 +18,7 @@ from scipy.optimize import linear_sum_assignment
 from castsearch.annotations import box_of_crop
 from castsearch.errors import CastSearchError
 from castsearch.faces.detection import Detections, open_results, search
-from castsearch.faces.packs import FacePack
+from castsearch.faces.packs import FRAMES, FacePack
 from castsearch.faces.selection import admitted
 from castsearch.identifiers import shown
 from castsearch.images import ImageReader, check_pictures, declared_size
@@ -75,7 +75,7 @@ def detect_in_frames(
     sources = {crop.file: reader.root / frame for frame, members in crops.items() for crop in members}
     # All boxes of a frame share its faces: with other boxes they are shared out anew.
     boxes = {crop.file: str(sorted(other.box for other in members)) for members in crops.values() for crop in members}
-    results = open_results(target, files, sources, reader.root, pack, detail=boxes.__getitem__, frames=True)
+    results = open_results(target, files, sources, reader.root, pack, detail=boxes.__getitem__, **{FRAMES: True})
     # Those too take part whose crops a killed run did.
     todo = set(results.todo)
     frames = [frame for frame, members in crops.items() if not todo.isdisjoint(crop.file for crop in members)]

@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from castsearch.annotations import box_of_crop
 from castsearch.faces.doubts import DOUBTS, told_doubt
-from castsearch.faces.packs import ABOUT_DETECTION, BOTH, SEARCH
+from castsearch.faces.packs import ABOUT_DETECTION, BOTH, CLOSE_UPS, FRAMES, SEARCH
 from castsearch.stagefiles import (
     RAN,
     Faces,
@@ -20,6 +21,11 @@ from castsearch.stagefiles import (
     read_metadata,
     runs,
 )
+
+WAYS = {  # in which candidates may be searched
+    CLOSE_UPS: "close-ups were looked at again, for {} they were not",
+    FRAMES: "frames were searched, for {} crops",
+}
 
 
 def merge_results(split: Split, mode: str, folders: Sequence[Path]) -> tuple[Split, dict[str, Any]]:
@@ -37,7 +43,8 @@ def merge_results(split: Split, mode: str, folders: Sequence[Path]) -> tuple[Spl
         doubts about portraits by their casts' ids.
 
     Raises:
-        StageFileError: a picture has no result, or the newest results come from different packs.
+        StageFileError: a picture has no result, the newest results come from different packs or searches, or those of
+            one frame from several.
     """
     paths = sorted((path for folder in folders for path in folder.glob(f"{mode}_*.pkl")), key=last_change)
     newest = {file: (path, faces) for path in paths for file, faces in _detections(path).items()}
@@ -58,6 +65,8 @@ def merge_results(split: Split, mode: str, folders: Sequence[Path]) -> tuple[Spl
     )
     used = {newest[f"{mode}/{picture.file}"][0] for movie in split.values() for picture in movie.pictures}
     metadata = {path: read_metadata(path) for path in sorted(used)}
+    found_by = {file: path for file, (path, _) in newest.items()}
+    _check_frames_whole([f"{mode}/{p.file}" for movie in split.values() for p in movie.candidates], found_by, metadata)
     doubts = {}
     for picture in (picture for movie in merged.values() for picture in movie.cast):
         key = f"{mode}/{picture.file}"
@@ -72,6 +81,20 @@ def _detections(path: Path) -> dict[str, Faces]:
         return read_detections(path)
     except StageFileError as error:
         raise StageFileError(f"{error}, or move the file away if it holds no detections") from None
+
+
+def _check_frames_whole(
+    files: Sequence[str], found_by: Mapping[str, Path], metadata: Mapping[Path, Mapping[str, Any]]
+) -> None:
+    """See that each frame's faces were shared out once: parted between lists, one may count for two people."""
+    lists: dict[str, Path] = {}
+    for file in files:
+        path = found_by[file]
+        if metadata[path].get(FRAMES) and (told := box_of_crop(file)) and lists.setdefault(told[0], path) != path:
+            raise StageFileError(
+                f"{path}: {file} is in it, and other crops of its frame are in {lists[told[0]]}, so that a face may "
+                "count twice; run datalist.py again, then deploy.py for both lists"
+            )
 
 
 def _common_metadata(metadata: Mapping[Path, Mapping[str, Any]]) -> dict[str, Any]:
@@ -96,5 +119,17 @@ def _common_metadata(metadata: Mapping[Path, Mapping[str, Any]]) -> dict[str, An
                 f"{path}: made with another detector or other settings than {first}; run deploy.py again for one"
             )
     ran = runs(other.get(RAN) for other in metadata.values())
-    common = {field: told[field] for field in (BOTH, *ABOUT_DETECTION) if field in told}
+    common = {field: told[field] for field in (BOTH, *ABOUT_DETECTION) if field in told} | _candidates_search(metadata)
     return common | {RAN: ran} if ran else common
+
+
+def _candidates_search(metadata: Mapping[Path, Mapping[str, Any]]) -> dict[str, bool]:
+    """How all candidates were searched; portraits are searched by other rules."""
+    candidates = {path: told for path, told in metadata.items() if told.get("portraits") is not True}
+    ways = {path: {field: True for field in WAYS if told.get(field)} for path, told in candidates.items()}
+    first, way = next(iter(ways.items()), (None, {}))
+    for path, other in ways.items():
+        for field in sorted(way.keys() ^ other.keys()):
+            one, another = (path, first) if field in other else (first, path)
+            raise StageFileError(f"{one}: {WAYS[field].format(another)}; run deploy.py again for one of them")
+    return way

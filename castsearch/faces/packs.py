@@ -91,7 +91,8 @@ class FacePack(Protocol):
 
 SEARCH = "search"  # under which metadata tell how the pack searched
 BOTH = "face_pack"  # under which earlier versions of this project told of both networks as one
-ABOUT_DETECTION = ("detector", SEARCH, "model", "licence", RAN)  # what metadata tell of how faces were found
+FRAMES, CLOSE_UPS = "frames", "close_ups"  # under which metadata tell how candidates were searched, where they were so
+ABOUT_DETECTION = ("detector", SEARCH, FRAMES, CLOSE_UPS, "model", "licence", RAN)  # how faces were found
 
 
 def notes(pack: FacePack) -> dict[str, str]:

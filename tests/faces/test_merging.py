@@ -73,6 +73,46 @@ def test_results_of_two_packs_are_refused(tmp_path, put):
             merge_results(SPLIT, "val", [tmp_path])
 
 
+@pytest.mark.parametrize(
+    ("field", "told"),
+    [
+        ("frames", "frames were searched, for {} crops"),
+        ("close_ups", "close-ups were looked at again, for {} they were not"),
+    ],
+)
+def test_candidates_are_searched_in_one_way(tmp_path, put, field, told):
+    """Which is told of all; portraits have another."""
+    put("val_cast.pkl", CASTS, 0.5, metadata=PACK | {"portraits": True})
+    way = PACK | {"portraits": False, field: True}
+    for name, files in (("val_0.pkl", CANDIDATES[:1]), ("val_1.pkl", CANDIDATES[1:])):
+        put(name, files, 0.5, metadata=way)
+    assert merge_results(SPLIT, "val", [tmp_path])[1] == PACK | {field: True} | NO_DOUBTS
+    for other, files in (("val_0.pkl", CANDIDATES[:1]), ("val_1.pkl", CANDIDATES[1:])):
+        one = "val_1.pkl" if other == "val_0.pkl" else "val_0.pkl"
+        put(other, files, 0.5, metadata=PACK)
+        message = f"{tmp_path / one}: {told.format(tmp_path / other)}; run deploy.py again for one of them"
+        with pytest.raises(StageFileError, match=re.escape(message)):
+            merge_results(SPLIT, "val", [tmp_path])
+        put(other, files, 0.5, metadata=way)
+
+
+def test_a_frame_parted_between_lists_is_refused(tmp_path, put):
+    """Its face may have been given to a person of each."""
+    crops = [Picture("c0", "m/f_0_0_9_9.jpg"), Picture("c1", "m/f_2_0_9_9.jpg"), Picture("c2", "m/g_2_0_9_9.jpg")]
+    split = Split([MoviePictures("m", (), tuple(crops))])
+    files = [f"val/{crop.file}" for crop in crops]
+
+    def part(at, metadata):
+        put("val_0.pkl", files[:at], 0.5, metadata=metadata)
+        put("val_1.pkl", files[at:], 0.5, metadata=metadata)
+        return scores(merge_results(split, "val", [tmp_path])[0])
+
+    assert part(2, PACK | {"frames": True}) == part(1, PACK) == [0.5] * 3
+    message = rf"{tmp_path}/val_1\.pkl: val/m/f_2_0_9_9\.jpg is in it, and other crops .* in {tmp_path}/val_0\.pkl, so that"
+    with pytest.raises(StageFileError, match=message):
+        part(1, PACK | {"frames": True})
+
+
 @pytest.mark.parametrize("bare", ["val_a.pkl", "val_b.pkl"])
 def test_a_result_that_tells_nothing_beside_one_that_does(tmp_path, put, bare):
     for name, files in (("val_a.pkl", CASTS), ("val_b.pkl", CANDIDATES)):
