@@ -117,8 +117,8 @@ def crops_of_frames(files: Sequence[str], root: Path) -> dict[str, list[Crop]]:
     def frame(stem: str) -> str:
         folder, _, name = stem.rpartition("/")
         found = names(folder).get(name, [])
-        if len(found) > 1:  # notes may lie beside it
-            found = [name for name in found if declared_size(root / folder / name) is not None]
+        if len(found) > 1:  # notes may lie beside it; if it is damaged, reading will say so
+            found = [name for name in found if declared_size(root / folder / name) is not None] or found[:1]
         if len(found) > 1:
             raise FrameError(
                 f"{root / folder}: {' and '.join(found)} may both be the frame of the crops {name}_x_y_w_h.jpg; "

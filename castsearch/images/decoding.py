@@ -110,12 +110,12 @@ def declared_size(path: str | os.PathLike[str]) -> tuple[int, int] | None:
     """Width and height of the upright picture as its first bytes declare them, without decoding it.
 
     Returns:
-        None where they do not tell, as of a file that is no picture, or that Pillow alone does not read.
+        None where they do not tell, as of a file that is no picture, or a TIFF that Pillow does not read.
     """
     if not Path(path).is_file():  # a pipe would be waited for
         return None
     try:
-        with Image.open(path) as image:
+        with _opened(Path(path)) as image:
             return turn_of(image).size(image.size)
     except Exception:  # whatever is wrong with it, whoever decodes it will say so
         return None
@@ -157,14 +157,22 @@ def _decode(path: Path, keep_pixels: bool) -> Decoded:
         if (tags := tiff_tags(path)) is not None:  # of a kind that Pillow does not know, as floats in colour are
             _check_size(path, tiff_size(tags), max(DEEP, tiff_bytes(tags)))
             return _decode_deep(read_tiff(path, tags), keep_pixels)
-        if not add_reader(path):
-            raise
-        image = Image.open(path)
+        image = _opened(path)
     with image:
         if is_deep(image):
             _check_size(path, image.size, DEEP)
             return _decode_deep(read_samples(path, image), keep_pixels)
         return _decode_plain(path, image, keep_pixels)
+
+
+def _opened(path: Path) -> Image.Image:
+    """A picture of any kind that Pillow knows or can be taught."""
+    try:
+        return Image.open(path)
+    except UnidentifiedImageError:
+        if not add_reader(path):
+            raise
+        return Image.open(path)
 
 
 def _decode_deep(found: Deep, keep_pixels: bool) -> Decoded:

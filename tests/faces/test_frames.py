@@ -251,6 +251,12 @@ def test_which_frame_a_crop_is_of(origin):
     assert [crop.box for crop in found["val/m/a.bmp"]] == [(0, 0, 12, 10), (1, -2, 12, 12)]
     (origin / "val/m/a.txt").write_text("notes beside a frame are no frame")
     assert list(crops_of_frames(CROPS[:1], origin)) == ["val/m/a.bmp"]
+    (origin / "val/m/b.bmp").rename(origin / "val/m/b.png")
+    (origin / "val/m/b.png").write_bytes(b"damaged")
+    (origin / "val/m/b.txt").write_text("notes")
+    assert list(crops_of_frames(CROPS[1:2], origin)) == ["val/m/b.png"]
+    own = ["val/m/a_1_2_3_4_5_6_7_8.jpg", "val/m/a.b_1_2_3_4.jpg"]
+    assert list(crops_of_frames(own, origin)) == ["val/m/a_1_2_3_4.jpg", "val/m/a.b.jpg"]
     Image.new("RGB", (4, 4)).save(origin / "val/m/a.png")
     with pytest.raises(
         FrameError, match=rf"{origin}/val/m: a\.bmp and a\.png may both be the frame of the crops a_x_y"

@@ -108,7 +108,7 @@ def test_a_frame_parted_between_lists_is_refused(tmp_path, put):
         return scores(merge_results(split, "val", [tmp_path])[0])
 
     assert part(2, PACK | {"frames": True}) == part(1, PACK) == [0.5] * 3
-    message = rf"{tmp_path}/val_1\.pkl: val/m/f_2_0_9_9\.jpg is in it, and other crops .* in {tmp_path}/val_0\.pkl, so that"
+    message = rf"{tmp_path}/val_1\.pkl: val/m/f_2_0_9_9\.jpg is in it, and other crops .* in {tmp_path}/val_0\.pkl, so"
     with pytest.raises(StageFileError, match=message):
         part(1, PACK | {"frames": True})
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from castsearch.images import ImageError, read_image
+from castsearch.images import ImageError, declared_size, read_image
 
 HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100)
 
@@ -39,6 +39,7 @@ def test_heic_is_read_once_its_package_is_asked(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "ID", [*Image.ID])
     monkeypatch.setattr(Image, "OPEN", {**Image.OPEN})
     (tmp_path / "x.heic").write_bytes(HEIC)
+    assert declared_size(tmp_path / "x.heic") == (8, 8)
     np.testing.assert_array_equal(read_image(tmp_path / "x.heic"), np.full((8, 8, 3), (250, 0, 0)))
 
 
