@@ -109,6 +109,10 @@ class FolderPack:
         """Find the faces of several pictures; those of one size go through the network together."""
         return self._detector.detect_many(images)
 
+    def glimpse(self, image: np.ndarray) -> Faces:
+        """Find what may be a face of a picture, unsure ones too."""
+        return self._detector.glimpse(image)
+
     def align(self, image: np.ndarray, box: np.ndarray | None, landmarks: np.ndarray | None) -> np.ndarray:
         """Cut one face out upright: (3, 112, 112) uint8 RGB."""
         return align_arcface(image, box, landmarks)

@@ -19,6 +19,7 @@ from castsearch.networks.network import finite
 from castsearch.stagefiles import Faces
 
 BATCH = 64  # chips at once; bounds memory
+GLIMPSED = 0.2  # score of SCRFD from which a place is worth a second look; faces count from 0.5
 
 
 class _Session:
@@ -44,8 +45,10 @@ class _Session:
         """Note what the network is given in the meantime."""
         given: list[Mapping[str, np.ndarray]] = []
         self._given = given
-        yield given
-        self._given = None
+        try:
+            yield given
+        finally:
+            self._given = None
 
 
 def _opened(path: Path, place: Place, model: Path | None, outputs: Sequence[int]) -> Network:
@@ -101,6 +104,14 @@ class InsightFaceDetector:
     def detect_many(self, images: Sequence[np.ndarray]) -> list[Faces]:
         """Find the faces of pictures, (h, w, 3) uint8 RGB each."""
         return [self._detect(image) for image in images]
+
+    def glimpse(self, image: np.ndarray) -> Faces:
+        """Find what may be a face of a picture, (h, w, 3) uint8 RGB, unsure ones too."""
+        sure, self._model.det_thresh = self._model.det_thresh, GLIMPSED
+        try:
+            return self._detect(image)
+        finally:
+            self._model.det_thresh = sure
 
     def feeds(self, image: np.ndarray) -> list[Mapping[str, np.ndarray]]:
         """What the network is given for a picture, at one size after another."""

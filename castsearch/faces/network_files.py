@@ -46,6 +46,9 @@ class Detector(Protocol):
     def detect_many(self, images: Sequence[np.ndarray]) -> list[Faces]:
         """Find the faces of pictures, (h, w, 3) uint8 RGB each."""
 
+    def glimpse(self, image: np.ndarray) -> Faces:
+        """Find what may be a face, unsure ones too; see ``FacePack``."""
+
     def feeds(self, image: np.ndarray) -> Iterable[Mapping[str, np.ndarray]]:
         """What the network is given for a picture, to calibrate it on."""
 

@@ -50,6 +50,12 @@ class FacePack(Protocol):
     def detect_many(self, images: Sequence[np.ndarray]) -> list[Faces]:
         """Find the faces of several pictures, which may share runs of the network."""
 
+    def glimpse(self, image: np.ndarray) -> Faces:
+        """Find what may be a face of a picture, (h, w, 3) uint8 RGB, unsure ones too: where to look again.
+
+        Only packs that miss close-ups are asked.
+        """
+
     def align(self, image: np.ndarray, box: np.ndarray | None, landmarks: np.ndarray | None) -> np.ndarray:
         """Cut one face out upright.
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
+from PIL.ImageFile import ImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from castsearch.images.deep import Deep, is_deep, read_samples, read_tiff, tiff_bytes, tiff_size, tiff_tags
@@ -165,7 +166,7 @@ def _decode(path: Path, keep_pixels: bool) -> Decoded:
         return _decode_plain(path, image, keep_pixels)
 
 
-def _opened(path: Path) -> Image.Image:
+def _opened(path: Path) -> ImageFile:
     """A picture of any kind that Pillow knows or can be taught."""
     try:
         return Image.open(path)
