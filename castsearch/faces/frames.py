@@ -76,15 +76,14 @@ def detect_in_frames(
     # All boxes of a frame share its faces: with other boxes they are shared out anew.
     boxes = {crop.file: str(sorted(other.box for other in members)) for members in crops.values() for crop in members}
     results = open_results(target, files, sources, reader.root, pack, detail=boxes.__getitem__, **{FRAMES: True})
-    # Those too take part whose crops a killed run did.
+    # With all of them: those too that a killed run had done, so that all shares are of one search.
     todo = set(results.todo)
     frames = [frame for frame, members in crops.items() if not todo.isdisjoint(crop.file for crop in members)]
     for found in progress(search(frames, reader, pack), total=len(frames), unit="frame"):
         members = crops[found.file]
         shares = share_out(found.faces, [crop.box for crop in members], found.size)
         for crop, faces in zip(members, shares, strict=True):
-            if crop.file in todo:
-                results.add(crop.file, detection_entry(crop.file, faces), found.bad)
+            results.add(crop.file, detection_entry(crop.file, faces), found.bad)
     reader.sort_account(crops)
     results.finish()
     return Detections(read_detection_entries({file: results.content[file] for file in files}, target), {})

@@ -148,7 +148,7 @@ class Resumable:
         """Keep an entry.
 
         Args:
-            key: one of ``todo``.
+            key: one of ``todo``, or one whose entry this replaces.
             value: what the file will hold.
             bad: why its source could not be read, where ``value`` only fills the place: the next run tries again.
         """

@@ -18,6 +18,8 @@ from castsearch.stagefiles import Faces, MoviePictures, Picture, Split, StageFil
 DETECTIONS = {
     "detector": {"sha256": {"other_name.onnx": "a"}, "versions": {"library": "0.9"}},
     "search": {"scales": [500], "flip": False},
+    "frames": True,
+    "close_ups": True,
     "model": "packs/fake",
     "licence": "free",
     "ran": [{"engine": "pencil 1", "device": "GPU 3", "precision": "float32"}],

@@ -135,6 +135,14 @@ def test_candidates_without_a_face_are_looked_through_on_sheets() -> None:
     assert (rows.min(), rows.max(), columns.min(), columns.max()) == (40, 119, 52, 107)
 
 
+def test_what_is_seen_past_the_sheets_edge_lies_in_the_cell_beside_it() -> None:
+    pack = Sheets()
+    side = CELLS * CELL
+    box = np.array([[side - 10, 10, side + 30, 40], [-30, side - 40, 10, side + 60]], np.float32)
+    pack.glimpse = lambda image: pack._faces(box)  # type: ignore[method-assign]
+    assert _cells_with_faces(pack, pictures(16, set())) == [3, 12]  # type: ignore[arg-type]
+
+
 def test_packs_that_see_close_ups_look_once() -> None:
     pack = Sheets()
     pack.misses_close_ups = False

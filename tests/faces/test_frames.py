@@ -55,6 +55,10 @@ def corners_in_frame(shares: list[Faces], boxes: list[tuple[int, int, int, int]]
         ([(0, 0, 640, 360)], [(10, 10, 60, 60), (250, 90, 390, 270), (500, 10, 560, 60)], [1]),
         ([(100, 50, 120, 300), (180, 50, 120, 300)], [], [None, None]),
         ([], [(1, 1, 9, 9)], []),
+        # Two boxes alike, two faces alike; a face without a width, or of less.
+        ([(100, 0, 100, 200)] * 2, [(130, 60, 170, 100)] * 2, [0, 1]),
+        ([(100, 0, 100, 200)], [(150, 60, 150, 100)], [0]),
+        ([(100, 0, 100, 200)], [(160, 60, 140, 100)], [0]),
         # A box that ends before the frame begins.
         ([(-90, 0, 50, 50), (0, 0, 100, 200)], [(-70, 0, 30, 40)], [None, None]),
     ],
@@ -127,6 +131,15 @@ def _merit(box, face):
     x1, y1, x2, y2 = _placed(face, (left, top, right - left, bottom - top))
     within = (right - left) / 6 < (x1 + x2) / 2 < (right - left) * 5 / 6
     return merit if within and (x2 - x1) * (y2 - y1) > (right - left) * (bottom - top) / 50 else 1e-9 * merit
+
+
+@pytest.mark.parametrize(
+    ("second", "face"), [((200, 0, 100, 200), (180, 60, 220, 100)), ((100, 200, 100, 100), (130, 180, 170, 220))]
+)
+def test_a_centre_between_two_boxes_lies_in_the_right_or_lower_one(second, face):
+    for boxes, expected in (([(100, 0, 100, 200), second], [0, 1]), ([second, (100, 0, 100, 200)], [1, 0])):
+        assert [len(share) for share in share_out(faces(face), boxes, SIZE)] == expected
+    assert len(share_out(faces(face), [(100, 0, 100, 200)], SIZE)[0]) == 0
 
 
 def test_faces_are_given_in_pixels_of_the_crop():
@@ -230,6 +243,18 @@ def test_bad_frames_leave_their_crops_faceless_and_are_tried_again(detect, origi
     assert list(read_metadata(tmp_path / "val_0.pkl")["bad"]) == [CROPS[0], CROPS[2]]
     (origin / "val/m/a.bmp").write_bytes(whole)
     assert detect() == ([255], [1, 0, 0])
+
+
+def test_bad_frames_are_told_of_in_their_order(origin, fake_pack, tmp_path):
+    whole = (origin / "val/m/a.bmp").read_bytes()
+    (origin / "val/m/a.bmp").write_bytes(whole[:-20])  # searched last: its size can be read
+    (origin / "val/m/b.bmp").write_bytes(b"BM")
+    shutil.copyfile(origin / "val/m/b.bmp", origin / "val/m/c.bmp")
+    (origin / "val/m/d.bmp").write_bytes(whole)
+    reader = ImageReader(origin, skip_bad=True)
+    files = [*CROPS, "val/m/c_0_0_5_5.jpg", "val/m/d_0_0_12_10.jpg"]
+    detect_in_frames(files, reader, fake_pack(), tmp_path / "val_0.pkl")
+    assert list(reader.bad) == ["val/m/a.bmp", "val/m/b.bmp", "val/m/c.bmp"]
 
 
 def test_a_frame_that_is_not_there(detect, origin, tmp_path):

@@ -49,6 +49,13 @@ def test_the_crops_of_a_frame_stand_in_one_list(tmp_path, monkeypatch):
     ]
 
 
+def test_a_frame_of_more_boxes_than_a_list_has_lines_may_be_the_first(tmp_path, monkeypatch):
+    monkeypatch.setattr(lists, "LIST_LENGTH", 2)
+    candidates = tuple(Picture(name, f"m/{name}.jpg") for name in ("a_1_1_9_9", "a_2_1_9_9", "a_3_1_9_9", "b_1_1_9_9"))
+    written = write_lists(tmp_path, Split([MoviePictures("m", (), candidates)]), "val")
+    assert [len(read_list(path)) for path in written] == [3, 1]
+
+
 def test_a_list_without_a_path_is_not_written_nor_left(tmp_path):
     write_lists(tmp_path, SPLIT, "val")
     nobody = Split(MoviePictures(movie.name, (), movie.candidates) for movie in SPLIT.values())
