@@ -67,7 +67,7 @@ class Sample:
         for file in drawn.calibration + drawn.comparison:
             self.reader(file)
         good = Draw(*([file for file in some if file not in self.reader.bad] for some in drawn))
-        check_enough(len(good.calibration) + len(good.comparison) if all(good) else 0)
+        check_enough(*map(len, good))
         return good
 
     def pictures(self, files: Sequence[str]) -> Iterator[np.ndarray]:

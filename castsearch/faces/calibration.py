@@ -14,12 +14,13 @@ from castsearch.faces.chips import Chips
 from castsearch.faces.lists import read_list
 from castsearch.faces.network_files import NetworkFile
 from castsearch.faces.search import SearchSettings
-from castsearch.images import ImageReader
-from castsearch.networks import Place
+from castsearch.images import ImageReader, check_pictures
+from castsearch.networks import Place, PrecisionError
 from castsearch.networks.int8 import (
     CALIBRATE,
     COMPARE,
     Agreement,
+    Draw,
     Feed,
     Quantized,
     check_enough,
@@ -71,16 +72,19 @@ def pictures_of_lists(path: Path, root: Path, skip_bad: bool = False) -> Calibra
 
     Raises:
         PrecisionError: there are too few.
+        NoPicturesError: they lie below another folder, or none of them can be read.
         StageFileError: a list is damaged.
     """
     drawn = draw(file for beside in lists_beside(path) for file in read_list(beside))
+    check_pictures(root, drawn.calibration + drawn.comparison, skip_bad)
     reader = ImageReader(root, skip_bad)
 
     def readable(files: Sequence[str]) -> Iterator[np.ndarray]:
-        for file, image in reader.read_ahead(files):
-            if file not in reader.bad:
-                yield image
+        return (image for file, image in reader.read_ahead(files) if file not in reader.bad)
 
+    if skip_bad:  # before hours of work, and only what can be read makes a difference
+        drawn = Draw(*([file for file, _ in reader.read_ahead(files) if file not in reader.bad] for files in drawn))
+        check_enough(*map(len, drawn))
     return CalibrationSet(
         lambda: readable(drawn.calibration),
         lambda: readable(drawn.comparison),
@@ -145,7 +149,7 @@ def calibrated(network: NetworkFile, search: SearchSettings, place: Place, given
 
     Raises:
         NetworkError: it is damaged.
-        PrecisionError: it cannot be quantized, or pictures are too few.
+        PrecisionError: it cannot be quantized, or there are too few pictures, or no faces, to tell how it agrees.
     """
     exact = replace(place, precision="float32")
     calibrated_on = 0
@@ -167,7 +171,7 @@ def calibrated(network: NetworkFile, search: SearchSettings, place: Place, given
 
     def compare(model: Path) -> Agreement:
         items = list(given.comparison())
-        check_enough(calibrated_on + len(items))
+        check_enough(calibrated_on, len(items))
         if network.task == "detector":
             faces = network.open_detector(search, exact).detect_many(items)
             return face_agreement(faces, network.open_detector(search, place, model).detect_many(items), calibrated_on)
@@ -185,11 +189,19 @@ def face_agreement(float32: Sequence[Faces], int8: Sequence[Faces], calibrated_o
     """The agreement of detections: the share of faces that both found, 2 matched / (found by one + found by the other).
 
     A picture in which neither finds a face agrees, and counts nothing for the share of all.
+
+    Raises:
+        PrecisionError: in no picture a face was found, so that nothing tells how far they agree.
     """
     matched = np.array([_matched(*faces) for faces in zip(float32, int8, strict=True)])
     found = np.array([len(one) + len(other) for one, other in zip(float32, int8, strict=True)])
     shares = np.where(found > 0, 2 * matched / np.maximum(found, 1), 1.0)
-    mean = 2 * matched.sum() / found.sum() if found.any() else 1.0
+    if not found.any():
+        raise PrecisionError(
+            f"int8: no face was found in {len(found)} pictures that were to tell how far it agrees with float32; "
+            "choose bfloat16 or float32"
+        )
+    mean = 2 * matched.sum() / found.sum()
     return Agreement("faces", float(shares.min()), float(mean), len(shares), calibrated_on)
 
 

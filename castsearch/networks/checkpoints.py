@@ -113,5 +113,8 @@ def _cache_path(params: Path, source: str) -> Path:
 
 
 def cache_folder() -> Path:
-    """The user's folder for what can be made again."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "castsearch"
+    """The user's folder for what can be made again; one that cannot be written to where the user has no home."""
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "castsearch"
+    except RuntimeError:
+        return Path(os.devnull) / "castsearch"

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import openvino
 
 CALIBRATE, COMPARE = 300, 64  # pictures
-FEWEST = 24  # pictures, two thirds of which calibrate
+FEWEST_CALIBRATE, FEWEST_COMPARE = 16, 8
 RECIPE = 1  # goes into the key of the cache: raise it when the same pictures give another network
 _ALL = 1 << 30  # inputs: NNCF stops at 300, of a detector's two for each picture
 XML, BIN, MADE = "network.xml", "network.bin", "made.json"
@@ -128,24 +128,26 @@ def draw(names: Iterable[str], calibrate: int = CALIBRATE, compare: int = COMPAR
         compare: how many others to compare.
 
     Raises:
-        PrecisionError: there are fewer than ``FEWEST``.
+        PrecisionError: there are too few.
     """
     drawn = sorted(set(names), key=lambda name: hashlib.sha256(name.encode(errors="surrogatepass")).digest())
-    check_enough(len(drawn))
     calibrate = min(calibrate, max(2 * len(drawn) // 3, len(drawn) - compare))
-    return Draw(drawn[:calibrate], drawn[calibrate : calibrate + compare])
+    made = Draw(drawn[:calibrate], drawn[calibrate : calibrate + compare])
+    check_enough(*map(len, made))
+    return made
 
 
-def check_enough(pictures: int) -> None:
-    """See that there are enough to calibrate on and to compare.
+def check_enough(calibrate: int, compare: int) -> None:
+    """See that there are enough pictures to calibrate on and others to compare.
 
     Raises:
         PrecisionError: there are not.
     """
-    if pictures < FEWEST:
+    if calibrate < FEWEST_CALIBRATE or compare < FEWEST_COMPARE:
         raise PrecisionError(
-            f"int8: {pictures} pictures that can be read are too few to calibrate on and to compare, {FEWEST} are "
-            "needed; choose bfloat16 or float32"
+            f"int8: {calibrate + compare} pictures that can be read are too few, {calibrate} to calibrate on and "
+            f"{compare} others to compare, {FEWEST_CALIBRATE + FEWEST_COMPARE} are needed, {FEWEST_CALIBRATE} and "
+            f"{FEWEST_COMPARE}; choose bfloat16 or float32"
         )
 
 
@@ -195,11 +197,14 @@ def quantized(
     try:
         folder = Path(tempfile.mkdtemp(prefix="castsearch-int8-"))
     except OSError as error:
-        raise PrecisionError(f"{path}: no place for it in int8 ({error.strerror}); see to the folder TMPDIR") from None
+        raise _no_place(path, error) from None
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     _quantize(path, model, feeds, folder, exact_ends)
     agreement = compare(folder / XML)
-    _seal(folder, agreement)
+    try:
+        _seal(folder, agreement)
+    except OSError as error:
+        raise _no_place(path, error) from None
     _keep(folder, kept, digest)
     return _kept(kept, digest) or Quantized(folder / XML, digest, agreement)
 
@@ -236,11 +241,19 @@ def _quantize(
             folding.run_passes(network)
             ends = nncf.IgnoredScope(names=_ends(network)) if exact_ends else None
             made = nncf.quantize(network, nncf.Dataset(_Feeds(feeds)), subset_size=_ALL, ignored_scope=ends)
-            openvino.save_model(made, folder / XML, compress_to_fp16=False)
         except (CastSearchError, MemoryError):
             raise
         except Exception as error:  # of NNCF, whose errors have no common type
             raise PrecisionError(f"{path}: cannot be quantized ({one_line(error)}); choose float32") from None
+    try:
+        openvino.save_model(made, folder / XML, compress_to_fp16=False)
+    except RuntimeError as error:  # of C++'s streams
+        raise _no_place(path, error) from None
+
+
+def _no_place(path: Path, error: Exception) -> PrecisionError:
+    why = getattr(error, "strerror", None) or one_line(error)
+    return PrecisionError(f"{path}: no place for it in int8 ({why}); see to the folder TMPDIR")
 
 
 def _ends(network: openvino.Model) -> list[str]:

@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from castsearch.networks.errors import NetworkError
-from castsearch.networks.places import Place, Precision
+from castsearch.networks.places import LIBRARIES, Place, Precision
 
 
 class Port(NamedTuple):
@@ -108,9 +108,7 @@ def open_network(path: Path, place: Place, cores: int | None = None, model: Path
 
 def libraries(place: Place) -> tuple[str, ...]:
     """The packages that run an ONNX network there, whose versions its results may depend on."""
-    if place.precision == "float32":
-        return ("onnxruntime",)
-    return ("openvino", "nncf") if place.precision == "int8" else ("openvino",)
+    return LIBRARIES[place.precision]
 
 
 def finite(network: Network) -> Network:

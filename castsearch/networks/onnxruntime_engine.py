@@ -16,9 +16,14 @@ from castsearch.networks.network import Port, Ran
 from castsearch.networks.places import CPU, CUDA, Place
 from castsearch.parallel import core_count
 
-# What ONNX Runtime raises; its errors have no common type.
-_ERRORS = tuple(
-    kind for kind in vars(onnxruntime_pybind11_state).values() if isinstance(kind, type) and issubclass(kind, Exception)
+# What ONNX Runtime raises: its library's errors have no common type, its Python part's is the last.
+_ERRORS: tuple[type[Exception], ...] = (
+    *(
+        kind
+        for kind in vars(onnxruntime_pybind11_state).values()
+        if isinstance(kind, type) and issubclass(kind, Exception)
+    ),
+    ValueError,
 )
 
 onnxruntime.set_default_logger_severity(3)  # its warnings are about its own fusions

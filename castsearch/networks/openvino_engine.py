@@ -46,13 +46,15 @@ class OpenVinoNetwork:
 
     Raises:
         NetworkError: it is no usable network.
-        PrecisionError: it does not run at that precision.
+        PrecisionError: it does not run at that precision, or is to run in int8 and is not quantized.
     """
 
     def __init__(self, path: Path, model: Path | bytes, place: Place, cores: int | None = None) -> None:
         self.path = path
         self._requests = threading.local()
         read = read_model(path, model)
+        if place.precision == "int8" and not any(node.get_type_name() == "FakeQuantize" for node in read.get_ops()):
+            raise PrecisionError(f"{path}: nothing of it is quantized, so it would not run in int8; choose float32")
         with _usable(path):
             self._compiled = _compile(read, place.precision, cores or core_count())
             self.inputs = tuple(_port(port) for port in self._compiled.inputs)
@@ -61,18 +63,22 @@ class OpenVinoNetwork:
         if hint != _HINTS[place.precision]:
             raise PrecisionError(f"{path}: OpenVINO runs it in {hint} instead of {place.precision}; choose float32")
         # One output has all the names that layers before it have, which do nothing now.
+        self._names = [port.names for port in self._compiled.inputs]
         self._places = {name: i for i, port in enumerate(self._compiled.outputs) for name in port.names}
         self.ran = Ran(f"openvino {openvino.__version__.partition('-')[0]}", place.device, place.precision)
 
     def run(self, feed: Mapping[str, np.ndarray], outputs: Sequence[str] | None = None) -> list[np.ndarray]:
         """See ``Network.run``."""
+        # What it is not given anew it would take from the run before.
+        if unfed := [port.name for port, names in zip(self.inputs, self._names, strict=True) if names.isdisjoint(feed)]:
+            raise cannot_run(self.path, f"input {unfed[0]} is missing")
         try:
             if not hasattr(self._requests, "mine"):
                 self._requests.mine = self._compiled.create_infer_request()
             found = self._requests.mine.infer(dict(feed), share_inputs=True)
             places = range(len(self.outputs)) if outputs is None else [self._places[name] for name in outputs]
             return [found[place] for place in places]
-        except RuntimeError as error:
+        except (RuntimeError, KeyError) as error:  # the second for an output that is not there
             raise cannot_run(self.path, error) from None
 
 

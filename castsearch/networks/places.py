@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -12,6 +13,13 @@ from castsearch.parallel import core_count
 
 Precision = Literal["float32", "bfloat16", "int8"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+
+# The packages that run ONNX networks at a precision.
+LIBRARIES: dict[Precision, tuple[str, ...]] = {
+    "float32": ("onnxruntime",),
+    "bfloat16": ("openvino",),
+    "int8": ("openvino", "nncf"),
+}
 
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 
@@ -50,8 +58,10 @@ def find_place(gpu: int | None = None, precision: Precision = "float32") -> Plac
 
     Raises:
         DeviceError: the device asked for is not there.
-        PrecisionError: it does not have that precision.
+        PrecisionError: it does not have that precision, or a library for it is missing.
     """
+    if precision not in PRECISIONS:
+        raise PrecisionError(f"{precision}: no such precision; choose one of {', '.join(PRECISIONS)}")
     device = resolve_gpu(gpu)
     if precision != "float32" and device >= 0:
         raise PrecisionError(
@@ -61,6 +71,9 @@ def find_place(gpu: int | None = None, precision: Precision = "float32") -> Plac
         raise PrecisionError(
             "bfloat16: this processor has no instructions for it; take int8, which is faster still, or float32"
         )
+    if missing := [library for library in LIBRARIES[precision] if find_spec(library) is None]:
+        names = " ".join(missing)
+        raise PrecisionError(f"{precision}: {names} is not installed; pip install {names}, or choose float32")
     return Place(device, precision)
 
 

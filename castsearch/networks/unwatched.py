@@ -9,6 +9,9 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from castsearch.errors import one_line
+from castsearch.networks.errors import NetworkError
+
 # Both take a machine that tests code for nobody, and leave no number to know their user by in the home folder. The
 # second is NNCF's own word, without which it reports each use too.
 _NOBODY_IS_THERE = {"CI": "true", "NNCF_CI": "1"}
@@ -16,11 +19,20 @@ _NOBODY_IS_THERE = {"CI": "true", "NNCF_CI": "1"}
 
 @contextmanager
 def unwatched() -> Iterator[None]:
-    """Import them within: they look only then."""
+    """Import them within: they look only then.
+
+    Raises:
+        NetworkError: they cannot be imported.
+    """
     before = {name: os.environ.get(name) for name in _NOBODY_IS_THERE}
     os.environ.update(_NOBODY_IS_THERE)
     try:
         yield
+    except ImportError as error:
+        raise NetworkError(
+            f"OpenVINO or NNCF, which bfloat16, int8 and frozen graphs need, cannot be loaded ({one_line(error)}); "
+            "pip install openvino nncf"
+        ) from None
     finally:
         for name, value in before.items():
             del os.environ[name]

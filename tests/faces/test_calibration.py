@@ -18,7 +18,7 @@ from castsearch.faces.calibration import (
     pictures_of_lists,
 )
 from castsearch.faces.chips import Chips
-from castsearch.images import ImageError, ImageReader
+from castsearch.images import ImageError, ImageReader, NoPicturesError
 from castsearch.networks import PrecisionError, int8
 from castsearch.networks.int8 import draw
 from castsearch.stagefiles import Faces, MoviePictures, Picture, Split, write
@@ -86,6 +86,25 @@ def test_bad_pictures_are_left_out_or_told_of(lists: tuple[Path, Path]) -> None:
         list(given.comparison())
 
 
+@pytest.mark.parametrize(
+    ("part", "left"),
+    [("calibration", "10 pictures .*, 0 to calibrate on and 10"), ("comparison", "20 pictures .*, 20 .* and 0 others")],
+)
+def test_bad_pictures_that_leave_too_few_are_refused(lists: tuple[Path, Path], part: str, left: str) -> None:
+    for file in getattr(draw(f"val/{n}.bmp" for n in range(30)), part):
+        (lists[1] / file).write_bytes(b"no picture")
+    with pytest.raises(PrecisionError, match=rf"^int8: {left} .* 24 are needed, 16 and 8; choose"):
+        pictures_of_lists(*lists, skip_bad=True)
+
+
+@pytest.mark.parametrize("skip_bad", [False, True])
+def test_pictures_below_another_folder_are_told_of_as_such(lists: tuple[Path, Path], skip_bad: bool) -> None:
+    with pytest.raises(
+        NoPicturesError, match=r"body/val: val/\d+\.bmp is not there but below .*body; name that folder"
+    ):
+        pictures_of_lists(lists[0], lists[1] / "val", skip_bad)
+
+
 def test_too_few_pictures_are_refused(lists: tuple[Path, Path]) -> None:
     lists[0].with_name("val_candidates_0.txt").unlink()
     with pytest.raises(PrecisionError, match=r"^int8: 6 pictures that can be read are too few"):
@@ -146,7 +165,8 @@ def test_agreement_of_faces() -> None:
     agreement = face_agreement(one, other, 7)
     assert agreement == int8.Agreement("faces", 0.0, pytest.approx(2 * 2 / 7), 4, 7)
     assert face_agreement(one, one, 7).mean == face_agreement(one, one, 7).lowest == 1
-    assert face_agreement([faces()], [faces()], 7).mean == 1
+    with pytest.raises(PrecisionError, match=r"^int8: no face was found in 2 pictures that were to tell how far"):
+        face_agreement([faces()] * 2, [faces()] * 2, 7)
 
 
 def test_faces_are_matched_one_to_one() -> None:
@@ -229,6 +249,13 @@ def test_too_few_readable_pictures_are_refused(checkpoints: Path, testdata: Path
     pack = open_pack(str(checkpoints), -1, SMALL, "int8")
     with pytest.raises(PrecisionError, match=r"^int8: 18 pictures that can be read are too few"):
         pack.calibrate("detector", given(real_pictures(testdata)[:18], "few"))
+
+
+def test_pictures_without_a_face_tell_nothing(checkpoints: Path, cache: Path) -> None:
+    pack = open_pack(str(checkpoints), -1, SMALL, "int8")
+    walls = [np.full((120, 60, 3), n, np.uint8) for n in range(100, 124)]
+    with pytest.raises(PrecisionError, match=r"^int8: no face was found in 8 pictures"):
+        pack.calibrate("detector", given(walls, "walls"))
 
 
 def test_scrfd_in_int8(testdata: Path, tmp_path: Path, cache: Path, checkpoints: Path) -> None:

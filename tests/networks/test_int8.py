@@ -47,8 +47,14 @@ def test_small_sets_are_shared_out(names: int, calibration: int, comparison: int
 
 
 def test_too_few_pictures_are_refused() -> None:
-    with pytest.raises(PrecisionError, match=r"^int8: 23 pictures that can be read are too few .* 24 are needed"):
+    with pytest.raises(
+        PrecisionError, match=r"^int8: 23 pictures that can be read are too few, 15 to .* 24 are needed"
+    ):
         draw(NAMES[:23] * 2)
+    int8.check_enough(16, 8)
+    for parts in ((15, 64), (300, 7)):
+        with pytest.raises(PrecisionError, match=f"{parts[0]} to calibrate on and {parts[1]} others to compare"):
+            int8.check_enough(*parts)
 
 
 def test_agreement_of_features() -> None:
@@ -218,6 +224,38 @@ def test_no_temporary_folder_is_one_line(maker: Maker, monkeypatch: pytest.Monke
     monkeypatch.setattr(int8.tempfile, "mkdtemp", refuse)
     with pytest.raises(PrecisionError, match=r"n\.onnx: no place for it in int8 \(No space left on device\); see to"):
         maker()
+
+
+def test_no_room_in_the_temporary_folder_is_one_line(maker: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenVINO's streams say nothing of why they stopped."""
+    monkeypatch.setattr(int8, "XML", "n" * 300 + ".xml")  # a name too long, as root may write anywhere
+    with pytest.raises(PrecisionError, match=r"n\.onnx: no place for it in int8 \(.+\); see to the folder TMPDIR"):
+        maker()
+
+
+def test_no_room_for_what_was_compared_is_one_line(maker: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(int8, "MADE", "gone/made.json")
+    with pytest.raises(
+        PrecisionError, match=r"n\.onnx: no place for it in int8 \(No such .+\); see to the folder TMPDIR"
+    ):
+        maker()
+
+
+def test_who_has_no_home_keeps_nothing(maker: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user by number alone, as in containers."""
+    for name in ("XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 4_000_000)
+    made = maker()
+    assert maker.compare(made.model) == made.agreement
+    assert (maker().digest, maker.fed) == (made.digest, 2 * len(PICTURES))
+
+
+def test_what_is_not_quantized_does_not_run_in_int8(network: Path) -> None:
+    with pytest.raises(
+        PrecisionError, match=r"n\.onnx: nothing of it is quantized, so it would not run in int8; choose"
+    ):
+        open_network(network, INT8)
 
 
 def test_of_two_runs_at_once_the_quicker_ones_counts(maker: Maker, network: Path, cache: Path) -> None:

@@ -56,6 +56,18 @@ def test_outputs_by_name_and_in_the_order_asked_for(tmp_path: Path, precision: P
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
+def test_inputs_and_outputs_of_other_names_are_one_line(tmp_path: Path, precision: Precision) -> None:
+    """Not the result of the run before, which OpenVINO gives when nothing is fed."""
+    network = open_network(two_outputs(tmp_path / "n.onnx"), Place(-1, precision))
+    feed = {"x": np.ones((1, 4), np.float32)}
+    network.run(feed)
+    for fed, outputs in (({}, None), ({"z": feed["x"]}, None), ({**feed, "z": feed["x"]}, None), (feed, ["z"])):
+        with pytest.raises(NetworkError, match=r"n\.onnx: the network cannot be run \(.*\); get it again"):
+            network.run(fed, outputs)
+    np.testing.assert_array_equal(network.run(feed, ["twice"])[0], np.full((1, 4), 2))
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
 def test_a_result_is_nobody_elses(tmp_path: Path, precision: Precision) -> None:
     """The next run leaves it alone, and whoever has it may write to it."""
     network = open_network(two_outputs(tmp_path / "n.onnx"), Place(-1, precision))
@@ -178,6 +190,13 @@ def test_what_it_was_converted_to_runs_under_its_own_name(tmp_path: Path) -> Non
     np.testing.assert_array_equal(network.run({"x": np.ones((1, 4), np.float32)})[0], np.full((1, 4), 2))
     with pytest.raises(NetworkError, match=r"original: not a usable network"):
         open_network(tmp_path / "original", Place(), model=model[:50])
+
+
+def test_a_library_that_cannot_be_loaded_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    monkeypatch.delitem(sys.modules, "castsearch.networks.openvino_engine", raising=False)
+    with pytest.raises(NetworkError, match=r"^OpenVINO or NNCF, .*, cannot be loaded \(.*openvino.*\); pip install"):
+        open_network(tmp_path / "n.pb", Place())
 
 
 def test_a_frozen_graph_of_tensorflow_runs() -> None:

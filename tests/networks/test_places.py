@@ -82,6 +82,31 @@ def test_where_nobody_tells_there_is_no_bfloat16(tmp_path: Path) -> None:
     assert not has_bfloat16(tmp_path / "cpuinfo")
 
 
+@pytest.mark.parametrize(
+    ("precision", "gone", "names"),
+    [
+        ("int8", {"nncf"}, "nncf"),
+        ("int8", {"openvino", "nncf"}, "openvino nncf"),
+        ("bfloat16", {"openvino"}, "openvino"),
+    ],
+)
+def test_a_precision_whose_library_is_missing_is_refused(
+    monkeypatch: pytest.MonkeyPatch, precision: places.Precision, gone: set[str], names: str
+) -> None:
+    monkeypatch.setattr(places, "has_bfloat16", lambda: True)
+    monkeypatch.setattr(places, "find_spec", lambda name: None if name in gone else "here")
+    with pytest.raises(
+        PrecisionError, match=rf"^{precision}: {names} is not .*; pip install {names}, or choose float32"
+    ):
+        find_place(-1, precision)
+    assert find_place(-1) == Place()
+
+
+def test_a_precision_that_nobody_knows_is_refused() -> None:
+    with pytest.raises(PrecisionError, match=r"^float16: no such precision; choose one of float32, bfloat16, int8$"):
+        find_place(-1, "float16")  # type: ignore[arg-type]
+
+
 def test_bfloat16_is_refused_where_the_processor_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(places, "has_bfloat16", lambda: False)
     with pytest.raises(PrecisionError, match=r"^bfloat16: this processor has no instructions for it; take int8"):
