@@ -121,6 +121,19 @@ def test_bfloat16_finds_the_same_faces(scrfd: Path, scrfd_of_free_size: Path, im
     np.testing.assert_allclose(got.scores[order], expected.scores, atol=0.01)
 
 
+def test_a_glimpse_and_what_is_noted_leave_no_trace(scrfd: Path, image: np.ndarray) -> None:
+    """Faces so small that they are not sure ones: a glimpse shows them, the next search does not."""
+    detector = InsightFaceDetector(scrfd, CPU)
+    canvas = np.full_like(image, 127)
+    small = image[::8, ::8]
+    canvas[: len(small), : small.shape[1]] = small
+    given = detector.feeds(canvas)
+    glimpsed = detector.glimpse(canvas)
+    assert [len(faces) for faces in detector.detect_many([canvas, image])] == [0, 6]
+    assert (len(given), len(glimpsed)) == (1, 7)
+    assert raw_scores(glimpsed.scores.astype(float)).min() > 0.2
+
+
 def test_scores_come_on_the_scale_of_selection() -> None:
     """What SCRFD reports, from 0.5, lies above 0.9; each 0.1 halves the rest to 1."""
     scores = as_probability(np.array([0.5, 0.6, 0.7, 0.75, 1.0]))
