@@ -21,7 +21,7 @@ from castsearch.faces.detection import Detections, open_results, search
 from castsearch.faces.packs import FRAMES, FacePack
 from castsearch.faces.selection import admitted
 from castsearch.identifiers import shown
-from castsearch.images import ImageReader, check_pictures, declared_size
+from castsearch.images import ImageReader, check_pictures, declared_size, reading_factor
 from castsearch.progress import Progress, silent
 from castsearch.stagefiles import Faces, detection_entry, read_detection_entries
 
@@ -159,7 +159,7 @@ def share_out(faces: Faces, boxes: Sequence[Box], size: tuple[int, int]) -> list
     shares = [Faces.none()] * len(boxes)
     for box, face in zip(*linear_sum_assignment(likely, maximize=True), strict=True):
         if likely[box, face] > 0:
-            shares[box] = _only(seen[box], face)
+            shares[box] = _only(seen[box], face, reading_factor(crops[box][2:]))
     return shares
 
 
@@ -191,6 +191,7 @@ def _in_crop(faces: Faces, crop: Box) -> Faces:
     return Faces(boxes, faces.scores, None if faces.landmarks is None else faces.landmarks - corner)
 
 
-def _only(faces: Faces, face: int) -> Faces:
-    landmarks = None if faces.landmarks is None else faces.landmarks[[face]]
-    return Faces(faces.boxes[[face]], faces.scores[[face]], landmarks)
+def _only(faces: Faces, face: int, factor: int) -> Faces:
+    """One of a crop's faces, in the crop's pixels as they are read."""
+    landmarks = None if faces.landmarks is None else faces.landmarks[[face]] / np.float32(factor)
+    return Faces(faces.boxes[[face]] / np.float32(factor), faces.scores[[face]], landmarks)

@@ -122,6 +122,15 @@ def declared_size(path: str | os.PathLike[str]) -> tuple[int, int] | None:
         return None
 
 
+def reading_factor(size: tuple[int, int]) -> int:
+    """What the sides of a picture of so many pixels are divided by where it is read, unless boxes count them.
+
+    Args:
+        size: width and height.
+    """
+    return max(math.ceil(math.sqrt(size[0] * size[1] / LARGE)), math.ceil(max(size) / LONGEST_SIDE))
+
+
 def decode(path: str | os.PathLike[str], keep_pixels: bool = False) -> Decoded:
     """Decode a picture.
 
@@ -188,7 +197,7 @@ def _decode_plain(path: Path, image: Image.Image, keep_pixels: bool) -> Decoded:
     _check_size(path, stored, PROGRESSIVE if progressive else BYTES.get(image.format or "", 4))
     if progressive and (passes := len(_PASS.findall(path.read_bytes()))) > MOST_PASSES:
         raise ImageError(f"{path}: {passes} passes, where at most {MOST_PASSES} are read; save it as a plain JPEG")
-    if not keep_pixels and (factor := _factor(stored)) > 1:
+    if not keep_pixels and (factor := reading_factor(stored)) > 1:
         # JPEG's decoder brings down as it decodes, the others leave it to us.
         image.draft(None, (max(1, stored[0] // factor), max(1, stored[1] // factor)))
     with quiet() if isinstance(image, TiffImageFile) else nullcontext():
@@ -201,17 +210,12 @@ def _brought_down(
     image: Image.Image, turn: Turn, stored: tuple[int, int], scaled: str | None, keep_pixels: bool
 ) -> Decoded:
     """Asks for what is left to bring down of a picture of ``stored`` size, and tells of it."""
-    factor = 1 if keep_pixels else _factor(image.size)
+    factor = 1 if keep_pixels else reading_factor(image.size)
     size = -(-image.width // factor), -(-image.height // factor)
     if size != stored:
         sides = "{} x {} pixels became {} x {}".format(*turn.size(stored), *turn.size(size))
         scaled = f"{sides}; {scaled}" if scaled else sides
     return Decoded(image, turn, factor, scaled)
-
-
-def _factor(size: tuple[int, int]) -> int:
-    """What the sides are to be divided by."""
-    return max(math.ceil(math.sqrt(size[0] * size[1] / LARGE)), math.ceil(max(size) / LONGEST_SIDE))
 
 
 def _check_size(path: Path, size: tuple[int, int], bytes_a_pixel: int) -> None:

@@ -15,7 +15,7 @@ from castsearch.faces import open_pack
 from castsearch.faces.detection import detect_files
 from castsearch.faces.frames import FrameError, crops_of_frames, detect_in_frames, share_out
 from castsearch.faces.selection import select_candidate
-from castsearch.images import ImageError, ImageReader, NoPicturesError
+from castsearch.images import ImageError, ImageReader, NoPicturesError, decoding
 from castsearch.stagefiles import Faces, read_detections, read_metadata
 
 SIZE = (640, 360)
@@ -142,7 +142,7 @@ def test_a_centre_between_two_boxes_lies_in_the_right_or_lower_one(second, face)
     assert len(share_out(faces(face), [(100, 0, 100, 200)], SIZE)[0]) == 0
 
 
-def test_faces_are_given_in_pixels_of_the_crop():
+def test_faces_are_given_in_pixels_of_the_crop(monkeypatch):
     """Which begins where the frame does; boxes are cut at its edge, landmarks are not."""
     (share,) = share_out(faces((-4, 8, 36, 58)), [(-30, -20, 100, 200)], SIZE)
     np.testing.assert_array_equal(share.boxes, [[0, 8, 36, 58]])
@@ -150,6 +150,10 @@ def test_faces_are_given_in_pixels_of_the_crop():
     (share,) = share_out(faces((600, 300, 650, 358)), [(580, 280, 100, 200)], SIZE)
     np.testing.assert_array_equal(share.boxes, [[20, 20, 59, 78]])
     np.testing.assert_array_equal(share.scores, np.float32([0.99]))
+    monkeypatch.setattr(decoding, "LARGE", 99 * 199)  # a crop so large is read at a half of its sides
+    (share,) = share_out(faces((40, 8, 80, 58)), [(20, 4, 100, 200)], SIZE)
+    np.testing.assert_array_equal(share.boxes, [[10, 2, 30, 27]])
+    np.testing.assert_array_equal(share.landmarks[0, 1], [10.5, 2.5])
     no_points = Faces(np.float32([[600, 300, 620, 320]]), np.float32([0.9]), None)
     assert share_out(no_points, [(580, 280, 60, 80)], SIZE)[0].landmarks is None
 
