@@ -28,10 +28,10 @@ def unwatched() -> Iterator[None]:
     os.environ.update(_NOBODY_IS_THERE)
     try:
         yield
-    except ImportError as error:
+    except (ImportError, RuntimeError) as error:  # the second where the user has no home
         raise NetworkError(
             f"OpenVINO or NNCF, which bfloat16, int8 and frozen graphs need, cannot be loaded ({one_line(error)}); "
-            "pip install openvino nncf"
+            "pip install openvino nncf, and see that HOME is set"
         ) from None
     finally:
         for name, value in before.items():

@@ -99,6 +99,21 @@ def test_cache_is_an_onnx_file(checkpoint: tuple[Path, Path]) -> None:
     onnxruntime.InferenceSession(checkpoint[1].with_name("m-0000.castsearch.onnx")).run(None, {"data": ONES})
 
 
+def test_without_a_place_to_keep_it_it_is_converted_each_time(
+    checkpoint: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a user without a home, in a folder that is not theirs."""
+    for name in ("XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 4_000_000)
+    first = run(open_checkpoint(*checkpoint, CPU))
+    checkpoint[1].with_name("m-0000.castsearch.onnx").unlink()
+    checkpoint[0].parent.chmod(0o555)
+    np.testing.assert_array_equal(run(open_checkpoint(*checkpoint, CPU)), first)
+    assert len(list(checkpoint[0].parent.iterdir())) == 2
+    checkpoint[0].parent.chmod(0o755)
+
+
 def test_read_only_folder_is_left_alone(
     checkpoint: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

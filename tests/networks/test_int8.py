@@ -241,16 +241,6 @@ def test_no_room_for_what_was_compared_is_one_line(maker: Maker, monkeypatch: py
         maker()
 
 
-def test_who_has_no_home_keeps_nothing(maker: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A user by number alone, as in containers."""
-    for name in ("XDG_CACHE_HOME", "HOME"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(os, "getuid", lambda: 4_000_000)
-    made = maker()
-    assert maker.compare(made.model) == made.agreement
-    assert (maker().digest, maker.fed) == (made.digest, 2 * len(PICTURES))
-
-
 def test_what_is_not_quantized_does_not_run_in_int8(network: Path) -> None:
     with pytest.raises(
         PrecisionError, match=r"n\.onnx: nothing of it is quantized, so it would not run in int8; choose"
@@ -343,6 +333,21 @@ def test_nothing_is_reported_written_or_shown(network: Path, tmp_path: Path) -> 
     assert (done.stdout, done.stderr) == ("", "")
     assert [path.name for path in (tmp_path / "home").iterdir()] == [".cache"]
     assert [path.name for path in (tmp_path / "home/.cache").iterdir()] == ["castsearch"]
+
+
+def test_without_a_home_openvino_is_told_of_in_a_line() -> None:
+    """A user by number alone, as in containers; OpenVINO looks for one when it is imported."""
+    program = (
+        "import os\nos.getuid = lambda: 4_000_000\n"
+        "from pathlib import Path\nfrom castsearch.networks import Place, open_network\n"
+        "open_network(Path('n.pb'), Place())"
+    )
+    environment = {name: value for name, value in os.environ.items() if name not in ("HOME", "XDG_CACHE_HOME")}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, cwd=ROOT, capture_output=True, text=True)
+    assert done.stderr.splitlines()[-1].startswith(
+        "castsearch.networks.errors.NetworkError: OpenVINO or NNCF, which bfloat16, int8 and frozen graphs need, "
+        "cannot be loaded (Could not determine home directory.); "
+    )
 
 
 def test_killed_it_leaves_nothing_in_the_cache(network: Path, tmp_path: Path) -> None:
