@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,9 @@ from castsearch.faces.calibration import (
     pictures_of_lists,
 )
 from castsearch.faces.chips import Chips
+from castsearch.faces.retinaface import RetinaFace
 from castsearch.images import ImageError, ImageReader, NoPicturesError
-from castsearch.networks import PrecisionError, int8
+from castsearch.networks import Network, Place, PrecisionError, int8, open_checkpoint
 from castsearch.networks.int8 import draw
 from castsearch.stagefiles import Faces, MoviePictures, Picture, Split, write
 
@@ -230,6 +232,39 @@ def test_a_pack_in_int8(checkpoints: Path, testdata: Path, cache: Path) -> None:
     assert agreement == int8.cosine_agreement(exact.embed(chips[16:]), vectors, 16)
     assert 0.8 < agreement.lowest < agreement.mean < 0.99999
     assert pack.identity("embedder")["calibrated"] not in (None, identity["calibrated"])
+
+
+class Noting:
+    """A network that notes what it is given."""
+
+    def __init__(self, network: Network) -> None:
+        self.inputs, self.ran, self._network = network.inputs, network.ran, network
+        self.given: list[np.ndarray] = []
+
+    def run(self, feed: Mapping[str, np.ndarray], outputs: Sequence[str]) -> list[np.ndarray]:
+        self.given += feed.values()
+        return self._network.run(feed, outputs)
+
+
+def test_retinaface_is_calibrated_on_what_it_sees_at_its_smallest_scale(checkpoints: Path, testdata: Path) -> None:
+    (symbol,), (params,) = (sorted(checkpoints.rglob(f"mnet25-{end}")) for end in ("symbol.json", "*.params"))
+    network = Noting(open_checkpoint(symbol, params, Place()))
+    detector = RetinaFace(lambda cores: network, SearchSettings((200, 300)))
+    image = real_pictures(testdata)[0]
+    detector.detect(image)
+    (feed,) = detector.feeds(image)
+    (name,) = feed
+    assert name == network.inputs[0].name and len(network.given) == 2
+    np.testing.assert_array_equal(feed[name], min(network.given, key=np.size))
+
+
+def test_another_search_is_another_calibration(checkpoints: Path, testdata: Path, cache: Path) -> None:
+    made = set()
+    for search in (SMALL, SearchSettings((320,)), SearchSettings((400,), flip=True)):
+        pack = open_pack(str(checkpoints), -1, search, "int8")
+        pack.calibrate("detector", given(real_pictures(testdata), "a"))
+        made.add(pack.identity("detector")["calibrated"])
+    assert len(made) == 3
 
 
 def test_int8_far_from_float32_is_refused(

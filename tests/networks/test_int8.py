@@ -16,6 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from castsearch.networks import NetworkError, Place, PrecisionError, int8, open_network
 from castsearch.networks.int8 import Agreement, Quantized, cosine_agreement, draw, quantized
+from castsearch.networks.openvino_engine import read_model
 
 ROOT = Path(__file__).resolve().parents[2]
 INT8 = Place(-1, "int8")
@@ -182,6 +183,19 @@ def test_whatever_it_depends_on_makes_another(maker: Maker, monkeypatch: pytest.
     onnx.save(model, maker.path)
     digests.add(maker().digest)
     assert len(digests) == 4
+
+
+def test_the_last_convolution_stays_exact_where_asked(maker: Maker) -> None:
+    def weights(exact_ends: bool) -> tuple[str, list[str]]:
+        made = quantized(maker.path, maker.path, maker.feeds, maker.compare, {}, exact_ends)
+        model = read_model(maker.path, made.model)
+        constants = [node for node in model.get_ops() if node.get_type_name() == "Constant"]
+        types = {tuple(node.shape): node.get_element_type().get_type_name() for node in constants}
+        return made.digest, [types[shape] for shape in ((16, 3, 3, 3), (8, 16, 3, 3))]
+
+    (some, rounded), (other, exact) = weights(False), weights(True)
+    assert (rounded, exact) == (["i8", "i8"], ["i8", "f32"])
+    assert some != other
 
 
 @pytest.mark.parametrize("name", ["network.xml", "network.bin", "made.json"])
