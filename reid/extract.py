@@ -13,8 +13,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from castsearch import networks, stagefiles
-from castsearch.bodies import distributed, engines
-from castsearch.bodies.backbones import MEAN, STD
+from castsearch.bodies import checkpoints, distributed, engines
+from castsearch.bodies.backbones import MEAN, STD, BodyModelError
 from castsearch.bodies.models import BodyModel, Pictures
 from castsearch.bodies.onnx_models import Habits, open_onnx
 from castsearch.bodies.settings import Settings
@@ -49,6 +49,10 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
+    if args.checkpoint.suffix.lower() in (".pt", ".pth", checkpoints.SAFETENSORS):
+        raise BodyModelError(
+            f"{args.checkpoint}: weights alone, where a network in an ONNX file is wanted; reid/triplet.py extracts by them"
+        )
     name = re.sub(r"[^\w.-]", "_", args.checkpoint.stem)
     out = args.out or args.data / stagefiles.reid_name("onnx", name, args.mode)
     stagefiles.check_target(out, stages=["onnx"])

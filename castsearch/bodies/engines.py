@@ -95,6 +95,7 @@ class OwnGraph:
     def __init__(self, model: Network, height: int, width: int, path: Path) -> None:
         self.path = path
         self.depends = {"size": [height, width]}
+        self.at_once = 1
         self.model = _exported(model, height, width)
 
     def feeds(self, pictures: np.ndarray) -> Iterator[Feed]:

@@ -35,6 +35,10 @@ class Graph(Protocol):
     def depends(self) -> Mapping[str, Any]:
         """What its features depend on besides; JSON can hold it."""
 
+    @property
+    def at_once(self) -> int:
+        """How many pictures one run takes, whether they are there or not; 1 where it takes any number."""
+
     def feeds(self, pictures: np.ndarray) -> Iterator[Feed]:
         """The inputs of the runs that (n, h, w, 3) uint8 pictures take."""
 
@@ -70,10 +74,10 @@ class Sample:
         check_enough(*map(len, good))
         return good
 
-    def pictures(self, files: Sequence[str]) -> Iterator[np.ndarray]:
-        """Each as a batch of its own, (1, height, width, 3) uint8."""
-        for file in files:
-            yield self.prepare(self.reader(file))[None]
+    def pictures(self, files: Sequence[str], at_once: int = 1) -> Iterator[np.ndarray]:
+        """They in batches of so many, (at_once, height, width, 3) uint8; the last one may be smaller."""
+        for start in range(0, len(files), at_once):
+            yield np.stack([self.prepare(self.reader(file)) for file in files[start : start + at_once]])
 
     def digest(self, drawn: Draw) -> dict[str, list[str]]:
         """What the drawn files hold."""
@@ -141,12 +145,17 @@ def _open_int8(graph: Graph, place: Place, sample: Sample | None) -> Opened:
         return networks.open_network(graph.path, place, model=model)
 
     def feeds() -> Iterator[Feed]:
-        return (feed for picture in given.pictures(drawn.calibration) for feed in graph.feeds(picture))
+        return (feed for some in given.pictures(drawn.calibration, graph.at_once) for feed in graph.feeds(some))
 
     def compare(model: Path) -> Agreement:
         engine = graph.engine(open_quantized(model))
-        pairs = [(plain(picture), engine(picture)) for picture in given.pictures(drawn.comparison)]
+        pairs = [(plain(some), engine(some)) for some in given.pictures(drawn.comparison, graph.at_once)]
         float32, int8 = (np.concatenate(rows) for rows in zip(*pairs, strict=True))
+        if not (np.isfinite(float32).all() and float32.any(axis=1).all()):
+            raise PrecisionError(
+                f"{graph.path}: some features are not finite or all zero in float32, too, so that int8 has nothing to "
+                "agree with; choose float32, which names the picture"
+            )
         return cosine_agreement(float32, int8, len(drawn.calibration))
 
     found = quantized(graph.path, graph.model, feeds, compare, {**graph.depends, "pictures": given.digest(drawn)})

@@ -62,6 +62,7 @@ class OnnxModel:
 
     Attributes:
         height, width: of the pictures, in pixels.
+        at_once: see ``Graph``; with the mirror image each takes two places.
 
     Raises:
         BodyModelError: it takes no picture, not of that size, or gives no feature.
@@ -78,6 +79,7 @@ class OnnxModel:
         self._dtype = self._numbers(facts.dtypes[self._input.name])
         batch, self._last, *sides = self._layout(self._input)
         self._batch = batch
+        self.at_once = max(1, (batch or 1) // (2 if habits.mirror else 1))
         self.height, self.width = (
             self._side(name, side, asked, usual)
             for name, side, asked, usual in (
@@ -85,7 +87,7 @@ class OnnxModel:
                 ("width", sides[1], width, Settings.width),
             )
         )
-        self._output = self._chosen(facts.outputs)
+        self._output = self._chosen(facts)
         self.depends: Mapping[str, Any] = {"size": [self.height, self.width], **asdict(habits)}
 
     def feeds(self, pictures: np.ndarray) -> Iterator[Feed]:
@@ -132,7 +134,8 @@ class OnnxModel:
         if self._dtype != np.uint8:
             scale = 1 / (255 * np.array(self._habits.std))
             shift = np.array(self._habits.mean) / self._habits.std
-            seen = (pictures * scale.astype(np.float32) - shift.astype(np.float32)).astype(self._dtype)
+            with np.errstate(over="ignore", invalid="ignore"):  # features that are not finite are told of
+                seen = (pictures * scale.astype(np.float32) - shift.astype(np.float32)).astype(self._dtype)
         return np.ascontiguousarray(seen if self._last else seen.transpose(0, 3, 1, 2))
 
     def _numbers(self, told: str) -> np.dtype:
@@ -144,7 +147,8 @@ class OnnxModel:
 
     def _layout(self, port: Port) -> tuple[int | None, bool, int | None, int | None]:
         """Its fixed batch, whether channels come last, height and width; None for what is free."""
-        shape = [side if isinstance(side, int) else None for side in port.shape]
+        # Some write -1 for a free one.
+        shape = [side if isinstance(side, int) and side > 0 else None for side in port.shape]
         if len(shape) != 4:
             raise self._no_body_model(f"input {port.name} has {len(shape)} dimensions, where pictures have 4")
         batch, *rest = shape
@@ -153,7 +157,7 @@ class OnnxModel:
         channels = rest.pop(2 if last else 0)
         if channels not in (None, _CHANNELS):
             raise self._no_body_model(f"input {port.name} is {_words(port)}, where one of three sides is 3, of colours")
-        if batch is not None and not 0 < batch <= _LARGEST_BATCH:
+        if batch is not None and batch > _LARGEST_BATCH:
             raise self._no_body_model(f"it takes {batch} pictures at once; at most {_LARGEST_BATCH} are wanted")
         return batch, last, rest[0], rest[1]
 
@@ -165,14 +169,17 @@ class OnnxModel:
             raise BodyModelError(f"{self.path}: {name} is {side}; at most {LARGEST_SIDE} pixels are taken")
         return side
 
-    def _chosen(self, outputs: tuple[Port, ...]) -> str:
-        names = [port.name for port in outputs]
+    def _chosen(self, facts: OnnxFacts) -> str:
+        names = [port.name for port in facts.outputs]
         asked = self._habits.output
         if asked is None and len(names) > 1:
             raise BodyModelError(f"{self.path}: gives {', '.join(names)[:200]}; name the output that is the feature")
         if asked is not None and asked not in names:
             raise BodyModelError(f"{self.path}: gives no {asked!r}; choose of {', '.join(names)[:200]}")
-        return asked or names[0]
+        chosen = asked or names[0]
+        if facts.dtypes[chosen] == "bfloat16":  # numpy has none, and OpenVINO gives its bits as those of a float16
+            raise self._no_body_model(f"output {chosen} is bfloat16, where float32 or float16 is wanted")
+        return chosen
 
     def _no_body_model(self, why: str) -> BodyModelError:
         return BodyModelError(f"{self.path}: no body model: {why}; give the ONNX file of one")

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from castsearch.bodies.backbones import TIMM, BodyModelError, Layer
+from castsearch.bodies.backbones import MEAN, STD, TIMM, BodyModelError, Layer
 from castsearch.errors import one_line
 from castsearch.stagefiles import atomic_write
 
@@ -29,10 +29,13 @@ class _Shape(NamedTuple):
     Attributes:
         dim: channels of its last map.
         unused: its parts that come after that map, the classifier among them.
+        mean, std: by which its pretrained weights expect pictures.
     """
 
     dim: int
     unused: tuple[str, ...]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -101,14 +104,13 @@ def find_timm(name: str) -> TimmBackbone:
     except ImportError:
         raise BodyModelError(f"{TIMM}{name}: timm is not installed; pip install timm") from None
     architecture = name.partition(".")[0]
-    if not re.fullmatch(r"[\w.-]+", name) or not timm.is_model(architecture):
+    if not re.fullmatch(r"[\w.-]*\w", name) or not timm.is_model(architecture):
         near = difflib.get_close_matches(architecture, timm.list_models(), 3)
         mend = f"did you mean {' or '.join(near)}?" if near else "timm.list_models() in Python names all"
         raise BodyModelError(f"{TIMM}{name}: timm knows no such network; {mend}")
     shape = _shape(name, 2)
-    told: Any = timm.get_pretrained_cfg(name)
     heads = tuple(f"{part}." for part in shape.unused)
-    return TimmBackbone(name, shape.dim, tuple(told.mean), tuple(told.std), heads)
+    return TimmBackbone(name, shape.dim, shape.mean, shape.std, heads)
 
 
 def _make(name: str, last_stride: int, pretrained: bool = False) -> Any:
@@ -135,7 +137,7 @@ def _shape(name: str, last_stride: int) -> _Shape:
     """
     try:
         with torch.device("meta"):
-            net = _make(name, last_stride).eval()
+            net = _make(name, last_stride).eval().to(memory_format=torch.channels_last)  # as it will run
             with torch.no_grad(), _calls(net) as called:
                 maps = net.forward_features(torch.zeros(1, 3, _PROBE, _PROBE))
     except Exception as error:  # of whatever a network of timm's wants
@@ -145,7 +147,8 @@ def _shape(name: str, last_stride: int) -> _Shape:
     if maps.shape[2] != _PROBE // (_CELL * last_stride):
         raise _no_stride(name) if last_stride == 1 else _unusable(name, "its last map is no 32nd of the picture")
     unused = tuple(part for part, _ in net.named_children() if part not in called)
-    return _Shape(maps.shape[1], unused)
+    told = net.pretrained_cfg or {}  # also of a name that timm had in earlier versions
+    return _Shape(maps.shape[1], unused, tuple(told.get("mean", MEAN)), tuple(told.get("std", STD)))
 
 
 @contextmanager

@@ -18,7 +18,7 @@ class OnnxFacts(NamedTuple):
         inputs: what it takes, without its weights.
         outputs: what it gives.
         in_one_file: whether all of its weights are in it.
-        dtypes: of the inputs by name, as numpy calls them; "unknown" for what is none of its.
+        dtypes: of inputs and outputs by name, as numpy calls them; "unknown" for what is none of its.
     """
 
     inputs: tuple[Port, ...]
@@ -40,7 +40,7 @@ def read_facts(path: Path) -> OnnxFacts:
         weights = {tensor.name for tensor in graph.initializer}
         inputs = tuple(_port(value) for value in graph.input if value.name not in weights)
         outputs = tuple(_port(value) for value in graph.output)
-        dtypes = {value.name: _dtype(value) for value in graph.input}
+        dtypes = {value.name: _dtype(value) for value in (*graph.output, *graph.input)}
     except Exception as error:  # of protobuf, whose errors have no common type
         raise NetworkError(f"{path}: not a usable network ({one_line(error)}); get it again") from None
     if not inputs or not outputs:

@@ -57,7 +57,7 @@ class OnnxRuntimeNetwork:
         """See ``Network.run``."""
         try:
             return self._session.run(outputs, dict(feed))
-        except _ERRORS as error:
+        except (*_ERRORS, RuntimeError) as error:  # the latter of its Python part, as at outputs of bfloat16
             raise cannot_run(self.path, error) from None
 
 

@@ -120,6 +120,20 @@ def test_int8_too_far_from_float32_is_refused(
         in_int8(checkpoint, pictures)
 
 
+@pytest.mark.parametrize("value", [0.0, np.nan])
+def test_nothing_agrees_with_features_that_say_nothing(
+    checkpoint: Path, pictures: Pictures, tmp_path: Path, value: float
+) -> None:
+    """That is no fault of int8."""
+    content = checkpoints.read(checkpoint)
+    for name in ("weight", "bias"):
+        content["model"][f"backbone.last.1.{name}"].fill_(value)
+    model = checkpoints.build("triplet", "tiny")
+    model.load_state_dict(content["model"])
+    with pytest.raises(PrecisionError, match="network: some features are not finite or all zero in float32, too, so"):
+        open_network(model, 64, 32, CPU, "int8", pictures)
+
+
 def test_the_metadata_tells_the_agreement(checkpoint: Path, pictures: Pictures, small: Path, tmp_path: Path) -> None:
     model, out = in_int8(checkpoint, pictures), tmp_path / "f.pkl"
     split = stagefiles.read_body(small / "data/body_val.pkl")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +12,17 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from castsearch import stagefiles
+from castsearch.bodies import graphs
 from castsearch.bodies.backbones import MEAN, STD, BodyModelError
+from castsearch.bodies.models import Pictures
 from castsearch.bodies.onnx_models import Habits, open_onnx
 from castsearch.errors import CastSearchError
-from castsearch.networks import NetworkError, find_place
+from castsearch.images import ImageReader
+from castsearch.networks import NetworkError, PrecisionError, find_place
 from castsearch.networks.places import has_bfloat16
 
 CPU = find_place(-1)
+NEEDS_BFLOAT16 = pytest.mark.skipif(not has_bfloat16(), reason="this processor has no bfloat16")
 CROPS = np.random.default_rng(0).integers(0, 255, (3, 8, 6, 3), dtype=np.uint8)
 
 
@@ -60,6 +66,7 @@ def normalised(pixels: np.ndarray, mean: tuple = MEAN, std: tuple = STD) -> np.n
         ((4, 3, 8, 6), (8, 6)),
         (("n", "h", "w", 3), (8, 6)),
         ((5, 8, 6, 3), (None, None)),
+        ((-1, 3, -1, -1), (8, 6)),
     ],
     ids=str,
 )
@@ -110,7 +117,7 @@ def test_what_features_depend_on(tmp_path: Path) -> None:
     assert model.weights == path and model.agreement is None
 
 
-@pytest.mark.skipif(not has_bfloat16(), reason="this processor has no bfloat16")
+@NEEDS_BFLOAT16
 def test_bfloat16_is_told(tmp_path: Path) -> None:
     model = open_onnx(corner(tmp_path / "a.onnx", (2, 3, 8, 6)), find_place(-1, "bfloat16"), Habits(mirror=False))
     assert model.depends["engine"] == "openvino" and model.depends["precision"] == "bfloat16"
@@ -168,6 +175,54 @@ def test_maps_are_no_features(tmp_path: Path) -> None:
         with pytest.raises(BodyModelError) as error:
             open_onnx(tmp_path / "a.onnx", CPU)
         assert f"no body model: output y is {shape} " in str(error.value)
+
+
+def cast_to(path: Path, kind: int) -> Path:
+    """A network whose feature, of a type, is the upper left pixel."""
+    model = onnx.load(corner(path, ("n", 3, 8, 6), outputs=("pixel_of_32_bits",)))
+    model.graph.node.append(helper.make_node("Cast", ["pixel_of_32_bits"], ["y"], to=kind))
+    model.graph.output[0].CopyFrom(helper.make_tensor_value_info("y", kind, None))
+    onnx.save(model, path)
+    return path
+
+
+@pytest.mark.parametrize("precision", ["float32", pytest.param("bfloat16", marks=NEEDS_BFLOAT16)])
+def test_a_feature_of_bfloat16_is_refused(tmp_path: Path, precision: str) -> None:
+    place = find_place(-1, precision)
+    half = open_onnx(cast_to(tmp_path / "half.onnx", TensorProto.FLOAT16), place, Habits(mirror=False))
+    np.testing.assert_allclose(half.extract(CROPS), normalised(CROPS[:, 0, 0]), atol=2e-2)
+    with pytest.raises(BodyModelError, match=r"a\.onnx: no body model: output y is bfloat16, where float32 or float16"):
+        open_onnx(cast_to(tmp_path / "a.onnx", TensorProto.BFLOAT16), place)
+
+
+def test_means_and_deviations_out_of_proportion_are_not_warned_of(tmp_path: Path) -> None:
+    path = corner(tmp_path / "a.onnx", ("n", 3, 8, 6), TensorProto.FLOAT16)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        rows = open_onnx(path, CPU, Habits(std=(1e-300, 1e-6, 1))).extract(CROPS)
+    assert not np.isfinite(rows).all(), "which extraction tells, with the picture's name"
+
+
+@pytest.mark.parametrize(("batch", "mirror", "runs"), [(8, True, 6), (8, False, 3), ("n", True, 24), (1, True, 48)])
+def test_calibration_fills_a_fixed_batch(
+    tmp_path: Path, small: Path, monkeypatch: pytest.MonkeyPatch, batch: int | str, mirror: bool, runs: int
+) -> None:
+    """36 pictures, of which 24 calibrate: none is shown twice."""
+    files = [str(file.relative_to(small / "body")) for file in (small / "body/val").rglob("candidates/*.jpg")]
+    shown: list[np.ndarray] = []
+
+    def quantized(path: Path, model: object, feeds: Callable, *more: object) -> None:
+        shown.extend(feed["x"] for feed in feeds())
+        raise PrecisionError("enough")
+
+    monkeypatch.setattr(graphs, "quantized", quantized)
+    path = corner(tmp_path / "a.onnx", (batch, 3, 8, 6))
+    with pytest.raises(PrecisionError, match="enough"):
+        open_onnx(
+            path, find_place(-1, "int8"), Habits(mirror=mirror), pictures=Pictures(ImageReader(small / "body"), files)
+        )
+    assert len(shown) == runs
+    assert len(np.unique(np.concatenate(shown), axis=0)) == sum(map(len, shown)) == 24 * (2 if mirror else 1)
 
 
 def test_a_face_detector_is_none(testdata: Path) -> None:

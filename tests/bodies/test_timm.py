@@ -90,6 +90,8 @@ def test_a_checkpoint_of_a_timm_network_loads(tmp_path: Path) -> None:
         ("triplet", "../evil", r"timm:\.\./evil: timm knows no such network; "),
         ("triplet", "hf-hub:a/b", r"timm:hf-hub:a/b: timm knows no such network; "),
         ("triplet", "resnet18.none", r"timm:resnet18\.none: cannot be a body network \(Invalid pretrained tag"),
+        ("triplet", "resnet18.", r"timm:resnet18\.: timm knows no such network; did you mean resnet18"),
+        ("triplet", "lambda_resnet26t", r"timm:lambda_resnet26t: cannot be a body network \(required rank 4 tensor"),
         ("triplet", "vit_tiny_patch16_224", r"timm:vit_.*: cannot be a body network \(.*; choose a convolutional"),
         (
             "mgn",
@@ -108,6 +110,8 @@ def test_pictures_are_normalised_as_its_weights_expect() -> None:
     white, half = torch.full((1, 1, 1, 3), 255, dtype=torch.uint8), "timm:resnet18d.ra4_e3600_r224_in1k"
     assert (backbones.find(half).mean, backbones.find(half).std) == ((0.5,) * 3, (0.5,) * 3)
     assert backbones.normalise(white, torch.float64, half).flatten().tolist() == pytest.approx([1, 1, 1])
+    earlier = "timm:tf_efficientnetv2_s_in21ft1k"  # its name of today is another
+    assert (backbones.find(earlier).mean, backbones.find(earlier).dim) == ((0.5,) * 3, 1280)
     usual = backbones.normalise(white, torch.float64)
     assert torch.equal(backbones.normalise(white, torch.float64, "timm:resnet18"), usual)
 

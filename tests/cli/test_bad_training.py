@@ -232,6 +232,12 @@ CASES = [
         ("{tmp}/a.onnx: an ONNX file is a whole network; reid/extract.py extracts by it",),
     ),
     Case(
+        "weights for a network",
+        data,
+        f"{EXTRACT.replace('a.onnx', 'first.pt')} {BODY}",
+        ("{tmp}/first.pt: weights alone, where a network in an ONNX file is wanted; reid/triplet.py extracts by",),
+    ),
+    Case(
         "text for a network",
         lambda folder: (data(folder), (folder / "a.onnx").write_text("no network")),
         f"{EXTRACT} {BODY}",
