@@ -51,7 +51,8 @@ def main() -> None:
     args = parse_args()
     if args.checkpoint.suffix.lower() in (".pt", ".pth", checkpoints.SAFETENSORS):
         raise BodyModelError(
-            f"{args.checkpoint}: weights alone, where a network in an ONNX file is wanted; reid/triplet.py extracts by them"
+            f"{args.checkpoint}: weights alone, where a network in an ONNX file is wanted; reid/triplet.py extracts by "
+            "them"
         )
     name = re.sub(r"[^\w.-]", "_", args.checkpoint.stem)
     out = args.out or args.data / stagefiles.reid_name("onnx", name, args.mode)

@@ -16,7 +16,7 @@ from castsearch.networks.network import Port, Ran
 from castsearch.networks.places import CPU, CUDA, Place
 from castsearch.parallel import core_count
 
-# What ONNX Runtime raises: its library's errors have no common type, its Python part's is the last.
+# What ONNX Runtime raises: its library's errors have no common type, those of its Python part are the last.
 _ERRORS: tuple[type[Exception], ...] = (
     *(
         kind
@@ -24,6 +24,7 @@ _ERRORS: tuple[type[Exception], ...] = (
         if isinstance(kind, type) and issubclass(kind, Exception)
     ),
     ValueError,
+    RuntimeError,  # of an output of bfloat16, which numpy lacks
 )
 
 onnxruntime.set_default_logger_severity(3)  # its warnings are about its own fusions
@@ -57,7 +58,7 @@ class OnnxRuntimeNetwork:
         """See ``Network.run``."""
         try:
             return self._session.run(outputs, dict(feed))
-        except (*_ERRORS, RuntimeError) as error:  # the latter of its Python part, as at outputs of bfloat16
+        except _ERRORS as error:
             raise cannot_run(self.path, error) from None
 
 
