@@ -203,6 +203,20 @@ def test_means_and_deviations_out_of_proportion_are_not_warned_of(tmp_path: Path
     assert not np.isfinite(rows).all(), "which extraction tells, with the picture's name"
 
 
+def test_int8_of_other_habits_is_another(tmp_path: Path, small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    files = [str(file.relative_to(small / "body")) for file in (small / "body/val").rglob("candidates/*.jpg")]
+    path = corner(tmp_path / "a.onnx", ("n", 3, 8, 6), outputs=("a", "b"))
+
+    def digest(habits: Habits) -> str:
+        pictures = Pictures(ImageReader(small / "body"), files)
+        return str(open_onnx(path, find_place(-1, "int8"), habits, pictures=pictures).depends["int8"])
+
+    habits = [Habits(output="a"), Habits(output="b"), Habits(output="a", mirror=False), Habits((0, 0, 0), output="a")]
+    assert len({digest(some) for some in habits}) == 4
+    assert digest(habits[0]) == digest(Habits(output="a"))
+
+
 @pytest.mark.parametrize(("batch", "mirror", "runs"), [(8, True, 6), (8, False, 3), ("n", True, 24), (1, True, 48)])
 def test_calibration_fills_a_fixed_batch(
     tmp_path: Path, small: Path, monkeypatch: pytest.MonkeyPatch, batch: int | str, mirror: bool, runs: int

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from onnx import helper
 
 from castsearch import stagefiles
 from castsearch.bodies import checkpoints
@@ -128,6 +129,30 @@ def test_a_timm_network_trains_and_extracts_by_its_name(script, world, tmp_path)
     features = stagefiles.read_features(out, stagefiles.read_body(world / "data/body_val.pkl"))["tt1"]
     told = stagefiles.read_metadata(out)
     assert features.rows.shape[0] == 8 and told["cnn"] == "timm:test_resnet" and told["size"] == [64, 32]
+    out.unlink()
+    out.with_name(f"{out.name}.json").unlink()
+
+
+def test_a_network_of_any_maker_is_used_as_its_flags_say(script, world, tmp_path):
+    pooled = [helper.make_node(f"Reduce{name}", ["x"], [name], axes=[2, 3], keepdims=0) for name in ("Min", "Max")]
+    ports = [
+        helper.make_tensor_value_info(*port)
+        for port in (("x", 1, ("n", 3, "h", "w")), ("Min", 1, None), ("Max", 1, None))
+    ]
+    graph = helper.make_graph(pooled, "pooled", ports[:1], ports[1:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    (tmp_path / "my net.v2.onnx").write_bytes(model.SerializeToString())
+    given = ["--image_root", world / "body", "--data", world / "data", "--gpu", -1, "--height", 40, "--width", 20]
+    given += ["--mean", 0, 0, 0, "--std", *["0.00392157"] * 3, "--output", "Max", "--with_cast"]
+    out = world / "data/onnx_my_net.v2_val.pkl"
+    script("reid/extract.py", *given, "--no_mirror", "--checkpoint", tmp_path / "my net.v2.onnx")
+    split = stagefiles.read_body(world / "data/body_val.pkl")
+    rows = stagefiles.read_features(out, split, "always")["tt1"].rows
+    pictures = [read_image(world / "body/val" / picture.file) for picture in split["tt1"].pictures]
+    expected = [resize(picture, 40, 20).max(axis=(0, 1)) for picture in pictures]
+    np.testing.assert_allclose(rows, expected, atol=1e-3)
+    told = stagefiles.read_metadata(out)
+    assert told["size"] == [40, 20] and told["output"] == "Max" and told["mirror"] is False
     out.unlink()
     out.with_name(f"{out.name}.json").unlink()
 
