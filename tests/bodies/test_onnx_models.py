@@ -206,7 +206,16 @@ def test_means_and_deviations_out_of_proportion_are_not_warned_of(tmp_path: Path
 def test_int8_of_other_habits_is_another(tmp_path: Path, small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     files = [str(file.relative_to(small / "body")) for file in (small / "body/val").rglob("candidates/*.jpg")]
-    path = corner(tmp_path / "a.onnx", ("n", 3, 8, 6), outputs=("a", "b"))
+    # A convolution, which can be quantized: three times as many sums of colours, pooled in two ways.
+    model = onnx.load(corner(tmp_path / "a.onnx", ("n", 3, 8, 6), outputs=("a", "b")))
+    weights = np.random.default_rng(0).normal(size=(9, 3, 3, 3)).astype(np.float32)
+    model.graph.initializer.append(numpy_helper.from_array(weights, "weights"))
+    del model.graph.node[1:]
+    model.graph.node.append(helper.make_node("Conv", ["number", "weights"], ["maps"]))
+    for pool, name in (("ReduceMean", "a"), ("ReduceMax", "b")):
+        model.graph.node.append(helper.make_node(pool, ["maps"], [name], axes=[2, 3], keepdims=0))
+    path = tmp_path / "a.onnx"
+    onnx.save(model, path)
 
     def digest(habits: Habits) -> str:
         pictures = Pictures(ImageReader(small / "body"), files)
