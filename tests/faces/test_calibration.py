@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from castsearch.faces import PackError, SearchSettings, open_pack
 from castsearch.faces.calibration import (
@@ -65,6 +66,15 @@ def test_pictures_are_drawn_from_all_lists_beside(lists: tuple[Path, Path]) -> N
     assert reds(given.calibration()) == calibration  # from the first again
     other = pictures_of_lists(lists[0].with_name("val_candidates_0.txt"), lists[1])
     assert other.digests == given.digests and reds(other.calibration()) == calibration
+
+
+def test_what_is_largest_where_it_is_searched_comes_first(lists: tuple[Path, Path]) -> None:
+    """Or the memory of calibrating doubles."""
+    drawn = draw(f"val/{n}.bmp" for n in range(30)).calibration
+    for red, size in ((100, (300, 200)), (101, (20, 21)), (102, (900, 60))):
+        Image.new("RGB", size, (red, 0, 0)).save(lists[1] / drawn[red - 100])
+    others = [int(Path(file).stem) for file in drawn[3:]]  # of 12 x 10, as they were drawn
+    assert reds(pictures_of_lists(*lists).calibration()) == [100, *others, 101, 102]
 
 
 def test_another_picture_is_another_calibration(lists: tuple[Path, Path], paint) -> None:
