@@ -14,9 +14,10 @@ from castsearch import stagefiles
 from castsearch.bodies import checkpoints
 from castsearch.bodies.engines import OwnGraph, open_engine
 from castsearch.bodies.extraction import Extractor, extract_split, files_of
+from castsearch.bodies.graphs import Opened
 from castsearch.bodies.models import BodyModel, Pictures, open_model, open_network
 from castsearch.images import ImageReader
-from castsearch.networks import PrecisionError, int8
+from castsearch.networks import PrecisionError, Ran, int8
 from castsearch.networks.places import has_bfloat16
 
 CPU = torch.device("cpu")
@@ -149,6 +150,18 @@ def test_the_metadata_tells_the_agreement(checkpoint: Path, pictures: Pictures, 
 def test_gpus_have_float32_alone(precision: str) -> None:
     with pytest.raises(PrecisionError, match=f"{precision} on GPU 3: only CPUs run it here; choose -1 for the CPU"):
         open_engine(checkpoints.build("triplet", "tiny"), torch.device("cuda", 3), 64, 32, precision)
+
+
+@pytest.mark.parametrize(
+    ("engine", "device", "told"),
+    [
+        ("onnxruntime 1.32.0", "CPU", {"engine": "onnxruntime"}),
+        ("onnxruntime 1.32.0", "GPU 1", {"engine": "onnxruntime", "device": "GPU"}),
+        ("torch 2.14.1", "GPU 1", {"engine": "torch"}),
+    ],
+)
+def test_features_in_float32_depend_on_the_library_and_the_kind_of_device(engine: str, device: str, told: dict) -> None:
+    assert Opened(lambda pictures: pictures, Ran(engine, device, "float32")).depends == told
 
 
 def test_each_picture_and_its_mirror_image_go_through_at_once() -> None:

@@ -147,4 +147,4 @@ def test_devices_and_their_engines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     assert device() == CPU
     opened = open_engine(checkpoints.build("triplet", "mobilenet_v2"), CPU, 64, 32)
-    assert opened.ran.engine.startswith("onnxruntime ") and opened.ran[1:] == ("CPU", "float32")
+    assert opened.ran.engine.startswith("onnxruntime ") and opened.ran[1:3] == ("CPU", "float32")
