@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-import threading
+import queue
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -51,12 +51,15 @@ class OpenVinoNetwork:
 
     def __init__(self, path: Path, model: Path | bytes, place: Place, cores: int | None = None) -> None:
         self.path = path
-        self._requests = threading.local()
         read = read_model(path, model)
         if place.precision == "int8" and not any(node.get_type_name() == "FakeQuantize" for node in read.get_ops()):
             raise PrecisionError(f"{path}: nothing of it is quantized, so it would not run in int8; choose float32")
+        streams = max(1, core_count() // (cores or core_count()))
+        self._requests: queue.SimpleQueue[openvino.InferRequest] = queue.SimpleQueue()  # those that nobody runs
         with _usable(path):
-            self._compiled = _compile(read, place.precision, cores or core_count())
+            self._compiled = _compile(read, place.precision, streams)
+            for _ in range(streams):
+                self._requests.put(self._compiled.create_infer_request())
             self.inputs = tuple(_port(port) for port in self._compiled.inputs)
             self.outputs = tuple(_port(port) for port in self._compiled.outputs)
         hint = self._compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
@@ -73,13 +76,19 @@ class OpenVinoNetwork:
         if unfed := [port.name for port, names in zip(self.inputs, self._names, strict=True) if names.isdisjoint(feed)]:
             raise cannot_run(self.path, f"input {unfed[0]} is missing")
         try:
-            if not hasattr(self._requests, "mine"):
-                self._requests.mine = self._compiled.create_infer_request()
-            found = self._requests.mine.infer(dict(feed), share_inputs=True)
             places = range(len(self.outputs)) if outputs is None else [self._places[name] for name in outputs]
-            return [found[place] for place in places]
-        except (RuntimeError, KeyError) as error:  # the second for an output that is not there
+        except KeyError as error:
             raise cannot_run(self.path, error) from None
+        request = self._requests.get()
+        try:
+            # Run by the caller's own thread, two requests may fall to one stream and wait for each other.
+            request.start_async(dict(feed), share_inputs=True)
+            request.wait()
+            return [request.get_output_tensor(place).data.copy() for place in places]
+        except RuntimeError as error:
+            raise cannot_run(self.path, error) from None
+        finally:
+            self._requests.put(request)
 
 
 def read_model(path: Path, model: Path | bytes) -> openvino.Model:
@@ -116,11 +125,11 @@ def _usable(path: Path) -> Iterator[None]:
         raise NetworkError(f"{path}: not a usable network ({one_line(error)}); get it again") from None
 
 
-def _compile(model: openvino.Model, precision: Precision, cores: int) -> openvino.CompiledModel:
+def _compile(model: openvino.Model, precision: Precision, streams: int) -> openvino.CompiledModel:
     settings: dict[str, Any] = {
         "INFERENCE_PRECISION_HINT": _HINTS[precision],
         "INFERENCE_NUM_THREADS": core_count(),
-        "NUM_STREAMS": max(1, core_count() // cores),
+        "NUM_STREAMS": streams,
         "CPU_RUNTIME_CACHE_CAPACITY": _KEPT_KERNELS,
         "ENABLE_CPU_PINNING": False,  # other work may want the same cores
     }
