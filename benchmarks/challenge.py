@@ -2,11 +2,12 @@
 
     python3 benchmarks/challenge.py [--boxes 60] [--rounds 3] [--precision float32 bfloat16 int8]
 
-Boxes are drawn from the split's real frame names and boxes, and cut out of film stills of the size of their movie's
-frames. The three large networks (RetinaFace-R50, LResNet100E-IR, ResNeXt-101) have random weights, which cost the same
-time as real ones; the detector's find no face, as in most of a picture. Precisions take turns. Detection is projected
-by the pixels that go through the network, embedding and bodies by the box, cropping by the frame. MXNet's environment:
-see requirements-mxnet.txt.
+Boxes are drawn from the split's real frame names and boxes, in runs as they follow each other when a list of 10,000 is
+searched, and cut out of film stills of the size of their movie's frames; of each frame that is searched whole, as many
+as of a run. The three large networks (RetinaFace-R50, LResNet100E-IR, ResNeXt-101) have random weights, which cost the
+same time as real ones; the detector's find no face, as in most of a picture. Precisions take turns. Detection is
+projected by the pixels that go through the network, embedding and bodies by the box, cropping by the frame. MXNet's
+environment: see requirements-mxnet.txt.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ from castsearch.bodies.extraction import Extractor
 from castsearch.bodies.models import Pictures, open_network
 from castsearch.bodies.networks import Network
 from castsearch.faces.arcface import open_arcface
-from castsearch.faces.retinaface import SCALES, RetinaFace, open_retinaface, scale_factors
+from castsearch.faces.lists import LIST_LENGTH
+from castsearch.faces.retinaface import SCALES, RetinaFace, open_retinaface, scale_factors, scaled_sizes
 from castsearch.images import ImageReader
 from castsearch.networks import PRECISIONS, Place, Precision, PrecisionError, find_place
 from castsearch.networks.checkpoints import converted
@@ -48,10 +50,11 @@ from castsearch.parallel import core_count
 
 TESTDATA = Path(os.environ.get("CASTSEARCH_TESTDATA", ROOT.parent / "shared"))
 MXNET = Path(os.environ.get("CASTSEARCH_MXNET_PYTHON", ROOT / ".venv-mxnet/bin/python"))
-FRAMES_DRAWN = 20  # that are searched whole
+FRAMES_DRAWN, RUN = 5, 6  # frames that are searched whole; boxes of a run
 MXNET_BOXES = 10  # it takes its time; its cost a pixel hardly varies
 CALIBRATED_ON = 16  # pictures: speed does not depend on how many
 CHIPS = 64
+WARM_UP = 4  # pictures of each kind, before time is taken
 MXNET_NAME = "MXNet 1.9.1"
 CROP, DETECT, FRAMES, EMBED, BODY = "crop", "detect", "detect in frames", "embed", "body"
 Frame = tuple[int, int]  # width and height
@@ -80,6 +83,15 @@ class Split:
             split.boxes += [(movie, candidate["img"], tuple(candidate["bbox"])) for candidate in candidates]
         return split
 
+    def run(self, random: np.random.Generator) -> list[tuple[str, str, tuple[int, int, int, int]]]:
+        """Some boxes that follow each other in the order in which a list is searched, by their sizes after scaling."""
+        start = LIST_LENGTH * int(random.integers(-(-len(self.boxes) // LIST_LENGTH)))
+        ordered = sorted(
+            self.boxes[start : start + LIST_LENGTH], key=lambda box: scaled_sizes(SCALES[::-1], *box[2][:1:-1])
+        )
+        first = int(random.integers(len(ordered) - RUN))
+        return ordered[first : first + RUN]
+
 
 def searched(sizes: Iterable[Frame]) -> float:
     """Pixels that go through the detector for pictures of these widths and heights, at both scales."""
@@ -98,7 +110,7 @@ class Drawn:
 
     def __init__(self, split: Split, folder: Path, n: int, seed: int) -> None:
         random = np.random.default_rng(seed)
-        chosen = [split.boxes[i] for i in sorted(random.choice(len(split.boxes), n, replace=False))]
+        chosen = [box for _ in range(-(-n // RUN)) for box in split.run(random)][:n]
         self.folder, self.sizes = folder, [(w, h) for _, _, (_, _, w, h) in chosen]
         stills = sorted((TESTDATA / "data/jurassic/origin/val").glob("*/candidates/*.jpg"))
         portrait = next((TESTDATA / "data/jurassic/origin/val").glob("*/cast/*.jpg"))
@@ -114,7 +126,10 @@ class Drawn:
         (folder / "origin/val/cast.jpg").write_bytes(portrait.read_bytes())
         (folder / "val.json").write_text(json.dumps(told))
         self.images = list(dict.fromkeys(img for _, img, _ in chosen))
-        self.frames = self.images[:FRAMES_DRAWN]
+        # Frames of a movie have one size: each is searched RUN times, in place of as many others.
+        self.frames = sorted(
+            self.images[:: -(-len(self.images) // FRAMES_DRAWN)] * RUN, key=lambda img: split.frames[img]
+        )
         self.frame_sizes = [split.frames[img] for img in self.frames]
 
     def crop(self) -> list[str]:
@@ -158,19 +173,22 @@ class Networks:
     def __init__(self, weights: Path, place: Place, body: Network, reader: ImageReader, files: Sequence[str]) -> None:
         r50, r100 = ((weights / f"{n}-symbol.json", weights / f"{n}-0000.params") for n in ("R50", "LResNet100E-IR"))
         seen = [reader(file) for file in files[:CALIBRATED_ON]]
-        self.detector = open_retinaface(*r50, place, model=in_int8(r50, place, seen, 320))
+        self.detector = open_retinaface(*r50, place, model=in_int8(r50, place, seen, 320, exact_ends=True))
         self.embedder = open_arcface(*r100, place, in_int8(r100, place, seen, 112))
         model = open_network(body, 256, 128, torch.device("cpu"), place.precision, Pictures(reader, files))
         self.extract = Extractor(model, reader)
 
 
-def in_int8(checkpoint: tuple[Path, Path], place: Place, pictures: Sequence[np.ndarray], side: int) -> Path | None:
+def in_int8(
+    checkpoint: tuple[Path, Path], place: Place, pictures: Sequence[np.ndarray], side: int, exact_ends: bool = False
+) -> Path | None:
     """The checkpoint quantized, where the place wants it so; that it has random weights makes comparing pointless."""
     if place.precision != "int8":
         return None
     feeds = [{"data": cv2.dnn.blobFromImage(picture, size=(side, side))} for picture in pictures]
     nothing = Agreement("cosine", 1.0, 1.0, 0, len(feeds))
-    return quantized(checkpoint[0], converted(*checkpoint), lambda: iter(feeds), lambda _: nothing, {}).model
+    made = quantized(checkpoint[0], converted(*checkpoint), lambda: iter(feeds), lambda _: nothing, {}, exact_ends)
+    return made.model
 
 
 def open_all(drawn: Drawn, files: Sequence[str], precisions: Sequence[Precision]) -> dict[str, Networks]:
@@ -203,13 +221,17 @@ def run_in_turns(
         detector.detect_many([image for _, image in reader.read_ahead(names)])
 
     for turn in range(rounds + 1):
-        keep = turn > 0
-        timings.time(CROP, "", drawn.crop, keep)
+        few = WARM_UP if turn == 0 else None
+        timings.time(CROP, "", drawn.crop, keep=turn > 0)
         for how, network in networks.items():
-            timings.time(DETECT, how, partial(detect, network.detector, crops_, files), keep)
-            timings.time(FRAMES, how, partial(detect, network.detector, frames, drawn.frames), keep)
-            timings.time(EMBED, how, partial(network.embedder.embed, chips), keep)
-            timings.time(BODY, how, partial(network.extract, files), keep)
+            steps = {
+                DETECT: partial(detect, network.detector, crops_, files[:few]),
+                FRAMES: partial(detect, network.detector, frames, drawn.frames[:few]),
+                EMBED: partial(network.embedder.embed, chips[:few]),
+                BODY: partial(network.extract, files[:few]),
+            }
+            for step, work in steps.items():
+                timings.time(step, how, work, keep=turn > 0)
 
 
 def run_mxnet(timings: Timings, drawn: Drawn, rounds: int) -> None:
