@@ -8,7 +8,7 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
-from tests.faces.fuzz_checkpoints import mutate_bytes
+from tests.networks.fuzz_checkpoints import mutate_bytes
 
 VALUES: list[Any] = [
     None, True, 0, -1, 1.5, -0.0, 1e300, 10**30, float("nan"), float("inf"), "", " ", "a" * 20_000, "a/" * 5_000,
