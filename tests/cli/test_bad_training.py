@@ -223,7 +223,7 @@ CASES = [
         "int8 on six pictures",
         data,
         f"{EVAL} {BODY} --checkpoint {{tmp}}/first.pt --precision int8",
-        ("int8: 6 pictures that can be read are too few to calibrate on and to compare, 24 are needed",),
+        ("int8: 6 pictures that can be read are too few, 4 to calibrate on and 2 others to compare, 24 are needed",),
     ),
     Case(
         "an ONNX file where weights belong",
