@@ -18,6 +18,7 @@ from castsearch.errors import CastSearchError, one_line
 from castsearch.faces.catalogue import INSIGHTFACE_FOLDER
 from castsearch.faces.errors import PackError
 from castsearch.identifiers import shown
+from castsearch.networks.errors import NetworkError
 from castsearch.paths import NO_ROOM
 from castsearch.progress import Progress, silent
 from castsearch.stagefiles import check_folder
@@ -96,7 +97,7 @@ def fault(target: Path) -> str | None:
         return "it is not there"
     try:
         find_networks(target)
-    except PackError as error:
+    except (PackError, NetworkError) as error:
         return str(error)
     return None
 
