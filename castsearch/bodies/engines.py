@@ -16,9 +16,10 @@ from torch import Tensor, nn
 from castsearch import networks
 from castsearch.bodies import distributed
 from castsearch.bodies.backbones import normalise
-from castsearch.bodies.graphs import Engine, Feed, Opened, Sample, open_graph
+from castsearch.bodies.graphs import Engine, Opened, Sample, open_graph
 from castsearch.bodies.networks import Network
 from castsearch.networks import DeviceError, Place, Precision, PrecisionError, Ran
+from castsearch.networks.int8 import Feed
 
 
 def device(gpu: int | None = None) -> torch.device:

@@ -12,12 +12,11 @@ import numpy as np
 from castsearch import networks
 from castsearch.images import ImageReader
 from castsearch.networks import Place, PrecisionError, Ran
-from castsearch.networks.int8 import Agreement, Draw, Quantized, check_enough, cosine_agreement, draw, quantized
+from castsearch.networks.int8 import Agreement, Draw, Feed, Quantized, check_enough, cosine_agreement, draw, quantized
 from castsearch.stagefiles import file_sha256
 
 # Maps (n, h, w, 3) uint8 RGB pictures to (n, d) float32 features.
 Engine: TypeAlias = Callable[[np.ndarray], np.ndarray]
-Feed: TypeAlias = Mapping[str, np.ndarray]
 
 
 class Graph(Protocol):

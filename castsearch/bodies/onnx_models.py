@@ -12,11 +12,12 @@ import numpy as np
 
 from castsearch import networks
 from castsearch.bodies.backbones import MEAN, STD, BodyModelError
-from castsearch.bodies.graphs import Engine, Feed, open_graph
+from castsearch.bodies.graphs import Engine, open_graph
 from castsearch.bodies.models import BodyModel, Pictures, as_model
 from castsearch.bodies.networks import LARGEST_SIDE
 from castsearch.bodies.settings import Settings
 from castsearch.networks import Place, Port
+from castsearch.networks.int8 import Feed
 from castsearch.networks.onnx_files import OnnxFacts, check_in_one_file, read_facts
 from castsearch.paths import open_plain, unreadable
 from castsearch.stagefiles import file_sha256

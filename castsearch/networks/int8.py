@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 CALIBRATE, COMPARE = 300, 64  # pictures
 FEWEST_CALIBRATE, FEWEST_COMPARE = 16, 8
 RECIPE = 1  # goes into the key of the cache: raise it when the same pictures give another network
-_ALL = 1 << 30  # inputs: NNCF stops at 300, of a detector's two for each picture
+_ALL = 1 << 30  # inputs: NNCF stops at 300, and a detector may be given several for each picture
 XML, BIN, MADE = "network.xml", "network.bin", "made.json"
 
 Measure = Literal["cosine", "faces"]
