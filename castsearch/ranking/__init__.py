@@ -19,15 +19,19 @@
 """
 
 from castsearch.ranking.errors import RankingError, RankingWarning, TooLittleMemory
-from castsearch.ranking.fusion import MovieFeatures, Settings, fuse
+from castsearch.ranking.fusion import fuse, rank
 from castsearch.ranking.inputs import across, read_movies, read_split
+from castsearch.ranking.movie import MovieFeatures
 from castsearch.ranking.nearest import Neighbours, neighbours
+from castsearch.ranking.ranked import Ranked
 from castsearch.ranking.reranking import ecn, k_reciprocal
+from castsearch.ranking.settings import Settings
 from castsearch.ranking.unit import unit_rows
 
 __all__ = [
     "MovieFeatures",
     "Neighbours",
+    "Ranked",
     "RankingError",
     "RankingWarning",
     "Settings",
@@ -37,6 +41,7 @@ __all__ = [
     "fuse",
     "k_reciprocal",
     "neighbours",
+    "rank",
     "read_movies",
     "read_split",
     "unit_rows",

@@ -11,6 +11,7 @@ from castsearch.ranking.defaults import LIST_LENGTH, Rerank
 from castsearch.ranking.nearest import NearPairs, Neighbours, View, largest, most_similar
 from castsearch.ranking.points import FeaturePoints
 from castsearch.ranking.propagation import Matches, best_first
+from castsearch.ranking.ranked import BODY, DECIDED, FRAME_MATE, Ranked, found, joined
 from castsearch.ranking.reranking import Reranker, open_reranker
 from castsearch.ranking.threads import Resources, slices, tile_rows
 from castsearch.ranking.unit import F32, F64, Ids, UnitRows, _kernel, cosines, write_unit_rows
@@ -23,28 +24,29 @@ PAIR_BYTES = 24  # that a re-ranked similarity takes on the way
 
 
 def complete(
-    matches: Matches,
+    found_by_face: Sequence[Ranked],
     bodies: UnitRows,
     frames: npt.NDArray[np.integer],
     rerank: Rerank | None,
     resources: Resources,
-) -> Iterator[npt.NDArray[np.int64]]:
+) -> Iterator[Ranked]:
     """Complete each cast's matches to a ranking of all candidates.
 
     First come the matches, then the unknown (nobody's matches) by their likeness to the matches, but for those that
     share a frame with one: nobody is in a frame twice. These follow, then the matches of others.
 
     Args:
-        matches: of each cast the candidates found by face, best first.
+        found_by_face: the matches of each cast, best first.
         bodies: n unit rows.
         frames: (n,) number of the frame that each candidate is from.
         rerank: of the unknown; None for plain cosines.
         resources: what may be taken.
 
     Yields:
-        For each cast the n candidates, best first: int64.
+        For each cast the n candidates, best first.
     """
     n = len(bodies)
+    matches = [own.order for own in found_by_face]
     decided = np.unique(np.concatenate(matches))
     unknown = np.setdiff1d(np.arange(n), decided)
     crowded = np.bincount(frames)[frames] > 1
@@ -60,19 +62,22 @@ def complete(
         reranker = open_reranker(rerank, points, n + np.arange(len(unknown)), resources)
         best = _best_reranked(matches, unknown, reranker, smooth, resources)
 
-    for own, best_sim in zip(matches, best, strict=True):
+    for known, best_sim in zip(found_by_face, best, strict=True):
+        own = known.order
         in_own_frame = np.isin(frames, frames[own])
         others = np.setdiff1d(decided, own)
         others_sim = most_similar([plain], others, own, 1, resources)[:, 0]
-        order = np.concatenate(
+        body_sim = weighted(best_sim)
+        by_body = best_first(body_sim, np.flatnonzero(~in_own_frame[unknown]))
+        last = best_first(others_sim)
+        yield joined(
             [
-                own,
-                unknown[best_first(weighted(best_sim), np.flatnonzero(~in_own_frame[unknown]))],
-                np.flatnonzero(in_own_frame & crowded),
-                others[best_first(others_sim)],
+                known,
+                found(unknown[by_body], body_sim[by_body], BODY),
+                found(np.flatnonzero(in_own_frame & crowded), np.nan, FRAME_MATE),
+                found(others[last], others_sim[last], DECIDED),
             ]
         )
-        yield order[np.sort(np.unique(order, return_index=True)[1])]
 
 
 def smoothed(bodies: UnitRows, lists: Neighbours, resources: Resources) -> UnitRows:

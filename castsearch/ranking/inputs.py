@@ -11,7 +11,7 @@ import numpy as np
 
 from castsearch import stagefiles
 from castsearch.ranking.errors import RankingError, RankingWarning
-from castsearch.ranking.fusion import MovieFeatures
+from castsearch.ranking.movie import MovieFeatures
 from castsearch.stagefiles import Features, MoviePictures, Split
 
 _CROP = re.compile(r"(.*?)(?:_-?\d+){4}(?:\.[^./]*)?", re.DOTALL)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from castsearch.ranking.ranked import FACE, SPREAD, Ranked, found, joined
 from castsearch.ranking.threads import slices, tile_rows
 from castsearch.ranking.unit import F32, F64, Tile
 
@@ -24,16 +25,20 @@ class Propagation(NamedTuple):
     """What the faces decide.
 
     Attributes:
-        matches: of each cast the candidates found by face, best first: int64.
+        matches: of each cast the candidates found by face, best first.
         last_sim: (q, n) float32 similarities of the last step.
     """
 
-    matches: Matches
+    matches: list[Ranked]
     last_sim: F32
 
 
 def propagate(
-    cast_sim: F32, faces: Tile, has_face: npt.NDArray[np.bool_], thresholds: Sequence[float] = THRESHOLDS
+    cast_sim: F32,
+    faces: Tile,
+    has_face: npt.NDArray[np.bool_],
+    thresholds: Sequence[float] = THRESHOLDS,
+    first: str = FACE,
 ) -> Propagation:
     """Spread each cast's sure hits to look-alikes, threshold by threshold.
 
@@ -45,18 +50,21 @@ def propagate(
         faces: unit rows of the n candidates.
         has_face: (n,); those without are at -2 from everyone.
         thresholds: descending similarities.
+        first: how the sure hits are found.
     """
     sim = np.where(has_face, cast_sim, np.float32(NO_FACE_SIM))
     matches = []
     for row in sim:
         sure = best_first(row, np.flatnonzero(row > thresholds[0]))
-        matches.append(sure if len(sure) >= MIN_MATCHES else best_first(row)[:MIN_MATCHES])
-    for threshold in thresholds[1:]:
-        sim = mean_sim(matches, faces, has_face)
+        own = sure if len(sure) >= MIN_MATCHES else best_first(row)[:MIN_MATCHES]
+        matches.append(found(own, row[own], first))
+    for step, threshold in enumerate(thresholds[1:], start=1):
+        sim = mean_sim([own.order for own in matches], faces, has_face)
         for cast, (row, known) in enumerate(zip(sim, matches, strict=True)):
             joining = row > threshold
-            joining[known] = False
-            matches[cast] = np.concatenate([known, best_first(row, np.flatnonzero(joining))])
+            joining[known.order] = False
+            more = best_first(row, np.flatnonzero(joining))
+            matches[cast] = joined([known, found(more, row[more], f"{SPREAD} {step}")])
     return Propagation(matches, sim)
 
 

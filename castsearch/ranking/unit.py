@@ -12,7 +12,7 @@ so that the cosine of equal rows is 1. The rounding moves a cosine by some 1e-9,
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -186,3 +186,16 @@ def tiled(unit: UnitRows, some: Ids, others: Ids, tile: Callable[[Tile, Tile], F
 def cosines(unit: UnitRows, some: Ids, others: Ids, resources: Resources) -> F32:
     """(A, B) float32 cosines of chosen rows, correctly rounded; 1 for equal rows."""
     return tiled(unit, some, others, cosine_tile, resources)
+
+
+def side_by_side(models: Sequence[F32]) -> UnitRows:
+    """Unit rows of several models side by side, as unit rows."""
+    if len(models) == 1:
+        return UnitRows(models[0])
+    edges = np.cumsum([0, *(features.shape[1] for features in models)])
+    joined = np.empty((len(models[0]), edges[-1]), np.float32)
+    for rows in slices(len(joined), tile_rows(joined.shape[1])):
+        for features, first, last in zip(models, edges, edges[1:], strict=False):
+            joined[rows, first:last] = unit_rows(features[rows])
+        write_unit_rows(joined[rows], joined[rows], "joined features")
+    return UnitRows(joined, joined)

@@ -10,6 +10,7 @@ import pytest
 from castsearch.ranking import completion
 from castsearch.ranking.completion import PAIR_BYTES, _best_reranked, _groups, complete, softmax, weighted
 from castsearch.ranking.nearest import NearPairs
+from castsearch.ranking.ranked import FACE, found
 from castsearch.ranking.threads import Resources
 from castsearch.ranking.unit import UnitRows
 
@@ -47,7 +48,7 @@ def test_a_table_takes_a_quarter_of_the_memory_at_most(
     monkeypatch.setattr(completion, "NearPairs", Noting)
     n = 30
     resources = Resources(4 * 4 * n * n + 4 * spare, 1)
-    list(complete(matches_of(6, 6), bodies_of(n), np.arange(n), None, resources))
+    list(complete([found(own, 0, FACE) for own in matches_of(6, 6)], bodies_of(n), np.arange(n), None, resources))
     assert [table is not None for table in tables] == [tabulated]
 
 

@@ -95,7 +95,7 @@ RANK = """
 import json, resource, sys, warnings
 import numpy as np
 from castsearch.ranking import MovieFeatures, Settings, fuse
-from castsearch.ranking.fusion import needed_memory
+from castsearch.ranking.original import needed_memory
 from castsearch.ranking.memory import available
 warnings.simplefilter("ignore")
 q, n, faces, bodies, models, rerank, allowed = json.loads(sys.argv[1])

@@ -52,7 +52,7 @@ def test_each_step_means_over_the_matches_so_far() -> None:
             mean = dense(faces, has_face)[:, expected].mean(axis=1)
             joining = np.setdiff1d(np.flatnonzero(mean > threshold), expected)
             expected = np.concatenate([expected, best_first(mean, joining)])
-        np.testing.assert_array_equal(own, expected)
+        np.testing.assert_array_equal(own.order, expected)
         np.testing.assert_allclose(last, mean, rtol=0, atol=1e-7)
 
 
@@ -61,7 +61,7 @@ def test_one_threshold_leaves_the_first_similarity() -> None:
     cast_sim = np.linspace(-1, 1, 9, dtype=np.float32)[None]
     found = propagate(cast_sim, faces, has_face, (0.2,))
     np.testing.assert_array_equal(found.last_sim, np.where(has_face, cast_sim, np.float32(-2)))
-    np.testing.assert_array_equal(found.matches[0], [8, 7, 6, 5, 4])
+    np.testing.assert_array_equal(found.matches[0].order, [8, 7, 6, 5, 4])
 
 
 def test_products_with_sums_are_exact_on_the_grid() -> None:
