@@ -7,7 +7,16 @@ import pytest
 from sklearn.metrics import average_precision_score
 
 from castsearch.annotations import read_labels, read_ranking
-from castsearch.metrics import EvaluationError, average_precision, check_labels, evaluate
+from castsearch.metrics import (
+    EvaluationError,
+    average_precision,
+    check_labels,
+    error_by_group,
+    evaluate,
+    paired_bootstrap,
+    reliability,
+    that_matter,
+)
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -99,3 +108,84 @@ def test_a_real_submission_scores_as_the_challenge_said(testdata):
     found = evaluate(read_labels(folder / "val_label.json"), read_ranking(folder / "val_rank.txt"))
     figures = [found.mean_ap, *found.rank.values()]
     assert [round(100 * figure, 2) for figure in figures] == [71.29, 87.07, 90.48, 91.16]
+
+
+def test_a_bootstrap_draws_movies_not_casts():
+    """Ten casts of one movie are one piece of evidence: the interval is that of two movies, whatever their casts."""
+    many = paired_bootstrap([0.2] * 10 + [0.0] * 10, [0.1] * 10 + [0.0] * 10, ["m1"] * 10 + ["m2"] * 10)
+    few = paired_bootstrap([0.2, 0.0], [0.1, 0.0], ["m1", "m2"])
+    assert [many.mean, many.low, many.high] == pytest.approx([few.mean, few.low, few.high])
+    assert [many.mean, many.low, many.high] == pytest.approx([0.05, 0.0, 0.1])
+
+
+def test_a_movie_counts_by_its_casts():
+    found = paired_bootstrap([1, 1, 1, 0], [0, 0, 0, 0], ["m1", "m1", "m1", "m2"])
+    assert found.mean == 0.75 and (found.low, found.high) == (0, 1)
+
+
+def test_the_interval_is_that_of_the_means_standard_error():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(0.5, 0.1, 400), rng.normal(0.45, 0.1, 400)
+    found = paired_bootstrap(a, b, range(400))
+    error = (a - b).std() / 20
+    assert found.mean == pytest.approx((a - b).mean())
+    assert [found.low, found.high] == pytest.approx([found.mean - 1.96 * error, found.mean + 1.96 * error], abs=1e-3)
+    wider = paired_bootstrap(a, b, range(400), level=0.99)
+    assert wider.low < found.low and wider.high > found.high
+    assert found == paired_bootstrap(a, b, range(400)) != paired_bootstrap(a, b, range(400), seed=1)
+
+
+def test_what_is_paired_cancels():
+    """Movies differ much more than the two rankings do, and the interval does not see it."""
+    level = np.random.default_rng(0).random(30)
+    found = paired_bootstrap(level + 0.01, level, range(30))
+    assert [found.mean, found.low, found.high] == pytest.approx([0.01] * 3)
+
+
+def test_no_interval_of_one_movie():
+    with pytest.raises(EvaluationError, match="two movies at least, and there is 1"):
+        paired_bootstrap([0.1, 0.2], [0, 0], ["m", "m"])
+    with pytest.raises(ValueError, match=r"expected \(1,\)"):
+        paired_bootstrap([0.1, 0.2], [0, 0], ["m"])
+
+
+def test_probabilities_that_are_true_have_no_error():
+    rng = np.random.default_rng(0)
+    p = rng.random(200_000)
+    hit = rng.random(200_000) < p
+    assert reliability(p, hit).error < 0.005
+    assert reliability(p**2, hit).error == pytest.approx(1 / 6, abs=0.005)  # the integral of p - p^2
+
+
+def test_bins_by_hand():
+    found = reliability([0.0, 0.04, 0.5, 0.74, 1.0, 1.0], [0, 1, 1, 0, 1, 0], bins=4)
+    assert found.edges.tolist() == [0, 0.25, 0.5, 0.75, 1]
+    assert found.count.tolist() == [2, 0, 2, 2]  # an edge belongs to the bin above it, 1 to the last
+    assert found.probability[[0, 2, 3]] == pytest.approx([0.02, 0.62, 1.0])
+    assert found.hits[[0, 2, 3]] == pytest.approx([0.5, 0.5, 0.5])
+    assert np.isnan(found.probability[1]) and np.isnan(found.hits[1])
+    assert found.error == pytest.approx((2 * 0.48 + 2 * 0.12 + 2 * 0.5) / 6)
+    assert str(found).splitlines()[1] == "0.00 to 0.25            2   0.020   0.500"
+
+
+def test_rare_hits_hide_an_error_that_shows_among_the_boxes_that_matter():
+    p = np.r_[np.zeros(9900), np.full(100, 0.5)]
+    hit = p == 0.5
+    assert reliability(p, hit).error == pytest.approx(0.005)
+    kept = that_matter(p, hit)
+    assert reliability(p[kept], hit[kept]).error == pytest.approx(0.5)
+
+
+def test_what_is_no_probability_is_refused():
+    for p in ([1.1], [-0.1], [np.nan]):
+        with pytest.raises(ValueError, match="within 0 and 1"):
+            reliability(p, [True])
+    with pytest.raises(ValueError, match="got 1 and 2"):
+        reliability([0.5], [True, False])
+    assert reliability([], []).error == 0
+
+
+def test_errors_of_movies_do_not_cancel():
+    p, hit, movie = [0.5] * 8, [True] * 4 + [False] * 4, ["a"] * 4 + ["b"] * 4
+    assert reliability(p, hit).error == 0
+    assert error_by_group(p, hit, movie) == {"a": 0.5, "b": 0.5}
