@@ -4,7 +4,7 @@
 from pathlib import Path
 
 from castsearch import stagefiles
-from castsearch.annotations import read_ranking
+from castsearch.annotations import person_ids, read_ranking
 from castsearch.gallery import GalleryError, cast_strip
 from castsearch.images import write_jpeg
 from scripts import cli
@@ -14,7 +14,7 @@ QUALITY = 92  # people look at this one
 
 def main() -> None:
     parser = cli.parser(__doc__)
-    parser.add_argument("--movcast", required=True, metavar="ID", help="id of the cast member")
+    parser.add_argument("--movcast", required=True, metavar="ID", help="id of the cast member, or of another portrait")
     parser.add_argument("--submission", type=Path, help="ranking, by default {mode}_result.txt in the project's root")
     parser.add_argument("--gt", type=Path, help="labels, by default {data}/{mode}_label.json where it is there")
     parser.add_argument(
@@ -39,11 +39,12 @@ def main() -> None:
     submission = args.submission or cli.ROOT / f"{args.mode}_result.txt"
     ranking = read_ranking(submission)
     labels = cli.fitting_labels(args.gt, args.data / f"{args.mode}_label.json", list(split.values()), "all is grey")
+    person = person_ids(split.values()).get(args.movcast, args.movcast)
     try:
-        strip = cast_strip(split, ranking, args.movcast, (labels or {}).get(args.movcast), folder)
+        strip = cast_strip(split, ranking, args.movcast, (labels or {}).get(person), folder)
     except GalleryError as error:
         raise GalleryError(f"{source}, {submission}: {error}") from None
-    if labels is not None and args.movcast not in labels:
+    if labels is not None and person not in labels:
         cli.warn(f"the labels know nothing of {args.movcast}, whose candidates are grey")
     write_jpeg(out, strip.image, QUALITY)
     if strip.missing:

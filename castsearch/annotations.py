@@ -18,10 +18,11 @@ from typing import Any
 from castsearch.errors import CastSearchError
 from castsearch.identifiers import id_fault, movie_fault, path_fault, shown
 from castsearch.paths import folded
-from castsearch.stagefiles import atomic_write
+from castsearch.stagefiles import MoviePictures, atomic_write
 from castsearch.textfiles import parse_json, read_json, read_text
 
 OTHERS = "others"  # label of a candidate who is none of the cast
+_NOBODY = (None, "", OTHERS)  # labels of portraits that say of nobody who it is
 FARTHEST = 100_000  # pixels that a box may lie from the frame's corner, or be wide or high: no frame is so large
 
 _CROP = re.compile(r"(.*[^/])_(-?\d{1,6})_(-?\d{1,6})_([1-9]\d{0,5})_([1-9]\d{0,5})\.[^./]+", re.ASCII | re.DOTALL)
@@ -35,7 +36,10 @@ class AnnotationError(CastSearchError):
 
 @dataclass(frozen=True)
 class Cast:
-    """A cast member (query): ``img`` is the portrait, relative to ``ORIGIN/{mode}/``."""
+    """A portrait of a cast member (query): ``img`` is relative to ``ORIGIN/{mode}/``.
+
+    Those of a movie that share a ``label`` show one person.
+    """
 
     id: str
     img: str
@@ -136,17 +140,25 @@ def _movie(name: str, entry: Any, path: Path, seen: dict[str, str]) -> Movie:
         raise AnnotationError(f"{where}: has no cast and no candidates; fill it or leave it out")
     return Movie(
         name,
-        tuple(_cast(raw, f"{where}, cast {i}", seen) for i, raw in enumerate(cast)),
+        tuple(portrait for i, raw in enumerate(cast) for portrait in _portraits(raw, f"{where}, cast {i}", seen)),
         tuple(_candidate(raw, f"{where}, candidate {i}", seen) for i, raw in enumerate(candidates)),
     )
 
 
 def doubtful_labels(movies: Iterable[Movie]) -> list[str]:
-    """A line for each candidate whose label, which counts as another person's, was probably to be a cast's of its movie
-    or ``others``: it differs only in case, blanks at its ends or Unicode normalisation, or it is the id of a cast
-    whose label no candidate has.
+    """A line for each label that counts as another person's, and was probably to be a cast's of its movie or
+    ``others``: it differs only in case, blanks at its ends or Unicode normalisation; or it is a candidate's, and the id
+    of a cast whose label no candidate has.
     """
-    return [line for movie in movies for line in _doubtful_labels(movie)]
+    return [line for movie in movies for line in (*_doubtful_portraits(movie), *_doubtful_labels(movie))]
+
+
+def _doubtful_portraits(movie: Movie) -> Iterator[str]:
+    """Two casts with nearly the same label were probably to be two portraits of one person."""
+    meant: dict[str, str] = {}
+    for cast in movie.cast:
+        if (label := meant.setdefault(folded(cast.label), cast.label)) != cast.label:
+            yield f"movie {movie.name}, cast {cast.id}: {cast.label!r}, where there is {label!r}"
 
 
 def _doubtful_labels(movie: Movie) -> Iterator[str]:
@@ -198,20 +210,37 @@ def _list(entry: Any, group: str, where: str) -> list[Any]:
     return found
 
 
-def _cast(raw: Any, where: str, seen: dict[str, str]) -> Cast:
-    cast = Cast(_id(raw, where, seen), _path(raw, where), _text(raw, "label", where))
-    if cast.label == OTHERS:
+def _portraits(raw: Any, where: str, seen: dict[str, str]) -> Iterator[Cast]:
+    """The portraits of one entry: the first bears its id, the others ids made from it."""
+    identity = _id(raw, where, seen)
+    imgs, label = _imgs(raw, where), _text(raw, "label", where)
+    if label == OTHERS:
         raise AnnotationError(
             f"{where}: the label {OTHERS} is that of candidates who are none of the cast; choose another"
         )
-    return cast
+    yield Cast(identity, imgs[0], label)
+    for number, img in enumerate(imgs[1:], start=2):
+        yield Cast(_unique(f"{identity}#{number}", f"{where}, portrait {number} of its list", seen), img, label)
+
+
+def _imgs(raw: dict[str, Any], where: str) -> list[str]:
+    imgs = raw.get("img")
+    if not isinstance(imgs, list):
+        return [_path(_text(raw, "img", where), where)]
+    if not imgs:
+        raise AnnotationError(f"{where}: expected at least one path under 'img', found an empty list")
+    paths = [_path(img, where) for img in imgs]
+    for number, img in enumerate(paths):
+        if img in paths[:number]:
+            raise AnnotationError(f"{where}: img {shown(img)} stands in its list twice; name each portrait once")
+    return paths
 
 
 def _candidate(raw: Any, where: str, seen: dict[str, str]) -> Candidate:
     identity = _id(raw, where, seen)
     where = f"{where} ({shown(identity)})"
     label = _text(raw, "label", where) if "label" in raw else None
-    candidate = Candidate(identity, _path(raw, where), _bbox(raw.get("bbox"), where), label)
+    candidate = Candidate(identity, _path(_text(raw, "img", where), where), _bbox(raw.get("bbox"), where), label)
     if len(candidate.img) > _FITS and (fault := path_fault(candidate.file)) is not None:
         raise AnnotationError(
             f"{where}: the path of its crop, {shown(candidate.file)}, {fault}; give the frame a shorter name"
@@ -227,7 +256,10 @@ def _text(raw: Any, field: str, where: str) -> str:
 
 
 def _id(raw: Any, where: str, seen: dict[str, str]) -> str:
-    identity = _text(raw, "id", where)
+    return _unique(_text(raw, "id", where), where, seen)
+
+
+def _unique(identity: str, where: str, seen: dict[str, str]) -> str:
     _check_ids([identity], where)
     if identity in seen:
         raise AnnotationError(
@@ -237,11 +269,10 @@ def _id(raw: Any, where: str, seen: dict[str, str]) -> str:
     return identity
 
 
-def _path(raw: Any, where: str) -> str:
-    img = _text(raw, "img", where)
+def _path(img: Any, where: str) -> str:
     if (fault := path_fault(img)) is not None:
         raise AnnotationError(f"{where}: img {shown(img)} {fault}")
-    return img
+    return str(img)
 
 
 def _bbox(bbox: Any, where: str) -> tuple[int, int, int, int]:
@@ -259,6 +290,43 @@ def _bbox(bbox: Any, where: str) -> tuple[int, int, int, int]:
         if length <= 0:
             raise AnnotationError(f"{where}: bbox {bbox} has a {side} of {length}")
     return x, y, w, h
+
+
+# ---------------------------------------------------------------------------- persons
+
+
+def person_ids(movies: Iterable[Movie | MoviePictures]) -> dict[str, str]:
+    """Whom each portrait shows.
+
+    Returns:
+        For each portrait's id, in order, that of the first one of the same person, who is known by it: portraits of a
+        movie that share a label show one person, and one without a label nobody else.
+    """
+    persons: dict[str, str] = {}
+    for movie in movies:
+        first: dict[str, str] = {}
+        for cast in movie.cast:
+            persons[cast.id] = cast.id if cast.label in _NOBODY else first.setdefault(str(cast.label), cast.id)
+    return persons
+
+
+def labels_of_persons(
+    labels: Mapping[str, Sequence[str]], movies: Iterable[Movie | MoviePictures]
+) -> dict[str, list[str]]:
+    """Labels with one entry a person.
+
+    Args:
+        labels: true candidates by the id of any portrait.
+        movies: tell who is on the portraits; other ids stay as they are.
+
+    Returns:
+        By the id of a person's first portrait the candidates of all portraits, each once.
+    """
+    persons = person_ids(movies)
+    united: dict[str, dict[str, None]] = {}
+    for cast, hits in labels.items():
+        united.setdefault(persons.get(cast, cast), {}).update(dict.fromkeys(hits))
+    return {person: list(hits) for person, hits in united.items()}
 
 
 # ---------------------------------------------------------------------------- rankings

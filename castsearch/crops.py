@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from castsearch.annotations import AnnotationError, Candidate, Cast, Movie
+from castsearch.annotations import AnnotationError, Candidate, Cast, Movie, person_ids
 from castsearch.errors import CastSearchError
 from castsearch.images import JPEG_QUALITY, ImageError, decode, write_changed, write_jpeg
 from castsearch.parallel import core_count
@@ -111,11 +111,16 @@ def look_like_corners(movies: Mapping[str, Movie], account: Account) -> bool:
 
 
 def _without(bad: Mapping[str, str], movie: Movie) -> MoviePictures:
-    cast, candidates = (
-        tuple(Picture(item.id, item.file, item.label) for item in items if item.id not in bad)
-        for items in (movie.cast, movie.candidates)
-    )
-    return MoviePictures(movie.name, cast, candidates)
+    """The pictures that are left. The first one that is left of a person bears the id of the first one there was, by
+    which results and labels know the person.
+    """
+    persons, cast = person_ids([movie]), {}
+    for item in movie.cast:
+        if item.id not in bad:
+            identity = item.id if persons[item.id] in cast else persons[item.id]
+            cast[identity] = Picture(identity, item.file, item.label)
+    candidates = (Picture(item.id, item.file, item.label) for item in movie.candidates if item.id not in bad)
+    return MoviePictures(movie.name, tuple(cast.values()), tuple(candidates))
 
 
 def _check_files(movies: Iterable[Movie]) -> None:

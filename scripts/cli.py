@@ -15,7 +15,7 @@ from typing import NoReturn, Protocol, TextIO, TypeVar
 
 from tqdm import tqdm
 
-from castsearch.annotations import read_labels
+from castsearch.annotations import labels_of_persons, read_labels
 from castsearch.errors import CastSearchError
 from castsearch.faces.packs import FacePack
 from castsearch.metrics import Evaluation, EvaluationError, check_labels
@@ -181,7 +181,8 @@ def report(what: str, messages: Collection[str]) -> None:
 def fitting_labels(
     gt: Path | None, default: Path, movies: Collection[MoviePictures], without: str
 ) -> dict[str, list[str]] | None:
-    """The labels that ``--gt`` names, or those that lie where labels are looked for; None where there are none.
+    """The labels that ``--gt`` names, or those that lie where labels are looked for, one entry a person under the first
+    portrait's id; None where there are none.
 
     Args:
         gt: what ``--gt`` says; such labels must be of these movies.
@@ -205,7 +206,7 @@ def fitting_labels(
             raise EvaluationError(f"{file}: {error}") from None
         warn(f"{file}: {error}; {without}")
         return None
-    return labels
+    return labels_of_persons(labels, movies)
 
 
 def report_evaluation(evaluation: Evaluation) -> None:

@@ -10,7 +10,10 @@ import pytest
 
 from castsearch.annotations import (
     AnnotationError,
+    Cast,
     doubtful_labels,
+    labels_of_persons,
+    person_ids,
     read_annotations,
     read_labels,
     read_ranking,
@@ -135,6 +138,74 @@ def test_a_cast_is_checked_as_a_candidate_is(tmp_path):
         content["tt1"]["cast"][0][field] = word
         with pytest.raises(AnnotationError, match=r"movie tt1, cast 0: .*" + field):
             read_annotations(save(tmp_path, content))
+
+
+def casts(*entries):
+    """GOOD with these entries: what each has otherwise than its first."""
+    content = copy.deepcopy(GOOD)
+    content["tt1"]["cast"] = [GOOD["tt1"]["cast"][0] | entry for entry in entries]
+    return content
+
+
+def test_a_list_of_portraits_is_a_cast_each(tmp_path):
+    content = casts({"img": ["tt1/a.jpg", "tt1/b.jpg", "c.png"]}, {"id": "c2", "label": "b", "img": ["d.jpg"]})
+    assert read_annotations(save(tmp_path, content))["tt1"].cast == (
+        Cast("c1", "tt1/a.jpg", "a"),
+        Cast("c1#2", "tt1/b.jpg", "a"),
+        Cast("c1#3", "c.png", "a"),
+        Cast("c2", "d.jpg", "b"),
+    )
+    alone = read_annotations(save(tmp_path, casts({"img": "a.jpg"})))
+    assert read_annotations(save(tmp_path, casts({"img": ["a.jpg"]}))) == alone
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (casts({"img": []}), "cast 0: expected at least one path under 'img', found an empty list"),
+        (casts({"img": ["a.jpg", 3]}), "cast 0: img 3 is not a non-empty string"),
+        (casts({"img": ["a.jpg", ["b.jpg"]]}), "cast 0: img a list is not a non-empty string"),
+        (casts({"img": ["a.jpg", "../b.jpg"]}), r"cast 0: img \.\./b\.jpg must stay below its folder"),
+        (casts({"img": ["a.jpg", "b.jpg", "a.jpg"]}), "cast 0: img a.jpg stands in its list twice; name each portrait"),
+        (
+            casts({"img": ["a.jpg", "b.jpg"]}, {"id": "c1#2"}),
+            "cast 1: id 'c1#2' stands already at movie tt1, cast 0, portrait 2 of its list; ids must be unique",
+        ),
+        (
+            casts({"id": "c1#2"}, {"img": ["a.jpg", "b.jpg"]}),
+            "cast 1, portrait 2 of its list: id 'c1#2' stands already at movie tt1, cast 0; ids must be unique",
+        ),
+        (
+            casts({"id": "a" * 254, "img": ["a.jpg", "b.jpg"]}),
+            "cast 0, portrait 2 of its list: id 'a+…' is longer than 255 bytes",
+        ),
+        (candidate(img=["a.jpg", "b.jpg"]), r"candidate 0 \(p1\): expected a non-empty string under 'img', found \["),
+    ],
+)
+def test_refuses_lists_of_portraits(tmp_path, content, message):
+    with pytest.raises(AnnotationError, match=f"movie tt1, {message}") as error:
+        read_annotations(save(tmp_path, content))
+    assert str(error.value).startswith(str(tmp_path / "val.json"))
+    assert str(error.value).isprintable() and len(str(error.value)) < 500
+
+
+def test_labels_may_name_any_portrait_of_a_person(tmp_path):
+    content = casts({"img": ["a.jpg", "b.jpg"]}, {"id": "c2", "label": "b"}, {"id": "c3"})
+    content["tt2"] = {"cast": [{"id": "d1", "img": "a.jpg", "label": "a"}], "candidates": []}
+    movies = read_annotations(save(tmp_path, content)).values()
+    assert list(person_ids(movies).items()) == [
+        *(("c1", "c1"), ("c1#2", "c1"), ("c2", "c2"), ("c3", "c1")),
+        ("d1", "d1"),  # the same label, in another movie
+    ]
+    labels = {"c3": ["p3", "p1"], "c1#2": [], "c2": ["p9"], "x": ["p8", "p8"], "c1": ["p1", "p2"], "d1": ["q1"]}
+    assert labels_of_persons(labels, movies) == {"c1": ["p3", "p1", "p2"], "c2": ["p9"], "x": ["p8"], "d1": ["q1"]}
+
+
+def test_portraits_whose_labels_are_nearly_the_same_are_doubted(tmp_path):
+    content = casts({"label": "Ann"}, {"id": "c2", "label": "ann "}, {"id": "c3", "label": "Anne"}, {"id": "c4"})
+    content["tt2"] = {"cast": [{"id": "d1", "img": "a.jpg", "label": "ANN"}], "candidates": []}
+    movies = read_annotations(save(tmp_path, content)).values()
+    assert doubtful_labels(movies) == ["movie tt1, cast c2: 'ann ', where there is 'Ann'"]
 
 
 def test_a_movie_that_is_no_object(tmp_path):

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageOps
 
+from castsearch.annotations import person_ids
 from castsearch.errors import CastSearchError
 from castsearch.gallery.fonts import fit
 from castsearch.identifiers import near, shown
@@ -66,7 +67,7 @@ def cast_strip(
     Args:
         split: of ``body_{mode}.pkl``.
         ranking: candidates of each cast member, best first.
-        cast_id: who is shown.
+        cast_id: the portrait that is shown; where the ranking has no line for it, another of the same person will do.
         hits: true candidates, or None where nobody knows them.
         folder: of the crops, ``BODY/{mode}``.
 
@@ -77,10 +78,11 @@ def cast_strip(
     crops = {picture.id: picture.file for movie in split.values() for picture in movie.candidates}
     if cast_id not in portraits:
         raise GalleryError(f"no cast member {shown(cast_id)}; {_who_is_there(cast_id, list(portraits))}")
-    if cast_id not in ranking:
+    line = _line(split, ranking, cast_id)
+    if line is None:
         raise GalleryError(f"the ranking has no line for {shown(cast_id)}; run fusion.py again")
     best = []
-    for rank, candidate in enumerate(ranking[cast_id][:N_SHOWN], start=1):
+    for rank, candidate in enumerate(line[:N_SHOWN], start=1):
         if candidate not in crops:
             raise GalleryError(
                 f"cast {shown(cast_id)}: {shown(candidate)} is ranked but no candidate; the ranking is of another split"
@@ -88,6 +90,12 @@ def cast_strip(
         verdict = Verdict.UNKNOWN if hits is None else Verdict.HIT if candidate in hits else Verdict.MISS
         best.append(Shown(read_image(folder / crops[candidate]), f"{rank}: {candidate}", verdict))
     return strip(read_image(folder / portraits[cast_id]), cast_id, best)
+
+
+def _line(split: Split, ranking: Mapping[str, Sequence[str]], cast_id: str) -> Sequence[str] | None:
+    persons = person_ids(split.values())
+    portraits = [cast_id, *(other for other, person in persons.items() if person == persons[cast_id])]
+    return next((ranking[portrait] for portrait in portraits if portrait in ranking), None)
 
 
 def _who_is_there(cast_id: str, casts: Sequence[str]) -> str:

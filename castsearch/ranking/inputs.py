@@ -10,11 +10,15 @@ from pathlib import Path
 import numpy as np
 
 from castsearch import stagefiles
+from castsearch.annotations import person_ids
 from castsearch.ranking.errors import RankingError, RankingWarning
 from castsearch.ranking.movie import MovieFeatures
 from castsearch.stagefiles import Features, MoviePictures, Split
 
+FAR_APART = 1e6  # shots between the last of a movie and the first of the next: one tells nothing about the other
+
 _CROP = re.compile(r"(.*?)(?:_-?\d+){4}(?:\.[^./]*)?", re.DOTALL)
+_SHOT = re.compile(r"shot(\d{1,9})img\d", re.ASCII)  # as the challenge names frames: shot%04dimg%d
 
 
 _NO_BODIES = ("body", "retina", "face")  # other stages' files, which have names of the same form
@@ -70,6 +74,8 @@ def _movie(
         faces=None if faces is None else faces.rows,
         has_face=np.array([faces is None or picture.faces is not None for picture in movie.pictures], dtype=bool),
         bodies=[model.candidates if faces is not None else model.rows for model in bodies],
+        persons=list(person_ids([movie]).values()),
+        shots=np.array([shot(picture.file) for picture in movie.candidates], dtype=np.float64),
     )
 
 
@@ -92,6 +98,16 @@ def frame(file: str) -> str | None:
     return None if found is None else found[1]
 
 
+def shot(file: str) -> float:
+    """The number of the shot that a crop is from, by the name of its frame; NaN where that does not tell.
+
+    >>> shot("tt0107290/candidates/shot0012img3_1_2_30_40.jpg"), shot("tt0107290/candidates/frame_0012.jpg")
+    (12.0, nan)
+    """
+    found = _SHOT.match(file.rpartition("/")[2])
+    return float("nan") if found is None else float(found[1])
+
+
 def _warn_of_frames(split: Split, frames: Mapping[str, Sequence[str | None]]) -> None:
     files = [picture.file for movie in split.values() for picture in movie.candidates]
     known = [name for names in frames.values() for name in names]
@@ -107,6 +123,9 @@ def _warn_of_frames(split: Split, frames: Mapping[str, Sequence[str | None]]) ->
 
 def across(movies: Sequence[MovieFeatures], name: str) -> MovieFeatures:
     """All movies as one gallery called ``name``, so that casts are looked for in every movie.
+
+    People stay apart by movie, whatever their names: the same one in two movies is looked for twice. Shots are numbered
+    on, with ``FAR_APART`` between two movies.
 
     Raises:
         RankingError: the features of two movies differ in width.
@@ -140,4 +159,23 @@ def across(movies: Sequence[MovieFeatures], name: str) -> MovieFeatures:
             else together([some[len(some) - len(m.candidates) :] for m, some in zip(movies, rows, strict=True)])
             for rows in models
         ],
+        persons=[
+            f"{movie.name}/{person}"
+            for movie in movies
+            for person in (movie.cast if movie.persons is None else movie.persons)
+        ],
+        shots=_shots_across(movies),
     )
+
+
+def _shots_across(movies: Sequence[MovieFeatures]) -> np.ndarray | None:
+    if all(movie.shots is None for movie in movies):
+        return None
+    start, numbered = 0.0, []
+    for movie in movies:
+        shots = np.full(len(movie.candidates), np.nan) if movie.shots is None else movie.shots
+        if not np.isnan(shots).all():
+            shots = shots - np.nanmin(shots) + start
+            start = np.nanmax(shots) + FAR_APART
+        numbered.append(shots)
+    return np.concatenate(numbered)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -122,6 +123,22 @@ def test_a_bad_picture_stops_or_is_left_out(script, movie, case):
     assert "went on without" in went_on.stderr
     body = stagefiles.read_body(movie / "body_val.pkl")["tt1"]
     assert [picture.id for picture in body.candidates] == left and len(body.cast) == 1
+
+
+@pytest.mark.parametrize("bad", [0, 1])
+def test_a_person_keeps_the_id_whichever_portrait_is_left(script, movie, bad):
+    """By it results and labels know the person."""
+    portraits = [f"tt1/cast/{name}.jpg" for name in ("nm1", "nm1_b", "nm1_c")]
+    for portrait in portraits[1:]:
+        shutil.copy(movie / "origin/val" / portraits[0], movie / "origin/val" / portrait)
+    change(movie, lambda entry: entry["cast"][0].update(img=portraits))
+    assert "3 portraits" in crop(script, movie).stdout
+    (movie / "origin/val" / portraits.pop(bad)).unlink()
+    crop(script, movie, "--skip_bad")
+    cast = stagefiles.read_body(movie / "body_val.pkl")["tt1"].cast
+    assert [picture.file for picture in cast] == portraits
+    assert [picture.id for picture in cast] == ["tt1_nm1", "tt1_nm1#3"]
+    assert {picture.label for picture in cast} == {"nm1"}
 
 
 def test_bad_annotations_are_one_line(script, movie):

@@ -64,7 +64,7 @@ def test_demo_draws_no_misses_that_nobody_labelled(script, movie):
         assert (movie / "demo.jpg").read_bytes() == grey
         assert told.split(";")[0] in script("demo.py", *flags, "--gt", movie / "val_label.json", code=2).stderr
     annotations = json.loads((movie / "val.json").read_text())
-    annotations["tt1"]["cast"].append(annotations["tt1"]["cast"][0] | {"id": "tt1_nm2"})
+    annotations["tt1"]["cast"].append(annotations["tt1"]["cast"][0] | {"id": "tt1_nm2", "label": "nm2"})
     (movie / "val.json").write_text(json.dumps(annotations))
     script("crop_body.py", "--origin", movie / "origin", "--body", movie / "body", "--mode", "val", "--data", movie)
     (movie / "val_label.json").write_text('{"tt1_nm2": ["tt1_0"]}')
@@ -74,6 +74,30 @@ def test_demo_draws_no_misses_that_nobody_labelled(script, movie):
     (movie / "val_label.json").write_text('{"tt1_nm1": [], "tt1_nm2": ["tt1_0"]}')
     assert script("demo.py", *flags).stderr == ""  # nobody is she, so that all are misses
     assert (movie / "demo.jpg").read_bytes() != grey
+
+
+def test_demo_takes_any_portrait_of_a_person(script, movie):
+    """And the labels of any: all name one person's candidates."""
+    annotations = json.loads((movie / "val.json").read_text())
+    annotations["tt1"]["cast"].append(annotations["tt1"]["cast"][0] | {"id": "tt1_nm2"})
+    (movie / "val.json").write_text(json.dumps(annotations))
+    script("crop_body.py", "--origin", movie / "origin", "--body", movie / "body", "--mode", "val", "--data", movie)
+    write_ranking(movie / "r.txt", {"tt1_nm1": ["tt1_2", "tt1_1", "tt1_0"]})
+    where = ("--data", movie, "--submission", movie / "r.txt", "--out", movie / "demo.jpg")
+
+    def drawn(cast, labels):
+        (movie / "val_label.json").write_text(json.dumps(labels))
+        assert script("demo.py", "--movcast", cast, *where).stderr == ""
+        return (movie / "demo.jpg").read_bytes()
+
+    labels = (
+        {"tt1_nm1": ["tt1_0", "tt1_2"]},
+        {"tt1_nm2": ["tt1_0", "tt1_2"]},
+        {"tt1_nm2": ["tt1_0"], "tt1_nm1": ["tt1_2"]},
+    )
+    for cast in ("tt1_nm1", "tt1_nm2"):
+        assert len({drawn(cast, some) for some in labels}) == 1
+        assert drawn(cast, {"tt1_nm2": ["tt1_0"]}) != drawn(cast, labels[0])
 
 
 def test_demo_on_files_of_the_original_asks_for_the_crops(script, tmp_path):

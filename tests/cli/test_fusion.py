@@ -153,6 +153,37 @@ def test_labels_of_more_than_the_split_count_what_is_missing(fusion, split):
     assert "true candidates that no line ranks, each counts as missed: tt1_99, tt9_0\n" in done.stderr
 
 
+def two_portraits(split: Path) -> None:
+    """Casts 0 and 1 of tt1 show one person."""
+    change(split / "retina_val.pkl", lambda content: content["tt1"]["cast"][1].update(label="nm0"))
+
+
+def test_a_person_of_two_portraits_has_one_line_and_the_labels_of_both(fusion, split):
+    two_portraits(split)
+    labels = json.loads((split / "val_label.json").read_text())
+    ours, theirs = labels["tt1_nm0"], labels["tt1_nm1"]
+    told = set()
+    for of_nm0, of_nm1 in (
+        (ours, theirs),
+        ([*ours, *theirs], None),
+        (None, [*theirs, *ours]),
+        ([*ours, *theirs], ours),
+    ):
+        named = labels | {"tt1_nm0": of_nm0, "tt1_nm1": of_nm1}
+        (split / "val_label.json").write_text(json.dumps({k: v for k, v in named.items() if v is not None}))
+        done = fusion()
+        assert "absent" not in done.stderr
+        told.add(done.stdout)
+    assert len(told) == 1
+    (told,) = told
+    assert told.splitlines()[0] == f"3 casts ranked: {split}/result.txt"
+    ranking = read_ranking(split / "result.txt")
+    assert list(ranking) == ["tt1_nm0", "tt2_nm0", "tt2_nm1"]
+    assert set(ranking["tt1_nm0"][:7]) <= {*ours, *theirs}
+    fusion("--across")
+    assert list(read_ranking(split / "result.txt")) == list(ranking)
+
+
 def test_every_candidate_of_the_movie_is_ranked_once(fusion, split):
     fusion("--face_rerank", "--body_rerank")
     for cast, ranked in read_ranking(split / "result.txt").items():

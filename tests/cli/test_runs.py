@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image, ImageOps
 
 from castsearch.annotations import read_annotations, read_labels, read_ranking
+from castsearch.demo_movie import render_split
 from castsearch.metrics import evaluate
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,6 +59,40 @@ def test_the_quickstart_runs_every_stage(script, tmp_path):
     found = evaluate(read_labels(tmp_path / "demo/val_label.json"), ranking)
     assert str(found) in done.stdout
     assert found.mean_ap > 0.8
+
+
+@pytest.mark.slow
+def test_a_person_of_two_portraits_written_both_ways(script, tmp_path):
+    """The same ranking, in one line; and the second way finds all work done, for the pictures are the same."""
+    render_split(tmp_path, "val", "tt1", n_frames=6, seed=(7,))
+    content = json.loads((tmp_path / "val.json").read_text())
+    labels = json.loads((tmp_path / "val_label.json").read_text())
+    first, *others = content["tt1"]["cast"]
+    second = first["img"].replace(".jpg", "_b.jpg")
+    with Image.open(tmp_path / "origin/val" / first["img"]) as portrait:
+        ImageOps.mirror(portrait).save(tmp_path / "origin/val" / second)
+    ways = {
+        "list": [first | {"img": [first["img"], second]}],
+        "label": [first, first | {"id": "another", "img": second}],
+    }
+    flags = ("--mode", "val", "--model", "dlib", "--cnn", "mobilenet_v2", "--out", tmp_path / "out")
+    found = {}
+    for way, portraits in ways.items():
+        (tmp_path / way).mkdir()
+        content["tt1"]["cast"] = [*portraits, *others]
+        (tmp_path / way / "val.json").write_text(json.dumps(content))
+        named = {portraits[-1]["id"]: labels[first["id"]]} | {other["id"]: labels[other["id"]] for other in others}
+        (tmp_path / way / "val_label.json").write_text(json.dumps(named))
+        where = ("--origin", tmp_path / "origin", "--annotations", tmp_path / way)
+        done = script("scripts/run_split.sh", *where, *flags)
+        assert f"{len(others) + 2} portraits" in done.stdout
+        assert "absent" not in done.stderr
+        table = done.stdout[done.stdout.index("mAP") :].splitlines()[1]
+        found[way] = (read_ranking(tmp_path / "out/val_result.txt"), table)
+    ranking, _ = found["list"]
+    assert found["label"] == found["list"]
+    assert list(ranking) == [first["id"], *(other["id"] for other in others)]
+    assert str(evaluate(labels, ranking)).splitlines()[1] == found["list"][1]
 
 
 def test_commands_are_shown_as_a_shell_takes_them(script, tmp_path):

@@ -61,6 +61,24 @@ def test_six_best_in_rank_order(split):
     assert all((cell == Verdict.UNKNOWN.value).all(axis=2).any() for cell in cells(grey)[1:])
 
 
+def test_any_portrait_of_a_person_is_shown_beside_the_persons_candidates(tmp_path):
+    pictures = [Picture(f"c{i}", f"c{i}.jpg", label) for i, label in enumerate(["ann", "bob", "ann", None, None])]
+    for i, picture in enumerate(pictures):
+        write_jpeg(tmp_path / picture.file, filled(40, 30, 50 * i))
+    movies = Split([MoviePictures("tt1", tuple(pictures[:3]), tuple(pictures[3:]))])
+    ranking = {"c0": ["c4", "c3"], "c1": ["c3", "c4"]}
+
+    def shown(cast, ranking):
+        sheet = cast_strip(movies, ranking, cast, None, tmp_path).image
+        return [round(cell[CELL[1] // 2, CELL[0] // 2, 0] / 50) for cell in cells(sheet)]
+
+    assert [shown(cast, ranking) for cast in ("c0", "c1", "c2")] == [[0, 4, 3], [1, 3, 4], [2, 4, 3]]
+    assert shown("c0", {"c2": ["c3"]}) == [0, 3]
+    assert shown("c2", ranking | {"c2": ["c3"]}) == [2, 3]  # a line of its own goes before the person's
+    with pytest.raises(GalleryError, match="no line for c2"):
+        shown("c2", {"c1": ["c3"]})
+
+
 @pytest.mark.parametrize(
     ("cast", "ranking", "message"),
     [
