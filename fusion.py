@@ -2,32 +2,41 @@
 """Stage 4: rank every candidate for every cast.
 
 Reads retina_{mode}.pkl, face_{mode}.pkl and the body features from the data folder, writes {mode}_result.txt, a line a
-cast: "castid id,id,..." best first. Prints the metrics where there are labels.
+cast: "castid id,id,..." best first, and beside it {mode}_result.json, what each place rests on. Prints the metrics
+where there are labels, and with --recipe best who is probably in no box.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, get_args
 
-from castsearch import stagefiles
-from castsearch.annotations import write_ranking
+import numpy as np
+import scipy
+
+from castsearch import __version__, stagefiles
 from castsearch.faces.doubts import doubts_of_split
 from castsearch.metrics import evaluate
 from castsearch.ranking import (
     MovieFeatures,
+    Ranked,
     RankingError,
     RankingWarning,
     Settings,
     TooLittleMemory,
     across,
-    fuse,
+    rank,
     read_movies,
     read_split,
 )
 from castsearch.ranking.propagation import THRESHOLDS
-from castsearch.stagefiles import check_output
+from castsearch.ranking.settings import Recipe
+from castsearch.results import IN_A_BOX, Places, check_result, write_result
 from scripts import cli
 
 MOST_GB = 1_000_000
@@ -38,6 +47,23 @@ def parse_args() -> argparse.Namespace:
     parser = cli.parser(__doc__)
     cli.add_mode(parser)
     cli.add_data(parser, "--root")
+    parser.add_argument(
+        "--recipe",
+        choices=get_args(Recipe),
+        default="original",
+        help="best gives each box a probability, too, and has none of the flags of re-ranking",
+    )
+    parser.add_argument(
+        "--no_time", action="store_true", help="the order of the shots tells nothing, as of stills (--recipe best)"
+    )
+    parser.add_argument(
+        "--impostors",
+        type=float,
+        nargs=2,
+        metavar=("MEAN", "SD"),
+        help="cosines of different people's faces (--recipe best); by default known for dlib and MobileFaceNet, and "
+        "estimated from the movie for others",
+    )
     face = parser.add_mutually_exclusive_group()
     face.add_argument("--face_rerank", action="store_true", help="re-rank faces by k-reciprocal encoding")
     face.add_argument("--face_rerank_ecn", action="store_true", help="re-rank faces by expanded cross neighbourhoods")
@@ -63,12 +89,16 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--across", action="store_true", help="look for each cast in all movies of the split")
     parser.add_argument("--gt", type=Path, metavar="FILE", help="labels; by default {mode}_label.json where it exists")
     parser.add_argument(
-        "--submission", type=Path, metavar="FILE", help="the result; by default {mode}_result.txt in the project's root"
+        "--submission",
+        type=Path,
+        metavar="FILE",
+        help="the result, and FILE.json beside it; by default {mode}_result.txt in the project's root",
     )
     parser.add_argument(
         "--memory", type=float, metavar="GB", help="memory to rank with; by default a quarter of what is free"
     )
     args = parser.parse_args()
+    check_recipe(parser, args)
     if args.body_only and (args.face_rerank or args.face_rerank_ecn):
         parser.error("--body_only uses no faces: leave the flags of face re-ranking out")
     if args.memory is not None and not 0 < args.memory < MOST_GB:
@@ -84,20 +114,112 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
+def check_recipe(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """End where a flag is not of the recipe."""
+    if args.recipe == "original":
+        for flag, given in (("--no_time", args.no_time), ("--impostors", args.impostors)):
+            if given:
+                parser.error(f"{flag} is a flag of --recipe best")
+        return
+    rerank = ("face_rerank", "face_rerank_ecn", "body_rerank", "body_rerank_ecn")
+    given = ["--thres"] * (args.thres != list(THRESHOLDS))
+    given += [f"--{name}" for name in (*rerank, "body_only") if getattr(args, name)]
+    if given:
+        parser.error(f"--recipe best has no {given[0]}: leave it out, or take --recipe original")
+    if args.impostors is not None:
+        mean, sd = args.impostors
+        if not (math.isfinite(mean) and -1 < mean < 1 and 0 < sd <= 1):
+            parser.error(
+                "--impostors takes the mean, between -1 and 1, and the standard deviation, up to 1, of cosines"
+            )
+
+
 def rerank_name(k_reciprocal: bool, ecn: bool) -> str | None:
     """The name that a pair of flags stands for."""
     return "k_reciprocal" if k_reciprocal else "ecn" if ecn else None
 
 
-def rank(movies: list[MovieFeatures], settings: Settings, together: str | None) -> dict[str, list[str]]:
-    """Rank movie by movie, or all as one gallery of that name."""
+def settings_of(args: argparse.Namespace) -> Settings:
+    """How to rank."""
+    return Settings(
+        recipe=args.recipe,
+        thresholds=args.thres,
+        face_rerank=rerank_name(args.face_rerank, args.face_rerank_ecn),  # type: ignore[arg-type]
+        body_rerank=rerank_name(args.body_rerank, args.body_rerank_ecn),  # type: ignore[arg-type]
+        memory=None if args.memory is None else int(args.memory * 2**30),
+    )
+
+
+def told_settings(args: argparse.Namespace, settings: Settings) -> dict[str, Any]:
+    """What the result tells of how it was ranked."""
+    told: dict[str, Any] = {"reid": args.reid, "across": args.across}
+    if args.recipe == "best":
+        return {**told, "time": not args.no_time, "impostors": args.impostors}
+    told |= {"thresholds": settings.thresholds, "body_only": args.body_only}
+    return {**told, "face_rerank": settings.face_rerank, "body_rerank": settings.body_rerank}
+
+
+def with_flags(movie: MovieFeatures, args: argparse.Namespace) -> MovieFeatures:
+    """A movie as the flags of the recipe want it."""
+    if args.no_time:
+        movie = replace(movie, shots=None)
+    return movie  # PLACE FOR args.impostors: replace(movie, impostors=Impostors(*args.impostors))
+
+
+def portraits(movies: Sequence[MovieFeatures]) -> dict[str, tuple[str, list[str]]]:
+    """For each person, by the first portrait's id: the movie, and the ids of all portraits."""
+    found: dict[str, tuple[str, list[str]]] = {}
+    for movie in movies:
+        first: dict[str, str] = {}
+        names = movie.cast if movie.persons is None else movie.persons
+        for name, cast in zip(names, movie.cast, strict=True):
+            found.setdefault(first.setdefault(name, cast), (movie.name, []))[1].append(cast)
+    return found
+
+
+def ranked_people(
+    movies: Sequence[MovieFeatures], settings: Settings, together: str | None
+) -> Iterator[tuple[str, Places]]:
+    """Rank movie by movie, or all as one gallery of that name: person after person."""
     if together is not None:
         split = across(movies, together)
-        return fuse(split, settings, lambda casts: cli.progress(casts, total=len(split.cast), unit="cast"))
-    ranking: dict[str, list[str]] = {}
+        people = rank(split, settings, lambda people: cli.progress(people, total=len(split.people), unit="cast"))
+        yield from ((person, places(split, ranked)) for person, ranked in people)
+        return
     for movie in cli.progress(movies, total=len(movies), unit="movie"):
-        ranking.update(fuse(movie, settings))
-    return ranking
+        yield from ((person, places(movie, ranked)) for person, ranked in rank(movie, settings))
+
+
+def places(movie: MovieFeatures, ranked: Ranked) -> Places:
+    """A ranking with ids in place of indices."""
+    ids = [movie.candidates[index] for index in ranked.order.tolist()]
+    return Places(ids, ranked.score, ranked.found_by.tolist(), ranked.probability, ranked.evidence)
+
+
+def rank_into(
+    result: Path, movies: Sequence[MovieFeatures], args: argparse.Namespace, settings: Settings, scored: bool
+) -> tuple[dict[str, Sequence[str]], list[str]]:
+    """Rank and write, person by person: a split's places are millions.
+
+    Returns:
+        The candidates of each person, empty unless they are to be scored; and who is probably in no box.
+    """
+    ranking: dict[str, Sequence[str]] = {}
+    absent: list[str] = []
+    of = portraits(movies)
+    with write_result(
+        result,
+        mode=args.mode,
+        recipe=settings.recipe,
+        settings=told_settings(args, settings),
+        versions={"castsearch": __version__, "numpy": np.__version__, "scipy": scipy.__version__},
+    ) as writer:
+        for person, found in ranked_people(movies, settings, f"all movies of {args.mode}" if args.across else None):
+            movie, own = of[person]
+            writer.add(movie, own, found)
+            ranking[person] = found.ids if scored else ()
+            absent += [person] * found.absent
+    return ranking, absent
 
 
 def main() -> None:
@@ -105,13 +227,8 @@ def main() -> None:
     args = parse_args()
     warnings.simplefilter("default", RankingWarning)  # whatever PYTHONWARNINGS says
     warnings.showwarning = lambda message, *_, **__: cli.warn(str(message))  # type: ignore[assignment]
-    settings = Settings(
-        thresholds=args.thres,
-        face_rerank=rerank_name(args.face_rerank, args.face_rerank_ecn),  # type: ignore[arg-type]
-        body_rerank=rerank_name(args.body_rerank, args.body_rerank_ecn),  # type: ignore[arg-type]
-        memory=None if args.memory is None else int(args.memory * 2**30),
-    )
-    result = check_output(args.submission or cli.ROOT / f"{args.mode}_result.txt")
+    settings = settings_of(args)
+    result = check_result(args.submission or cli.ROOT / f"{args.mode}_result.txt", args.data)
     split = read_split(args.data, args.mode, args.body_only)
     ranked = [movie for movie in split.values() if args.across or (movie.cast and movie.candidates)]
     if not any(movie.cast for movie in ranked) or not any(movie.candidates for movie in ranked):
@@ -123,15 +240,19 @@ def main() -> None:
     if not args.body_only:
         metadata = stagefiles.read_metadata(args.data / stagefiles.retina_name(args.mode))
         cli.report("portraits in doubt", doubts_of_split(split, metadata))
-    movies = read_movies(args.data, args.mode, args.reid, args.body_only, split)
+    movies = [with_flags(m, args) for m in read_movies(args.data, args.mode, args.reid, args.body_only, split)]
     try:
-        ranking = rank(movies, settings, f"all movies of {args.mode}" if args.across else None)
+        ranking, absent = rank_into(result, movies, args, settings, labels is not None)
     except TooLittleMemory as error:
         raise RankingError(f"{error}: --memory {error.gigabytes:.1f}") from None
-    write_ranking(result, ranking)
     print(f"{len(ranking)} casts ranked: {result}")
     if labels is not None:
         cli.report_evaluation(evaluate(labels, ranking))
+    if absent:
+        print(
+            f"{len(absent)} of {len(ranking)} casts are probably absent (no box above {IN_A_BOX}): "
+            f"{cli.first_few(absent)}"
+        )
 
 
 if __name__ == "__main__":
