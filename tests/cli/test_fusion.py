@@ -11,8 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import fusion as fusion_script
 from castsearch import stagefiles
 from castsearch.annotations import read_ranking
+from castsearch.ranking import Ranked
+from castsearch.results import read_result
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -292,11 +295,127 @@ def test_features_of_another_split(fusion, split, rows, message):
         (["--reid", "mgn_x_val.pkl"], "--reid takes names without _val.pkl: mgn_x"),
         (["--gt", "same.txt", "--submission", "same.txt"], "--gt and --submission name the same file"),
         (["--reid", "mgn_x_val"], "--reid takes names without _val.pkl: mgn_x"),
+        (["--recipe", "better"], "argument --recipe: invalid choice: 'better'"),
+        (["--no_time"], "error: --no_time is a flag of --recipe best"),
+        (["--impostors", "0.1", "0.2"], "error: --impostors is a flag of --recipe best"),
+        (["--recipe", "best", "--thres", "0.5", "0.4"], "error: --recipe best has no --thres: leave it out"),
+        (["--recipe", "best", "--body_only"], "error: --recipe best has no --body_only: leave it out"),
+        *(
+            (["--recipe", "best", flag], f"error: --recipe best has no {flag}: leave it out")
+            for flag in ("--face_rerank", "--face_rerank_ecn", "--body_rerank", "--body_rerank_ecn")
+        ),
+        *(
+            (["--recipe", "best", "--impostors", *words], "--impostors takes the mean, between -1 and 1, and")
+            for words in (["0", "0"], ["1", "0.1"], ["nan", "0.1"], ["0", "nan"], ["0", "1.5"])
+        ),
     ],
 )
 def test_flags_that_do_not_fit(fusion, split, flags, message):
     assert message in fusion(*flags, code=2).stderr
     assert not (split / "result.txt").exists()
+
+
+# ---------------------------------------------------------------------------- the JSON beside it
+
+
+def test_the_json_tells_how_each_was_found(fusion, split):
+    two_portraits(split)
+    fusion("--face_rerank_ecn", "--thres", "0.5", "0.25")
+    result = read_result(split / "result.json")
+    result.check_ranking(split / "result.txt")
+    assert (result.mode, result.recipe) == ("val", "original")
+    assert result.settings == {
+        "reid": ["triplet_resnext101_32x8d"],
+        "across": False,
+        "thresholds": [0.5, 0.25],
+        "body_only": False,
+        "face_rerank": "ecn",
+        "body_rerank": None,
+    }
+    assert list(result.versions) == ["castsearch", "numpy", "scipy"]
+    people = {person: own for people in result.movies.values() for person, own in people.items()}
+    assert {person: own.places.ids for person, own in people.items()} == read_ranking(split / "result.txt")
+    assert {movie: list(people) for movie, people in result.movies.items()} == {
+        "tt1": ["tt1_nm0"],
+        "tt2": ["tt2_nm0", "tt2_nm1"],
+    }
+    assert people["tt1_nm0"].portraits == ("tt1_nm0", "tt1_nm1")
+    assert people["tt2_nm1"].portraits == ("tt2_nm1",)
+    order = ["face", "spread 1", "body", "frame-mate", "decided"]
+    for person in people.values():
+        found_by = person.places.found_by
+        assert [*found_by] == sorted(found_by, key=order.index)
+        mates = np.array(found_by) == "frame-mate"
+        assert mates.any()
+        np.testing.assert_array_equal(np.isnan(person.places.score), mates)
+
+
+def test_across_people_stand_under_their_movies(fusion, split):
+    fusion("--across")
+    result = read_result(split / "result.json")
+    assert {movie: list(people) for movie, people in result.movies.items()} == {
+        "tt1": ["tt1_nm0", "tt1_nm1"],
+        "tt2": ["tt2_nm0", "tt2_nm1"],
+    }
+    assert result.settings["across"] is True
+    assert {len(person.places) for people in result.movies.values() for person in people.values()} == {23}
+
+
+def test_a_failure_leaves_both_old_files(fusion, split):
+    fusion()
+    before = [(split / name).read_bytes() for name in ("result.txt", "result.json")]
+    assert "GB of memory to rank" in fusion("--memory", "0.01", code=2).stderr
+    assert [(split / name).read_bytes() for name in ("result.txt", "result.json")] == before
+    assert not list(split.glob(".*"))
+
+
+@pytest.mark.parametrize("name", ["val.txt", "val", "test_label.txt", "face_val.pkl.txt"])
+def test_the_json_takes_no_place_of_other_files(script, split, name):
+    told = script("fusion.py", "--mode", "val", "--data", split, "--submission", split / name, code=2).stderr
+    beside = split / f"{name.removesuffix('.txt')}.json"
+    assert told == (
+        f"error: {beside}: is written beside {name}, but such names are other files'; choose another name for the "
+        "ranking\n"
+    )
+    assert not (split / name).exists()
+
+
+def test_the_json_takes_no_place_of_the_labels(script, split, tmp_path):
+    labels = (split / "val_label.json").rename(split / "mine.json")
+    where = ("--mode", "val", "--data", split, "--submission", split / "mine.txt", "--gt", labels)
+    assert "mine.json: is written beside mine.txt, but there is a file that is no result" in (
+        script("fusion.py", *where, code=2).stderr
+    )
+
+
+def test_who_is_in_no_box_is_named(split, monkeypatch, capsys):
+    """Whatever recipe gives the probabilities."""
+
+    def rank(movie, settings, progress=None):
+        assert settings.recipe == "best" and movie.shots is None
+        n = len(movie.candidates)
+        for person, best in zip(movie.people, (0.5, 0.9), strict=True):
+            probability = np.linspace(best, 0, n, dtype=np.float32)
+            score = np.float32(np.log(probability + 0.01))
+            yield person, Ranked(np.arange(n), score, np.full(n, "face"), probability, {"face": score})
+
+    monkeypatch.setattr(fusion_script, "rank", rank)
+    out = split / "result.txt"
+    words = ["fusion.py", "--mode", "val", "--data", split, "--submission", out, "--recipe", "best", "--no_time"]
+    monkeypatch.setattr(sys, "argv", [*map(str, words)])
+    fusion_script.main()
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"4 casts ranked: {out}"
+    assert lines[1].split() == ["mAP", "Rank@1", "Rank@5", "Rank@10"]
+    assert lines[3:] == ["2 of 4 casts are probably absent (no box above 0.5): tt1_nm0, tt2_nm0"]
+    result = read_result(split / "result.json")
+    assert result.settings == {
+        **{"reid": ["triplet_resnext101_32x8d"], "across": False},
+        **{"time": False, "impostors": None},
+    }
+    places = result.movies["tt1"]["tt1_nm1"].places
+    np.testing.assert_allclose(places.probability, np.linspace(0.9, 0, 14), atol=1e-5)
+    assert list(places.evidence) == ["face"]
 
 
 def test_start_up_is_light(split):
