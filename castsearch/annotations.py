@@ -10,6 +10,7 @@ import json
 import os
 import re
 import reprlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -230,9 +231,9 @@ def _imgs(raw: dict[str, Any], where: str) -> list[str]:
     if not imgs:
         raise AnnotationError(f"{where}: expected at least one path under 'img', found an empty list")
     paths = [_path(img, where) for img in imgs]
-    for number, img in enumerate(paths):
-        if img in paths[:number]:
-            raise AnnotationError(f"{where}: img {shown(img)} stands in its list twice; name each portrait once")
+    if len(set(paths)) < len(paths):
+        twice = next(img for img, count in Counter(paths).items() if count > 1)
+        raise AnnotationError(f"{where}: img {shown(twice)} stands in its list twice; name each portrait once")
     return paths
 
 
