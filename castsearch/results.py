@@ -127,8 +127,7 @@ class Result:
         settings: of that recipe, as JSON has them.
         versions: of what ranked, by name.
         movies: by name, its people by id, in the order in which they were ranked.
-        ranking_bytes: length of the text file of the same run.
-        ranking_sha256: its SHA-256 in hexadecimal digits.
+        ranking_sha256: of the text file of the same run, in hexadecimal digits.
     """
 
     path: Path
@@ -137,7 +136,6 @@ class Result:
     settings: Mapping[str, Any]
     versions: Mapping[str, str]
     movies: Mapping[str, Mapping[str, Person]]
-    ranking_bytes: int
     ranking_sha256: str
 
     def check_ranking(self, ranking: str | os.PathLike[str]) -> None:
@@ -148,7 +146,7 @@ class Result:
             StageFileError: it cannot be read.
         """
         ranking = Path(ranking)
-        if file_sha256(ranking) == self.ranking_sha256 and ranking.stat().st_size == self.ranking_bytes:
+        if file_sha256(ranking) == self.ranking_sha256:
             return
         stale, newer = self.path, ranking
         if ranking.stat().st_mtime_ns < self.path.stat().st_mtime_ns:
@@ -215,11 +213,11 @@ class ResultWriter:
 
     def __init__(self, lines: BinaryIO, columns: BinaryIO, head: Mapping[str, Any]) -> None:
         self._lines, self._columns = lines, columns
-        self._digest, self._length = hashlib.sha256(), 0
+        self._digest = hashlib.sha256()
         self._movies: set[str] = set()
         self._portraits: dict[str, Sequence[str]] = {}  # of the movie that is being written
         self._movie: str | None = None
-        text = json.dumps({"format": f"{FORMAT} {VERSION}", **head}, ensure_ascii=False, allow_nan=False)
+        text = json.dumps({"format": f"{FORMAT} {VERSION}", **head}, allow_nan=False)
         self._put(f'{text[:-1]},\n"movies": {{')
 
     def add(self, movie: str, portraits: Sequence[str], places: Places) -> None:
@@ -241,7 +239,6 @@ class ResultWriter:
         line = f"{person} {','.join(places.ids)}\n".encode()
         self._lines.write(line)
         self._digest.update(line)
-        self._length += len(line)
         self._put(f"{',' * bool(self._portraits)}\n{_word(person)}: {{\n{_columns(places)}}}")
         self._portraits[person] = portraits
 
@@ -261,8 +258,9 @@ class ResultWriter:
     def end(self, ranking: str) -> None:
         """Write what comes last: of which text file the JSON is."""
         self._close()
-        told = {"file": ranking, "bytes": self._length, "sha256": self._digest.hexdigest()}
-        self._put(f'}},\n"ranking": {json.dumps(told, ensure_ascii=False)}}}\n')
+        # Escaped: names of files may be no text that could be written otherwise.
+        told = {"file": ranking, "sha256": self._digest.hexdigest()}
+        self._put(f'}},\n"ranking": {json.dumps(told)}}}\n')
 
     def _put(self, text: str) -> None:
         self._columns.write(text.encode())
@@ -341,9 +339,6 @@ def read_result(path: str | os.PathLike[str]) -> Result:
     content = read_json(path, ResultError, "it is written with its text file")
     _check_format(content, where)
     ranking, known = _object(content, "ranking", where), _Known()
-    length = ranking.get("bytes")
-    if type(length) is not int or length < 0:
-        raise ResultError(f"{where}: ranking: expected a number under 'bytes', found {reprlib.repr(length)}")
     return Result(
         path=path,
         mode=_text(content, "mode", where),
@@ -351,7 +346,6 @@ def read_result(path: str | os.PathLike[str]) -> Result:
         settings=_object(content, "settings", where),
         versions={name: str(version) for name, version in _object(content, "versions", where).items()},
         movies={name: _people(name, entry, where, known) for name, entry in _object(content, "movies", where).items()},
-        ranking_bytes=length,
         ranking_sha256=_text(ranking, "sha256", f"{where}: ranking"),
     )
 

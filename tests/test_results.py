@@ -117,6 +117,13 @@ def test_nobody_to_rank_is_a_result(tmp_path):
     assert (tmp_path / "r.txt").read_bytes() == b""
 
 
+def test_names_of_files_may_be_any_bytes(tmp_path):
+    path = tmp_path / os.fsdecode(b"\xff.txt")
+    with write_result(path, mode="val", recipe="best", settings={"reid": [path.name]}, versions={}) as writer:
+        writer.add("tt1", ["tt1_a"], PLAIN)
+    assert read_result(json_beside(path)).settings == {"reid": [path.name]}
+
+
 def test_absent_is_who_is_in_no_box_above_a_half():
     for probability, absent in (
         (column(0.5, 0.2), True),
@@ -134,6 +141,7 @@ def test_absent_is_who_is_in_no_box_above_a_half():
         ((["a", "b"], column(1), ["x", "x"]), "expected 2 numbers under 'score', as many as ids, got (1,)"),
         ((["a", "b"], column(1, 2), ["x"]), "expected 2 words under 'found_by', as many as ids, got 1"),
         ((["a", "b"], column(1, -np.inf), ["x", "x"]), "score of candidate b is infinite"),
+        ((["a"], column(1), ["x"], None, {"body": column(np.inf)}), "evidence_body of candidate a is infinite"),
         ((["a"], column(1), ["x"], column(1.25)), "probability of candidate a is 1.25: expected 0 to 1"),
         ((["a"], column(1), ["x"], column(-0.25)), "probability of candidate a is -0.25: expected 0 to 1"),
         ((["a"], column(1), ["x"], column(np.nan)), "probability of candidate a is nan: expected 0 to 1"),
@@ -299,14 +307,16 @@ def without(*way: str) -> Callable[[dict[str, Any]], object]:
         (without("recipe"), "expected a word under 'recipe', found None"),
         (change("settings", value=[]), "expected an object under 'settings', found []"),
         (change("ranking", value=None), "expected an object under 'ranking', found None"),
-        (change("ranking", "bytes", value=True), "ranking: expected a number under 'bytes', found True"),
-        (change("ranking", "bytes", value=-1), "ranking: expected a number under 'bytes', found -1"),
         (change("ranking", "sha256", value=1), "ranking: expected a word under 'sha256', found 1"),
         (change("movies", value=[]), "expected an object under 'movies', found []"),
         (change("movies", "a/b", value={}), "movie a/b holds a path"),
         (change("movies", "tt1", value=3), "movie tt1: expected an object under 'people', found None"),
         (without("movies", "tt1", "people", "tt1_b"), "movie tt1: person tt1_b must stand under both 'people' and"),
         (change("movies", "tt1", "portraits", "tt1_a", value=[]), f"{AT}the first portrait must be tt1_a, found []"),
+        (
+            change("movies", "tt1", "portraits", "tt1_a", value=["tt1_a2", "tt1_a"]),
+            f"{AT}the first portrait must be tt1_a, found ['tt1_a2', 'tt1_a']",
+        ),
         (change("movies", "tt1", "portraits", "tt1_a", value="tt1_a"), f"{AT}expected a list under 'portraits'"),
         (change("movies", "tt1", "portraits", "tt1_a", value=["tt1_a", "a,b"]), f"{AT}id 'a,b' holds a comma"),
         (
