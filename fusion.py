@@ -23,6 +23,7 @@ from castsearch import __version__, stagefiles
 from castsearch.faces.doubts import doubts_of_split
 from castsearch.metrics import evaluate
 from castsearch.ranking import (
+    Impostors,
     MovieFeatures,
     Ranked,
     RankingError,
@@ -150,11 +151,12 @@ def settings_of(args: argparse.Namespace) -> Settings:
     )
 
 
-def told_settings(args: argparse.Namespace, settings: Settings) -> dict[str, Any]:
+def told_settings(args: argparse.Namespace, settings: Settings, movies: Sequence[MovieFeatures]) -> dict[str, Any]:
     """What the result tells of how it was ranked."""
     told: dict[str, Any] = {"reid": args.reid, "across": args.across}
     if args.recipe == "best":
-        return {**told, "time": not args.no_time, "impostors": args.impostors}
+        impostors = movies[0].impostors
+        return {**told, "time": not args.no_time, "impostors": impostors and [impostors.mean, impostors.sd]}
     told |= {"thresholds": settings.thresholds, "body_only": args.body_only}
     return {**told, "face_rerank": settings.face_rerank, "body_rerank": settings.body_rerank}
 
@@ -163,18 +165,9 @@ def with_flags(movie: MovieFeatures, args: argparse.Namespace) -> MovieFeatures:
     """A movie as the flags of the recipe want it."""
     if args.no_time:
         movie = replace(movie, shots=None)
-    return movie  # PLACE FOR args.impostors: replace(movie, impostors=Impostors(*args.impostors))
-
-
-def portraits(movies: Sequence[MovieFeatures]) -> dict[str, tuple[str, list[str]]]:
-    """For each person, by the first portrait's id: the movie, and the ids of all portraits."""
-    found: dict[str, tuple[str, list[str]]] = {}
-    for movie in movies:
-        first: dict[str, str] = {}
-        names = movie.cast if movie.persons is None else movie.persons
-        for name, cast in zip(names, movie.cast, strict=True):
-            found.setdefault(first.setdefault(name, cast), (movie.name, []))[1].append(cast)
-    return found
+    if args.impostors is not None:
+        movie = replace(movie, impostors=Impostors(*args.impostors))
+    return movie
 
 
 def ranked_people(
@@ -206,12 +199,12 @@ def rank_into(
     """
     ranking: dict[str, Sequence[str]] = {}
     absent: list[str] = []
-    of = portraits(movies)
+    of = {person: (movie.name, own) for movie in movies for person, own in movie.portraits.items()}
     with write_result(
         result,
         mode=args.mode,
         recipe=settings.recipe,
-        settings=told_settings(args, settings),
+        settings=told_settings(args, settings, movies),
         versions={"castsearch": __version__, "numpy": np.__version__, "scipy": scipy.__version__},
     ) as writer:
         for person, found in ranked_people(movies, settings, f"all movies of {args.mode}" if args.across else None):

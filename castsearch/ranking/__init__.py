@@ -20,6 +20,7 @@
 
 from castsearch.ranking.errors import RankingError, RankingWarning, TooLittleMemory
 from castsearch.ranking.fusion import fuse, rank
+from castsearch.ranking.impostors import Impostors
 from castsearch.ranking.inputs import across, read_movies, read_split
 from castsearch.ranking.movie import MovieFeatures
 from castsearch.ranking.nearest import Neighbours, neighbours
@@ -29,6 +30,7 @@ from castsearch.ranking.settings import Settings
 from castsearch.ranking.unit import unit_rows
 
 __all__ = [
+    "Impostors",
     "MovieFeatures",
     "Neighbours",
     "Ranked",

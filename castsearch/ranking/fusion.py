@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from castsearch.ranking import original
+from castsearch.ranking import best, original
 from castsearch.ranking.errors import RankingWarning
 from castsearch.ranking.memory import spare_memory
 from castsearch.ranking.movie import MovieFeatures
@@ -45,14 +45,14 @@ def rank(
         warnings.warn(f"{where} has no candidates: no line for its casts", RankingWarning, stacklevel=2)
     if not movie.candidates or not movie.cast:
         return
-    for person, own in zip(movie.people, movie.portraits_of_people, strict=True):
+    for person, own in zip(movie.people, movie.telling_portraits, strict=True):
         if movie.faces is not None and not movie.has_face[own].any():
             warnings.warn(
                 f"{where}: the portrait of {person} shows no face; its stored feature is used",
                 RankingWarning,
                 stacklevel=2,
             )
-    recipe = {"original": original}[settings.recipe]
+    recipe = {"original": original, "best": best}[settings.recipe]
     spare = spare_memory(recipe.needed_memory(movie, settings), settings.memory, where)
     ranked = zip(movie.people, recipe.rank(movie, settings, _resources(spare, settings)), strict=True)
     yield from progress(ranked) if progress else ranked

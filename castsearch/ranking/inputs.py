@@ -6,12 +6,14 @@ import re
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from castsearch import stagefiles
 from castsearch.annotations import person_ids
 from castsearch.ranking.errors import RankingError, RankingWarning
+from castsearch.ranking.impostors import Impostors, known
 from castsearch.ranking.movie import MovieFeatures
 from castsearch.stagefiles import Features, MoviePictures, Split
 
@@ -50,9 +52,12 @@ def read_movies(
     frames = {name: [frame(picture.file) for picture in movie.candidates] for name, movie in split.items()}
     _warn_of_frames(split, frames)
     bodies = [_read_bodies(data / f"{name}_{mode}.pkl", split, body_only) for name in reid]
-    faces = {} if body_only else stagefiles.read_features(data / stagefiles.face_name(mode), split, "always")
+    face_file = data / stagefiles.face_name(mode)
+    faces = {} if body_only else stagefiles.read_features(face_file, split, "always")
+    impostors = None if body_only else _impostors(stagefiles.read_metadata(face_file))
     return [
-        _movie(movie, frames[name], faces.get(name), [model[name] for model in bodies]) for name, movie in split.items()
+        _movie(movie, frames[name], faces.get(name), [model[name] for model in bodies], impostors)
+        for name, movie in split.items()
     ]
 
 
@@ -63,8 +68,19 @@ def read_split(data: Path, mode: str, body_only: bool = False) -> Split:
     return stagefiles.read_retina(data / stagefiles.retina_name(mode))
 
 
+def _impostors(metadata: Mapping[str, Any]) -> Impostors | None:
+    """What is known of the embedder that the metadata of face features tell of."""
+    embedder = metadata.get("embedder")
+    weights = embedder.get("sha256") if isinstance(embedder, dict) else None
+    return known(weights.values()) if isinstance(weights, dict) else None
+
+
 def _movie(
-    movie: MoviePictures, frames: Sequence[str | None], faces: Features | None, bodies: Sequence[Features]
+    movie: MoviePictures,
+    frames: Sequence[str | None],
+    faces: Features | None,
+    bodies: Sequence[Features],
+    impostors: Impostors | None,
 ) -> MovieFeatures:
     return MovieFeatures(
         name=movie.name,
@@ -76,6 +92,7 @@ def _movie(
         bodies=[model.candidates if faces is not None else model.rows for model in bodies],
         persons=list(person_ids([movie]).values()),
         shots=np.array([shot(picture.file) for picture in movie.candidates], dtype=np.float64),
+        impostors=impostors,
     )
 
 
@@ -165,6 +182,7 @@ def across(movies: Sequence[MovieFeatures], name: str) -> MovieFeatures:
             for person in (movie.cast if movie.persons is None else movie.persons)
         ],
         shots=_shots_across(movies),
+        impostors=movies[0].impostors if len({movie.impostors for movie in movies}) == 1 else None,
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from castsearch.ranking.errors import RankingError
+from castsearch.ranking.impostors import Impostors
 from castsearch.ranking.unit import F32, as_features, bad_row, norms
 
 
@@ -29,6 +30,7 @@ class MovieFeatures:
             ranking. By default each portrait shows somebody else.
         shots: (n,) float64 number of the shot that each candidate is from, in the film's order, NaN where it is not
             known; None where time tells nothing.
+        impostors: cosines of the faces of different people; by default estimated where they are needed.
 
     Raises:
         RankingError: lengths do not fit, an id stands twice, or a feature is all zero or not finite: movie and item
@@ -44,6 +46,7 @@ class MovieFeatures:
     bodies: Sequence[npt.NDArray[np.float32]]
     persons: Sequence[str] | None = None
     shots: npt.NDArray[np.float64] | None = None
+    impostors: Impostors | None = None
 
     def __post_init__(self) -> None:
         where, q, n = f"movie {self.name}", len(self.cast), len(self.candidates)
@@ -71,17 +74,25 @@ class MovieFeatures:
             object.__setattr__(self, name, value)  # as arrays, whatever they came as
 
     @property
-    def people(self) -> list[str]:
-        """The p people who are looked for, each by the id of the first portrait."""
-        numbers = _numbers(self.cast if self.persons is None else self.persons)
-        return [self.cast[first] for first in np.unique(numbers, return_index=True)[1]]
+    def portraits(self) -> dict[str, list[str]]:
+        """The ids of each person's portraits, by the first."""
+        return {self.cast[own[0]]: [self.cast[portrait] for portrait in own] for own in self._portraits}
 
     @property
-    def portraits_of_people(self) -> list[npt.NDArray[np.int64]]:
+    def people(self) -> list[str]:
+        """The p people who are looked for, each by the id of the first portrait."""
+        return [self.cast[own[0]] for own in self._portraits]
+
+    @property
+    def telling_portraits(self) -> list[npt.NDArray[np.int64]]:
         """For each person the portraits to go by: those that show a face; where none does, all."""
+        return [own[self.has_face[own]] if self.has_face[own].any() else own for own in self._portraits]
+
+    @property
+    def _portraits(self) -> list[npt.NDArray[np.int64]]:
         numbers = _numbers(self.cast if self.persons is None else self.persons)
-        every = [np.flatnonzero(numbers == person) for person in range(numbers.max(initial=-1) + 1)]
-        return [own[self.has_face[own]] if self.has_face[own].any() else own for own in every]
+        by_person = np.argsort(numbers, kind="stable")
+        return np.split(by_person, np.flatnonzero(np.diff(numbers[by_person])) + 1) if len(numbers) else []
 
     @property
     def frame_numbers(self) -> npt.NDArray[np.int64]:

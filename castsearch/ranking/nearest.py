@@ -7,7 +7,7 @@ sieve against the ten lines of numpy that do without it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from threading import Lock
 
@@ -87,28 +87,18 @@ class NearPairs:
 
     def _sift(self, table: F32 | None) -> None:
         unit = self._unit.rows
-        blocks = slices(len(unit), TILE)
-        locks = [Lock() for _ in blocks]
 
-        def visit(pair: tuple[int, int]) -> None:
-            i, j = pair
-            rows, columns = blocks[i], blocks[j]
+        def tiles(rows: slice, columns: slice) -> Iterator[F32]:
             tile = unit[rows] @ unit[columns].T
             if table is not None:
                 table[rows, columns] = tile
                 table[columns, rows] = tile.T
-            for shortlist in (self._near, self._far):
-                if shortlist is None:
-                    continue
-                if shortlist is self._far:
-                    np.negative(tile, out=tile)  # the farthest have the largest negative products
-                with locks[i]:
-                    shortlist.scan(tile, rows.start, columns.start)
-                if i != j:
-                    with locks[j]:
-                        shortlist.scan_transposed(tile, columns.start, rows.start)
+            yield tile
+            if self._far is not None:
+                yield np.negative(tile, out=tile)  # the farthest have the largest negative products
 
-        self._resources.each(visit, symmetric_pairs(len(blocks)))
+        shortlists = (self._near,) if self._far is None else (self._near, self._far)
+        scan_pairs(len(unit), tiles, shortlists, self._resources)
 
     def nearest(self, k: int) -> Neighbours:
         """The k nearest of each row by their squared distance, rounded to float32."""
@@ -173,6 +163,38 @@ class NearPairs:
     def _exact(self, rows: Ids) -> F64:
         """(R, N) squared distances of chosen rows and all."""
         return self._unit.pair_squared_dists(*every_pair(rows, np.arange(len(self._unit)))).reshape(len(rows), -1)
+
+
+def scan_pairs(
+    n: int,
+    tiles: Callable[[slice, slice], Iterator[F32]],
+    shortlists: Sequence[_kernel.Shortlist | None],
+    resources: Resources,
+) -> None:
+    """Show shortlists the symmetric products of n rows with each other, each product once.
+
+    Args:
+        n: rows.
+        tiles: of some rows and columns gives a tile for each shortlist, one after the other.
+        shortlists: of n rows each; None wants none.
+        resources: what may be taken.
+    """
+    blocks = slices(n, TILE)
+    locks = [Lock() for _ in blocks]
+
+    def visit(pair: tuple[int, int]) -> None:
+        i, j = pair
+        rows, columns = blocks[i], blocks[j]
+        for shortlist, tile in zip(shortlists, tiles(rows, columns), strict=True):
+            if shortlist is None:
+                continue
+            with locks[i]:
+                shortlist.scan(tile, rows.start, columns.start)
+            if i != j:
+                with locks[j]:
+                    shortlist.scan_transposed(tile, columns.start, rows.start)
+
+    resources.each(visit, symmetric_pairs(len(blocks)))
 
 
 def every_pair(rows: Ids, columns: Ids) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:

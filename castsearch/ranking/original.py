@@ -84,4 +84,4 @@ def _portrait_sim(unit: UnitRows, n_casts: int, kind: Rerank | None, resources: 
 
 def _person_sim(movie: MovieFeatures, portrait_sim: F32) -> F32:
     """(p, n) similarities of people and candidates: each the largest of a person's portraits."""
-    return np.stack([portrait_sim[own].max(axis=0) for own in movie.portraits_of_people])
+    return np.stack([portrait_sim[own].max(axis=0) for own in movie.telling_portraits])

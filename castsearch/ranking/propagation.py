@@ -10,13 +10,11 @@ import numpy.typing as npt
 
 from castsearch.ranking.ranked import FACE, SPREAD, Ranked, found, joined
 from castsearch.ranking.threads import slices, tile_rows
-from castsearch.ranking.unit import F32, F64, Tile
+from castsearch.ranking.unit import F32, Tile, products_with_sums, sum_of_directions
 
 THRESHOLDS = (0.5, 0.4, 0.3, 0.25)
 MIN_MATCHES = 5
 NO_FACE_SIM = -2.0  # below every cosine
-# Sums of up to 2^20 unit rows are cut into parts on ever finer grids, so that the products of each are exact.
-SUM_GRIDS = (2.0**6, 2.0**26, 2.0**46)
 
 Matches = list[npt.NDArray[np.int64]]
 
@@ -79,33 +77,13 @@ def mean_sim(matches: Matches, faces: Tile, has_face: npt.NDArray[np.bool_]) -> 
     if not count.any():
         return sim
     seen = [some[has_face[some]] for some in matches]
-    sums = np.stack([_sum_of_directions(faces, some) for some in seen])
+    sums = np.stack([sum_of_directions(faces, some) for some in seen])
     blind = NO_FACE_SIM * (count - [len(some) for some in seen])
     for rows in slices(n, tile_rows(width)):
         columns = rows.start + np.flatnonzero(has_face[rows])
-        total = _products_with_sums(sums, Tile(faces.rows[columns], faces.square[columns]))
+        total = products_with_sums(sums, Tile(faces.rows[columns], faces.square[columns]))
         sim[:, columns] = (total + blind[:, None]) / count[:, None]
     return sim
-
-
-def _sum_of_directions(faces: Tile, some: npt.NDArray[np.int64]) -> F64:
-    """(d,) sum of chosen rows, each divided by its length, for rounded rows are not exactly 1 long."""
-    total = np.zeros(faces.rows.shape[1])
-    for part in slices(len(some), tile_rows(len(total))):
-        total += (faces.rows[some[part]] / np.sqrt(faces.square[some[part]])[:, None]).sum(axis=0)
-    return total
-
-
-def _products_with_sums(sums: F64, unit: Tile) -> F64:
-    """(S, N) cosines of N unit rows with the rows that were summed, added up: equal for equal rows."""
-    parts, rest = [], sums
-    for grid in SUM_GRIDS:
-        part = np.rint(rest * grid) / grid
-        parts.append(part)
-        rest = rest - part
-    products = np.concatenate(parts) @ unit.rows.T.astype(np.float64)
-    total = products.reshape(len(parts), len(sums), -1)[::-1].sum(axis=0)
-    return total / np.sqrt(unit.square)
 
 
 def best_first(score: npt.NDArray[np.floating], among: npt.NDArray[np.int64] | None = None) -> npt.NDArray[np.int64]:

@@ -29,6 +29,8 @@ except ImportError as error:
     ) from None
 
 GRID = 2.0**26
+# Sums of up to 2^20 unit rows are cut into parts on ever finer grids, so that the products of each are exact.
+SUM_GRIDS = (2.0**6, 2.0**26, 2.0**46)
 
 Ids = npt.NDArray[np.integer]
 F32 = npt.NDArray[np.float32]
@@ -169,6 +171,33 @@ def squared_dist_tile(a: Tile, b: Tile) -> F64:
     dist = a.square[:, None] - tile
     dist += np.subtract(b.square, tile, out=tile)
     return dist
+
+
+def sum_of_directions(unit: Tile, some: Ids, weight: F64 | None = None) -> F64:
+    """(d,) sum of chosen rows, each divided by its length, for rounded rows are not exactly 1 long.
+
+    Args:
+        unit: R rows.
+        some: which of them.
+        weight: (R,) that each is multiplied by.
+    """
+    factor = 1 / np.sqrt(unit.square[some]) if weight is None else weight[some] / np.sqrt(unit.square[some])
+    total = np.zeros(unit.rows.shape[1])
+    for part in slices(len(some), tile_rows(len(total))):
+        total += (unit.rows[some[part]] * factor[part, None]).sum(axis=0)
+    return total
+
+
+def products_with_sums(sums: F64, unit: Tile) -> F64:
+    """(S, N) cosines of N unit rows with the rows that were summed, added up: equal for equal rows."""
+    parts, rest = [], sums
+    for grid in SUM_GRIDS:
+        part = np.rint(rest * grid) / grid
+        parts.append(part)
+        rest = rest - part
+    dots = np.concatenate(parts) @ unit.rows.T.astype(np.float64)
+    total = dots.reshape(len(parts), len(sums), -1)[::-1].sum(axis=0)
+    return total / np.sqrt(unit.square)
 
 
 def tiled(unit: UnitRows, some: Ids, others: Ids, tile: Callable[[Tile, Tile], F64], resources: Resources) -> F32:

@@ -140,7 +140,7 @@ def test_persons_are_those_who_share_a_label_in_a_movie(tmp_path: Path) -> None:
     write(tmp_path, {"tt1": (cast, crops("x")), "tt2": ([portrait("b0", "ann")], crops("y"))})
     one, two = read_movies(tmp_path, "val", ["reid"])
     assert one.people == ["a0", "a1", "a2", "a4", "a5", "a6", "a7"]
-    assert [own.tolist() for own in one.portraits_of_people] == [[0, 3], [1], [2], [4], [5], [6], [7]]
+    assert [own.tolist() for own in one.telling_portraits] == [[0, 3], [1], [2], [4], [5], [6], [7]]
     assert two.people == ["b0"]
     assert across([one, two], "all").people == [*one.people, "b0"]
 

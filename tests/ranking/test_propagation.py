@@ -7,8 +7,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from castsearch.ranking.propagation import NO_FACE_SIM, _products_with_sums, best_first, mean_sim, propagate
-from castsearch.ranking.unit import Tile, UnitRows
+from castsearch.ranking.propagation import NO_FACE_SIM, best_first, mean_sim, propagate
+from castsearch.ranking.unit import Tile, UnitRows, products_with_sums
 
 
 def faces_of(seed: int, n: int, width: int = 12) -> Tile:
@@ -64,7 +64,7 @@ def test_one_threshold_leaves_the_first_similarity() -> None:
     np.testing.assert_array_equal(found.matches[0].order, [8, 7, 6, 5, 4])
 
 
-def test_products_with_sums_are_exact_on_the_grid() -> None:
+def testproducts_with_sums_are_exact_on_the_grid() -> None:
     """Sums of many rows, cut into parts whose products are exact: a plain product would round."""
     unit = faces_of(7, 300, 40)
     sums = unit.rows[:290].sum(axis=0, dtype=np.float64)[None] * 1000
@@ -73,7 +73,7 @@ def test_products_with_sums_are_exact_on_the_grid() -> None:
         for row in unit.rows[290:]
     ]
     rest = Tile(unit.rows[290:], unit.square[290:])
-    np.testing.assert_array_equal(_products_with_sums(sums, rest)[0], exact / np.sqrt(rest.square))
+    np.testing.assert_array_equal(products_with_sums(sums, rest)[0], exact / np.sqrt(rest.square))
 
 
 def test_best_come_first_and_equal_ones_by_index() -> None:

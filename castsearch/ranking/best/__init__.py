@@ -1,0 +1,127 @@
+"""A better ranking than the original's: probabilities from faces, bodies, time and frames.
+
+1. Faces: the cosine with a person's template is evidence for the person (``faces``).
+2. People: evidence becomes probabilities of each person and of nobody of the cast; nobody is in a frame twice
+   (``people``). Surely found faces join the template, and so on for some rounds.
+3. Links: boxes with like bodies, near in time, with like faces speak for each other (``links``).
+4. Votes: what is believed of a box passes on along the links (``votes``), and is evidence beside the face at last.
+5. The list is ranked by the log odds of the person against everybody else.
+
+>>> import numpy as np
+>>> from castsearch.ranking import MovieFeatures, Settings, rank
+>>> rng = np.random.default_rng(0)
+>>> people = rng.normal(size=(2, 64))
+>>> who = np.array([0, 1, 0, 1, 1])
+>>> movie = MovieFeatures(
+...     name="tt0107290",
+...     cast=["grant", "sattler"],
+...     candidates=["box0", "box1", "box2", "box3", "box4"],
+...     frames=["shot1", "shot1", "shot2", "shot3", "shot4"],
+...     faces=np.float32([*people, *(people[who] + 0.3 * rng.normal(size=(5, 64)))]),
+...     has_face=np.array([True] * 7),
+...     bodies=[rng.normal(size=(5, 8)).astype(np.float32)],
+... )
+>>> for person, ranked in rank(movie, Settings(recipe="best")):
+...     print(person, ranked.order.tolist(), ranked.probability.round(2).tolist(), ranked.found_by[0])
+grant [0, 2, 3, 4, 1] [1.0, 1.0, 0.0, 0.0, 0.0] face
+sattler [1, 4, 3, 2, 0] [1.0, 1.0, 1.0, 0.0, 0.0] face
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from castsearch.ranking.best.faces import Templates, evidence
+from castsearch.ranking.best.links import Boxes, linked
+from castsearch.ranking.best.people import Frames, Posterior, posterior
+from castsearch.ranking.best.recipe import Recipe
+from castsearch.ranking.best.votes import Votes, fitted_unlike
+from castsearch.ranking.impostors import Impostors, estimated
+from castsearch.ranking.movie import MovieFeatures
+from castsearch.ranking.propagation import best_first
+from castsearch.ranking.ranked import Ranked
+from castsearch.ranking.settings import Settings
+from castsearch.ranking.threads import THREAD_MEMORY, Resources
+from castsearch.ranking.unit import F64, UnitRows, side_by_side
+
+__all__ = ["Recipe", "needed_memory", "rank"]
+
+EVIDENCE = ("face", "body", "time", "frame")
+DEFAULT = Recipe()
+BOX_BYTES = 5000  # of a box: shortlist, links and votes
+CELL_BYTES = 120  # of a person and a box: what is believed, and the evidence for it
+
+
+def needed_memory(movie: MovieFeatures, settings: Settings) -> int:
+    """Bytes that ranking the movie takes at least, beyond its features; an estimate from the sizes of the arrays."""
+    q, n = len(movie.cast), len(movie.candidates)
+    faces = 0 if movie.faces is None else 4 * movie.faces.shape[1]
+    bodies = sum(4 * some.shape[1] for some in movie.bodies)
+    threads = Resources.within(settings.memory).threads
+    return (q + n) * (faces + bodies + BOX_BYTES) + CELL_BYTES * q * n + 16 * q * faces + THREAD_MEMORY * threads
+
+
+def rank(movie: MovieFeatures, settings: Settings, resources: Resources, recipe: Recipe = DEFAULT) -> Iterator[Ranked]:
+    """Rank the candidates of a movie, which has some, for each of its people."""
+    believed, parts = _believe(movie, recipe, resources)
+    log_odds = believed.log_odds(recipe.scale, recipe.shift)
+    for person, score in enumerate(log_odds.astype(np.float32)):
+        order = best_first(score)
+        shares = {name: part[person, order].astype(np.float32) for name, part in zip(EVIDENCE, parts, strict=True)}
+        leading = np.argmax(np.stack([shares[name] for name in EVIDENCE]), axis=0)
+        probability = 1 / (1 + np.exp(-log_odds[person, order]))
+        yield Ranked(order, score[order], np.array(EVIDENCE)[leading], probability.astype(np.float32), shares)
+
+
+def _believe(movie: MovieFeatures, recipe: Recipe, resources: Resources) -> tuple[Posterior, tuple[F64, F64, F64, F64]]:
+    """What is believed of each person and box, and the evidence for it by faces, bodies, time and frames."""
+    assert movie.faces is not None
+    n = len(movie.candidates)
+    has_face, frames = movie.has_face[-n:], Frames(movie.frame_numbers)
+    faces = UnitRows(movie.faces)
+    templates = Templates(faces, movie.telling_portraits, has_face, recipe)
+    impostors = movie.impostors or estimated(templates.cosines())
+
+    def by_face(probability: F64 | None = None) -> F64:
+        found = np.zeros((len(movie.people), n))
+        found[:, has_face] = evidence(templates.cosines(probability), impostors, recipe)
+        return found
+
+    def believe(found: F64) -> Posterior:
+        return posterior(found, recipe.others, frames, recipe.frame_sweeps)
+
+    face = by_face()
+    believed = believe(face)
+    for _ in range(recipe.template_rounds):
+        face = by_face(believed.probability)
+        believed = believe(face)
+    if not recipe.vote_power:
+        return believed, (face, np.zeros_like(face), np.zeros_like(face), believed.frame_evidence)
+
+    sure = [np.flatnonzero((row >= recipe.sure) & has_face) for row in believed.probability]
+    links = linked(_boxes(movie, faces, impostors, recipe), recipe, resources)
+    unlike = fitted_unlike(links, believed.probability, sure, recipe, resources)
+    votes, timeless = Votes(links, recipe, unlike), Votes(links, recipe, unlike, links.time)
+    for _ in range(recipe.vote_rounds - 1):
+        believed = believe(face + votes.log_ratio(believed.probability, recipe.others, resources))
+        if recipe.template_rounds:
+            face = by_face(believed.probability)
+    vote, body = (
+        recipe.vote_power * some.log_ratio(believed.probability, recipe.others, resources) for some in (votes, timeless)
+    )
+    believed = believe(face + vote)
+    return believed, (face, body, vote - body, believed.frame_evidence)
+
+
+def _boxes(movie: MovieFeatures, faces: UnitRows, impostors: Impostors, recipe: Recipe) -> Boxes:
+    n = len(movie.candidates)
+    return Boxes(
+        bodies=side_by_side([some[-n:] for some in movie.bodies]),
+        frames=movie.frame_numbers,
+        shots=movie.shots if recipe.time_most else None,
+        faces=UnitRows(faces.features[-n:], faces.rows[-n:]) if recipe.link_slope else None,
+        has_face=movie.has_face[-n:],
+        impostors=impostors,
+    )

@@ -1,0 +1,101 @@
+"""Who is in a box: evidence for each person becomes probabilities of each and of nobody of the cast."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from castsearch.ranking.unit import F64
+
+LEAST = 1e-6  # probability that somebody is elsewhere though the box beside looks like them: evidence stays finite
+
+
+class Posterior(NamedTuple):
+    """What is believed of p people and n boxes.
+
+    Attributes:
+        probability: (p, n) that the box shows the person; the rest of a column is nobody's of the cast.
+        logit: (p, n) log of the prior times the likelihood of each person, up to a constant a box.
+        log_others: that of nobody's of the cast.
+        frame_evidence: (p, n) what the boxes beside add to ``logit``: 0 or less.
+    """
+
+    probability: F64
+    logit: F64
+    log_others: float
+    frame_evidence: F64
+
+    def log_odds(self, scale: float = 1, shift: float = 0) -> F64:
+        """(p, n) log odds of each person against everybody else.
+
+        Args:
+            scale: of all log likelihoods and priors.
+            shift: added to that of nobody's of the cast.
+        """
+        logit = scale * self.logit
+        return logit - _log_rest(logit, scale * self.log_others + shift)
+
+
+def posterior(evidence: F64, others: float, frames: Frames | None = None, sweeps: int = 0) -> Posterior:
+    """Bayes' rule with equal priors of all people, and nobody twice in a frame.
+
+    A person who is probably in one box of a frame is probably not in another: log(1 - p) of the other boxes joins the
+    evidence, by a few sweeps of mean field inference, each going half of the way (Koller and Friedman, "Probabilistic
+    Graphical Models", section 11.5).
+
+    Args:
+        evidence: (p, n) log likelihood ratios of each person and nobody's of the cast.
+        others: prior probability of nobody of the cast.
+        frames: which boxes share one; without, each box is taken by itself.
+        sweeps: how many.
+    """
+    logit = np.log((1 - others) / len(evidence)) + evidence
+    log_others = float(np.log(others))
+    probability = _normalised(logit, log_others)
+    beside = np.zeros_like(logit)
+    for _ in range(sweeps if frames else 0):
+        assert frames
+        beside = frames.sums_beside(np.log(np.maximum(1 - probability, LEAST)))
+        probability = (probability + _normalised(logit + beside, log_others)) / 2
+    return Posterior(probability, logit + beside, log_others, beside)
+
+
+class Frames:
+    """Which boxes share a frame.
+
+    Args:
+        numbers: (n,) of the frame of each box.
+    """
+
+    def __init__(self, numbers: npt.NDArray[np.integer]) -> None:
+        crowded = np.bincount(numbers)[numbers] > 1
+        self._boxes = np.flatnonzero(crowded)
+        self._boxes = self._boxes[np.argsort(numbers[self._boxes], kind="stable")]
+        _, self._first, self._place = np.unique(numbers[self._boxes], return_index=True, return_inverse=True)
+
+    def sums_beside(self, values: F64) -> F64:
+        """(p, n) sums of each row of ``values`` over the other boxes of a box's frame."""
+        out = np.zeros_like(values)
+        if len(self._boxes):
+            own = values[:, self._boxes]
+            out[:, self._boxes] = np.add.reduceat(own, self._first, axis=1)[:, self._place] - own
+        return out
+
+
+def _normalised(logit: F64, log_others: float) -> F64:
+    largest = np.maximum(logit.max(axis=0), log_others)
+    weight = np.exp(logit - largest)
+    return weight / (weight.sum(axis=0) + np.exp(log_others - largest))
+
+
+def _log_rest(logit: F64, log_others: float) -> F64:
+    """(p, n) log of the sum of what the other rows and nobody of the cast weigh; summed without subtraction."""
+    rest = np.full_like(logit, log_others)
+    for rows, out in ((logit, rest), (logit[::-1], rest[::-1])):  # first those above each row, then those below
+        total = np.full(logit.shape[1], -np.inf)
+        for row, rest_of_row in zip(rows, out, strict=True):
+            np.logaddexp(rest_of_row, total, out=rest_of_row)
+            total = np.logaddexp(total, row)
+    return rest
