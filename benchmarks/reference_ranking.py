@@ -2,12 +2,14 @@
 
 The oracle of the tests and the yardstick of the benchmark. It follows the papers (Zhong et al., "Re-ranking Person
 Re-identification with k-reciprocal Encoding", CVPR 2017; Sarfraz et al., "A Pose-Sensitive Embedding for Person
-Re-Identification with Expanded Cross Neighborhood Re-Ranking", CVPR 2018) and shares no code with the library.
+Re-Identification with Expanded Cross Neighborhood Re-Ranking", CVPR 2018), and for the better recipe the docstrings of
+``castsearch.ranking.best``; it shares no code with the library.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -161,3 +163,170 @@ def fuse(
         ]
         complete.append(list(dict.fromkeys(order)))
     return complete
+
+
+# ---------------------------------------------------------------------------- the better recipe
+
+
+def best(
+    portraits: Sequence[Sequence[int]],
+    faces: np.ndarray,
+    has_face: np.ndarray,
+    bodies: Sequence[np.ndarray],
+    frames: Sequence[str],
+    shots: Sequence[float] | None,
+    impostors: tuple[float, float],
+    recipe: Any,
+) -> dict[str, np.ndarray]:
+    """The recipe ``best``, written down plainly from its docstrings.
+
+    Args:
+        portraits: for each of p people the rows of ``faces`` that are portraits to go by.
+        faces: portraits, then n candidates.
+        has_face: (n,) bool.
+        bodies: of each model (n, d).
+        frames: n names.
+        shots: n numbers, NaN where unknown, or None.
+        impostors: mean and standard deviation of the cosines of different people's faces.
+        recipe: an object with the recipe's constants as attributes.
+
+    Returns:
+        (p, n) ``log_odds``, and the evidence by ``face``, ``body``, ``time`` and ``frame``.
+    """
+    n, people = len(frames), range(len(portraits))
+    portrait = [np.sum([unit(faces)[row] for row in rows], axis=0) for rows in portraits]
+    own_face = unit(faces)[-n:]
+    prior = (1 - recipe.others) / len(portraits)
+
+    def face_evidence(probability: np.ndarray | None) -> np.ndarray:
+        found = np.zeros((len(portraits), n))
+        for person in people:
+            joining = [
+                box
+                for box in range(n)
+                if probability is not None and has_face[box] and probability[person, box] >= recipe.sure
+            ]
+            for box in np.flatnonzero(has_face):
+                template = recipe.portrait_weight * portrait[person]
+                for other in joining:
+                    if other != box:
+                        template = template + probability[person, other] * own_face[other]
+                z = (template @ own_face[box] / np.linalg.norm(template) - impostors[0]) / impostors[1]
+                telling = np.exp(min(recipe.face_slope * (z - recipe.face_middle), recipe.face_most))
+                found[person, box] = np.log((1 - recipe.useless) * telling + recipe.useless)
+        return found
+
+    def shares(evidence: np.ndarray) -> np.ndarray:
+        """(p, n) probabilities by Bayes' rule, box by box."""
+        weight = prior * np.exp(evidence)
+        return weight / (weight.sum(axis=0) + recipe.others)
+
+    def believe(evidence: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(p, n) probabilities, and what the boxes beside add to the evidence."""
+        probability, beside = shares(evidence), np.zeros_like(evidence)
+        for _ in range(recipe.frame_sweeps):
+            for box in range(n):
+                others = [other for other in range(n) if other != box and frames[other] == frames[box]]
+                beside[:, box] = np.log(np.maximum(1 - probability[:, others], 1e-6)).sum(axis=1)
+            probability = (probability + shares(evidence + beside)) / 2
+        return probability, beside
+
+    face = face_evidence(None)
+    probability, beside = believe(face)
+    for _ in range(recipe.template_rounds):
+        face = face_evidence(probability)
+        probability, beside = believe(face)
+    body = time = np.zeros_like(face)
+    if recipe.vote_power:
+        sure = (probability >= recipe.sure) & has_face
+        links = links_of(own_face, has_face, bodies, frames, shots, impostors, recipe)
+        fit = fitted_kernel(links, probability, sure, recipe)
+        for _ in range(recipe.vote_rounds - 1):
+            probability, _ = believe(face + votes(links, "body time face", *fit, probability, recipe))
+            if recipe.template_rounds:
+                face = face_evidence(probability)
+        body = recipe.vote_power * votes(links, "body face", *fit, probability, recipe)
+        time = recipe.vote_power * votes(links, "body time face", *fit, probability, recipe) - body
+        probability, beside = believe(face + body + time)
+
+    logit = recipe.scale * (np.log(prior) + face + body + time + beside)
+    weight, nobody = np.exp(logit), np.exp(recipe.scale * np.log(recipe.others) + recipe.shift)
+    rest = np.stack([np.delete(weight, person, axis=0).sum(axis=0) + nobody for person in people])
+    return {"log_odds": logit - np.log(rest), "face": face, "body": body, "time": time, "frame": beside}
+
+
+Link = dict[str, float]  # likeness of the bodies, and log weights by time and by faces
+
+
+def links_of(
+    faces: np.ndarray,
+    has_face: np.ndarray,
+    bodies: Sequence[np.ndarray],
+    frames: Sequence[str],
+    shots: Sequence[float] | None,
+    impostors: tuple[float, float],
+    recipe: Any,
+) -> list[dict[int, Link]]:
+    """For each of n boxes the boxes that speak for it."""
+    n = len(frames)
+    joined = unit(np.concatenate([unit(some) for some in bodies], axis=1))
+    cosine = cosines(joined, joined)
+    pairs = [cosine[i, j] for i in range(n) for j in range(n) if i != j]
+    mean, sd = (round(np.mean(pairs), 6), round(max(np.std(pairs), 1e-3), 6)) if pairs else (0, 1)
+    links = []
+    for box in range(n):
+        to: dict[int, Link] = {}
+        for other in range(n):
+            if frames[other] == frames[box]:
+                continue
+            link = {"body": (cosine[box, other] - mean) / sd, "time": 0.0, "face": 0.0}
+            if shots is not None and np.isfinite(shots[box] - shots[other]):
+                link["time"] = recipe.time_most * np.exp(-abs(shots[box] - shots[other]) / recipe.time_shots)
+            if has_face[box] and has_face[other]:
+                z = (faces[box] @ faces[other] - impostors[0]) / impostors[1]
+                link["face"] = min(max(recipe.link_slope * (z - recipe.link_middle), 0), recipe.link_most)
+            to[other] = link
+        strength = {other: recipe.body_slope * link["body"] + link["time"] + link["face"] for other, link in to.items()}
+        strongest = sorted(to, key=lambda other: (-strength[other], other))[: recipe.neighbours]
+        links.append({other: to[other] for other in strongest})
+    return links
+
+
+def votes(
+    links: Sequence[dict[int, Link]], counting: str, slope: float, unlike: float, probability: np.ndarray, recipe: Any
+) -> np.ndarray:
+    """(p, n) log of the vote over the prior, by the ``counting`` parts of the links."""
+    n, prior = len(links), (1 - recipe.others) / len(probability)
+    log_nobody = slope**2 / 2 + np.log(n) + unlike
+    ratio = np.zeros_like(probability)
+    for box, to in enumerate(links):
+        strength = {
+            other: sum(link[part] * (slope if part == "body" else 1) for part in counting.split())
+            for other, link in to.items()
+        }
+        largest = max([log_nobody, *strength.values()])
+        total = np.exp(log_nobody - largest) + sum(np.exp(value - largest) for value in strength.values())
+        vote = np.exp(log_nobody - largest) / total * prior + recipe.unknown_share * prior
+        for other, value in strength.items():
+            vote = vote + np.exp(value - largest) / total * probability[:, other]
+        ratio[:, box] = np.log(vote / prior)
+    return ratio
+
+
+def fitted_kernel(
+    links: Sequence[dict[int, Link]], probability: np.ndarray, sure: np.ndarray, recipe: Any
+) -> tuple[float, float]:
+    """Slope, and log odds that nobody resembles a box, by which bodies and time predict the ``sure`` (p, n) best."""
+    gain = {}
+    for slope in recipe.body_slopes:
+        for unlike in recipe.unlike:
+            weight = np.exp(votes(links, "body time", slope, unlike, probability, recipe))
+            weight *= (1 - recipe.others) / len(probability)
+            predicted = weight / (weight.sum(axis=0) + recipe.others)
+            total = recipe.caution * unlike
+            total -= recipe.slope_caution * np.log(slope / recipe.body_slopes[0]) ** 2
+            for person in np.flatnonzero(sure.any(axis=1)):
+                own = np.log(predicted[person, sure[person]] + 1e-3)
+                total += own.sum() / np.sqrt(len(own))
+            gain[slope, unlike] = total
+    return max(gain, key=gain.__getitem__)
