@@ -118,8 +118,8 @@ class _Kernel:
         tile -= np.float32(self._mean)
         tile *= np.float32(self._slope)
         if boxes.shots is not None:
-            shots = boxes.shots.astype(np.float32)
-            tile += self._time(np.subtract.outer(shots[rows], shots[columns]))
+            gap = np.subtract.outer(boxes.shots[rows], boxes.shots[columns])  # of numbers that float32 may not hold
+            tile += self._time(gap.astype(np.float32))
         if boxes.faces is not None:
             cosines = boxes.faces.rows[rows] @ boxes.faces.rows[columns].T
             cosines[~boxes.has_face[rows]] = cosines[:, ~boxes.has_face[columns]] = -1
