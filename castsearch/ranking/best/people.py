@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from castsearch.ranking.unit import F64
 
-LEAST = 1e-6  # probability that somebody is elsewhere though the box beside looks like them: evidence stays finite
+MOST_ODDS = 1e6  # that somebody is in the box beside: the evidence against this one stays finite
 
 
 class Posterior(NamedTuple):
@@ -41,9 +41,11 @@ class Posterior(NamedTuple):
 def posterior(evidence: F64, others: float, frames: Frames | None = None, sweeps: int = 0) -> Posterior:
     """Bayes' rule with equal priors of all people, and nobody twice in a frame.
 
-    A person who is probably in one box of a frame is probably not in another: log(1 - p) of the other boxes joins the
-    evidence, by a few sweeps of mean field inference, each going half of the way (Koller and Friedman, "Probabilistic
-    Graphical Models", section 11.5).
+    A person who is probably in one box of a frame is probably not in another. By belief propagation each box tells the
+    others at which odds it shows a person, as far as it knows by itself and of who else may be in it; -log(1 + their
+    sum) joins the evidence (Williams and Lau, "Approximate evaluation of marginal association probabilities with belief
+    propagation", IEEE Transactions on Aerospace and Electronic Systems 2014). Of boxes exactly alike each then has its
+    share of the person.
 
     Args:
         evidence: (p, n) log likelihood ratios of each person and nobody's of the cast.
@@ -57,8 +59,9 @@ def posterior(evidence: F64, others: float, frames: Frames | None = None, sweeps
     beside = np.zeros_like(logit)
     for _ in range(sweeps if frames else 0):
         assert frames
-        beside = frames.sums_beside(np.log(np.maximum(1 - probability, LEAST)))
-        probability = (probability + _normalised(logit + beside, log_others)) / 2
+        odds = probability / np.maximum(1 - probability, 1 / MOST_ODDS) * np.exp(-beside)  # without what it was told
+        beside = -np.log1p(np.maximum(frames.sums_beside(np.minimum(odds, MOST_ODDS)), 0))
+        probability = _normalised(logit + beside, log_others)
     return Posterior(probability, logit + beside, log_others, beside)
 
 
