@@ -223,13 +223,16 @@ def best(
 
     def believe(evidence: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(p, n) probabilities, and what the boxes beside add to the evidence."""
-        probability, beside = shares(evidence), np.zeros_like(evidence)
+        beside = np.zeros_like(evidence)
         for _ in range(recipe.frame_sweeps):
+            weight, odds = prior * np.exp(evidence + beside), np.zeros_like(evidence)
+            for person in people:
+                rest = np.delete(weight, person, axis=0).sum(axis=0) + recipe.others
+                odds[person] = np.minimum(prior * np.exp(evidence[person]) / rest, 1e6)
             for box in range(n):
                 others = [other for other in range(n) if other != box and frames[other] == frames[box]]
-                beside[:, box] = np.log(np.maximum(1 - probability[:, others], 1e-6)).sum(axis=1)
-            probability = (probability + shares(evidence + beside)) / 2
-        return probability, beside
+                beside[:, box] = -np.log(1 + odds[:, others].sum(axis=1))
+        return shares(evidence + beside), beside
 
     face = face_evidence(None)
     probability, beside = believe(face)
@@ -323,10 +326,9 @@ def fitted_kernel(
             weight = np.exp(votes(links, "body time", slope, unlike, probability, recipe))
             weight *= (1 - recipe.others) / len(probability)
             predicted = weight / (weight.sum(axis=0) + recipe.others)
-            total = recipe.caution * unlike
-            total -= recipe.slope_caution * np.log(slope / recipe.body_slopes[0]) ** 2
+            total = -recipe.surprise * (abs(unlike - recipe.unlike[0]) + abs(np.log(slope / recipe.body_slopes[0])))
             for person in np.flatnonzero(sure.any(axis=1)):
-                own = np.log(predicted[person, sure[person]] + 1e-3)
+                own = np.log(predicted[person, sure[person]] + 1e-3) + recipe.caution * unlike
                 total += own.sum() / np.sqrt(len(own))
             gain[slope, unlike] = total
     return max(gain, key=gain.__getitem__)
