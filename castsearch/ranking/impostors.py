@@ -35,6 +35,10 @@ class Impostors:
                 "a deviation above 0 and up to 1"
             )
 
+    def standardised(self, cosines: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Cosines in standard deviations above the mean."""
+        return (cosines - self.mean) / self.sd
+
 
 # By the SHA-256 of the embedder's weights. Read off labelled stills: portraits beside the faces of other people.
 KNOWN = MappingProxyType(

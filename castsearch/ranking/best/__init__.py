@@ -30,14 +30,15 @@ sattler [1, 4, 3, 2, 0] [1.0, 1.0, 1.0, 0.0, 0.0] face
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
-from castsearch.ranking.best.faces import Templates, evidence
+from castsearch.ranking.best.faces import Templates, evidence, presence
 from castsearch.ranking.best.links import Boxes, linked
 from castsearch.ranking.best.people import Frames, Posterior, posterior
 from castsearch.ranking.best.recipe import Recipe
-from castsearch.ranking.best.votes import Votes, fitted_unlike
+from castsearch.ranking.best.votes import Votes, fitted
 from castsearch.ranking.impostors import Impostors, estimated
 from castsearch.ranking.movie import MovieFeatures
 from castsearch.ranking.propagation import best_first
@@ -49,6 +50,7 @@ from castsearch.ranking.unit import F64, UnitRows, side_by_side
 __all__ = ["Recipe", "needed_memory", "rank"]
 
 EVIDENCE = ("face", "body", "time", "frame")
+REST = "rest"  # what no evidence speaks for
 DEFAULT = Recipe()
 BOX_BYTES = 5000  # of a box: shortlist, links and votes
 CELL_BYTES = 120  # of a person and a box: what is believed, and the evidence for it
@@ -65,54 +67,70 @@ def needed_memory(movie: MovieFeatures, settings: Settings) -> int:
 
 def rank(movie: MovieFeatures, settings: Settings, resources: Resources, recipe: Recipe = DEFAULT) -> Iterator[Ranked]:
     """Rank the candidates of a movie, which has some, for each of its people."""
-    believed, parts = _believe(movie, recipe, resources)
+    believed, parts, present = believe(movie, recipe, resources)
     log_odds = believed.log_odds(recipe.scale, recipe.shift)
     for person, score in enumerate(log_odds.astype(np.float32)):
         order = best_first(score)
         shares = {name: part[person, order].astype(np.float32) for name, part in zip(EVIDENCE, parts, strict=True)}
-        leading = np.argmax(np.stack([shares[name] for name in EVIDENCE]), axis=0)
-        probability = 1 / (1 + np.exp(-log_odds[person, order]))
-        yield Ranked(order, score[order], np.array(EVIDENCE)[leading], probability.astype(np.float32), shares)
+        every = np.stack([np.zeros(len(order)), *shares.values()])
+        probability = present[person] / (1 + np.exp(-log_odds[person, order]))
+        found_by = np.array([REST, *EVIDENCE])[every.argmax(axis=0)]
+        yield Ranked(order, score[order], found_by, probability.astype(np.float32), shares)
 
 
-def _believe(movie: MovieFeatures, recipe: Recipe, resources: Resources) -> tuple[Posterior, tuple[F64, F64, F64, F64]]:
-    """What is believed of each person and box, and the evidence for it by faces, bodies, time and frames."""
+class Belief(NamedTuple):
+    """What a movie tells.
+
+    Attributes:
+        posterior: of people and boxes.
+        parts: the evidence of each kind, (p, n).
+        present: (p,) probability that a person is in the movie at all.
+    """
+
+    posterior: Posterior
+    parts: tuple[F64, F64, F64, F64]
+    present: F64
+
+
+def believe(movie: MovieFeatures, recipe: Recipe, resources: Resources) -> Belief:
+    """Steps 1 to 4."""
     assert movie.faces is not None
     n = len(movie.candidates)
     has_face, frames = movie.has_face[-n:], Frames(movie.frame_numbers)
     faces = UnitRows(movie.faces)
     templates = Templates(faces, movie.telling_portraits, has_face, recipe)
-    impostors = movie.impostors or estimated(templates.cosines())
+    portrait_cosines = templates.cosines()
+    impostors = movie.impostors or estimated(portrait_cosines)
 
-    def by_face(probability: F64 | None = None) -> F64:
-        found = np.zeros((len(movie.people), n))
-        found[:, has_face] = evidence(templates.cosines(probability), impostors, recipe)
+    def by_face(cosines: F64) -> F64:
+        found = np.zeros((len(cosines), n))
+        found[:, has_face] = evidence(cosines, impostors, recipe)
         return found
 
-    def believe(found: F64) -> Posterior:
+    def weighed(found: F64) -> Posterior:
         return posterior(found, recipe.others, frames, recipe.frame_sweeps)
 
-    face = by_face()
-    believed = believe(face)
+    face = by_face(portrait_cosines)
+    believed = weighed(face)
     for _ in range(recipe.template_rounds):
-        face = by_face(believed.probability)
-        believed = believe(face)
-    if not recipe.vote_power:
-        return believed, (face, np.zeros_like(face), np.zeros_like(face), believed.frame_evidence)
-
-    sure = [np.flatnonzero((row >= recipe.sure) & has_face) for row in believed.probability]
-    links = linked(_boxes(movie, faces, impostors, recipe), recipe, resources)
-    unlike = fitted_unlike(links, believed.probability, sure, recipe, resources)
-    votes, timeless = Votes(links, recipe, unlike), Votes(links, recipe, unlike, links.time)
-    for _ in range(recipe.vote_rounds - 1):
-        believed = believe(face + votes.log_ratio(believed.probability, recipe.others, resources))
-        if recipe.template_rounds:
-            face = by_face(believed.probability)
-    vote, body = (
-        recipe.vote_power * some.log_ratio(believed.probability, recipe.others, resources) for some in (votes, timeless)
-    )
-    believed = believe(face + vote)
-    return believed, (face, body, vote - body, believed.frame_evidence)
+        face = by_face(templates.cosines(believed.probability))
+        believed = weighed(face)
+    body = time = np.zeros_like(face)
+    if recipe.vote_power:
+        sure = [np.flatnonzero((row >= recipe.sure) & has_face) for row in believed.probability]
+        links = linked(_boxes(movie, faces, impostors, recipe), recipe, resources)
+        fit = fitted(links, believed.probability, sure, recipe, resources)
+        votes, timeless = Votes(links, fit, recipe), Votes(links, fit, recipe, time=False)
+        for _ in range(recipe.vote_rounds - 1):
+            believed = weighed(face + votes.log_ratio(believed.probability, recipe.others, resources))
+            if recipe.template_rounds:
+                face = by_face(templates.cosines(believed.probability))
+        vote = recipe.vote_power * votes.log_ratio(believed.probability, recipe.others, resources)
+        body = recipe.vote_power * timeless.log_ratio(believed.probability, recipe.others, resources)
+        time = vote - body
+        believed = weighed(face + vote)
+    present = presence(impostors.standardised(portrait_cosines), believed.probability[:, has_face], recipe)
+    return Belief(believed, (face, body, time, believed.frame_evidence), present)
 
 
 def _boxes(movie: MovieFeatures, faces: UnitRows, impostors: Impostors, recipe: Recipe) -> Boxes:

@@ -67,6 +67,23 @@ def evidence(cosines: F64, impostors: Impostors, recipe: Recipe) -> F64:
     calibration of scores: Brummer and du Preez, "Application-independent evaluation of speaker detection", Computer
     Speech and Language 2006), up to a limit; a share of faces tells nothing, which bounds it from below.
     """
-    z = (cosines - impostors.mean) / impostors.sd
+    z = impostors.standardised(cosines)
     likelihood = np.exp(np.minimum(recipe.face_slope * (z - recipe.face_middle), recipe.face_most))
     return np.log((1 - recipe.useless) * likelihood + recipe.useless)
+
+
+def presence(z: F64, probability: F64, recipe: Recipe) -> F64:
+    """(p,) probability that a person is in the movie at all.
+
+    The best of many impostors looks like the person: of m standard normal numbers the largest lies near sqrt(2 log m)
+    (Cramer, "Mathematical methods of statistics", section 28.6). Whose best face lies no higher may well be absent.
+
+    Args:
+        z: (p, m) cosines of portraits and faces, in standard deviations above the mean of impostors.
+        probability: (p, m) that the face is the person's; the likeliest counts.
+        recipe: the slope of the log odds.
+    """
+    if not z.shape[1]:
+        return np.full(len(z), 0.5)
+    best = z[np.arange(len(z)), probability.argmax(axis=1)]
+    return 1 / (1 + np.exp(-recipe.presence_slope * (best - np.sqrt(2 * np.log(z.shape[1])))))

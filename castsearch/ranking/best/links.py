@@ -25,12 +25,12 @@ class Links:
 
     Attributes:
         index: (n, k) int32 boxes.
-        strength: (n, k) log weight of each: bodies, time and faces.
-        time, face: (n, k) what time and faces have of it.
+        body: (n, k) cosines of the bodies, less the mean of all pairs, in standard deviations.
+        time, face: (n, k) log weights by time and by faces.
     """
 
     index: npt.NDArray[np.int32]
-    strength: F64
+    body: F64
     time: F64
     face: F64
 
@@ -69,18 +69,16 @@ def linked(boxes: Boxes, recipe: Recipe, resources: Resources) -> Links:
     kernel = _Kernel(boxes, recipe, resources)
     n, k = len(boxes.bodies), min(recipe.neighbours, len(boxes.bodies) - 1)
     index = np.zeros((n, max(k, 0)), np.int32)
-    weights = np.zeros((3, *index.shape))  # strength, time, face
+    parts = np.zeros((3, *index.shape))  # body, time, face
     if k < 1:
-        return Links(index, *weights)
+        return Links(index, *parts)
     shortlist = _kernel.Shortlist(n, k, kernel.margin)
     scan_pairs(n, kernel.tiles, (shortlist,), resources)
 
     def fill(rows: slice) -> None:
         columns, crowded = shortlist.columns(rows.start, rows.stop)
-        if columns.shape[1] >= k:
-            keep(np.arange(rows.start, rows.stop)[~crowded], columns[~crowded])
-        else:
-            crowded[:] = True
+        columns = np.pad(columns, ((0, 0), (0, max(0, k - columns.shape[1]))), constant_values=-1)
+        keep(np.arange(rows.start, rows.stop)[~crowded], columns[~crowded])
         step = max(1, EXACT_PAIRS // n)
         for some in slices(int(crowded.sum()), step):
             left = rows.start + np.flatnonzero(crowded)[some]
@@ -91,12 +89,13 @@ def linked(boxes: Boxes, recipe: Recipe, resources: Resources) -> Links:
         found = np.zeros((3, *columns.shape))
         found[0] = -np.inf
         found[:, listed] = kernel.pairs(rows[np.nonzero(listed)[0]], columns[listed])
-        order = np.argsort(-found[0], axis=1, kind="stable")[:, :k]
+        strength = recipe.body_slope * found[0] + found[1] + found[2]
+        order = np.argsort(-strength, axis=1, kind="stable")[:, :k]
         index[rows] = np.maximum(np.take_along_axis(columns, order, axis=1), 0)
-        weights[:, rows] = np.take_along_axis(found, order[None], axis=2)
+        parts[:, rows] = np.take_along_axis(found, order[None], axis=2)
 
     resources.each(fill, slices(n, tile_rows(boxes.bodies.width)))
-    return Links(index, *weights)
+    return Links(index, *parts)
 
 
 class _Kernel:
@@ -104,8 +103,8 @@ class _Kernel:
 
     def __init__(self, boxes: Boxes, recipe: Recipe, resources: Resources) -> None:
         self._boxes, self._recipe = boxes, recipe
-        self._mean, sd = _mean_and_sd(boxes.bodies, resources)
-        self._slope = recipe.body_slope / sd
+        self._mean, self._sd = _mean_and_sd(boxes.bodies, resources)
+        self._slope = recipe.body_slope / self._sd
         self._link_slope = recipe.link_slope / boxes.impostors.sd if boxes.faces is not None else 0.0
         self.margin = self._slope * margin(boxes.bodies.width) + 1e-5  # float32 holds the other terms well within that
         if boxes.faces is not None:
@@ -128,16 +127,16 @@ class _Kernel:
         yield tile
 
     def pairs(self, some: Ids, others: Ids) -> F64:
-        """(3, P) weights of boxes ``some[i]`` and ``others[i]``, and what time and faces have of them."""
+        """(3, P) of boxes ``some[i]`` and ``others[i]``: standardised cosine of bodies, weights by time and faces."""
         boxes = self._boxes
         out = np.zeros((3, len(some)))
+        out[0] = (boxes.bodies.pair_cosines(some, others) - self._mean) / self._sd
+        out[0, boxes.frames[some] == boxes.frames[others]] = -np.inf
         if boxes.shots is not None:
             out[1] = self._time(boxes.shots[some] - boxes.shots[others])
         if boxes.faces is not None:
             both = np.flatnonzero(boxes.has_face[some] & boxes.has_face[others])
             out[2, both] = self._face(boxes.faces.pair_cosines(some[both], others[both]))
-        out[0] = self._slope * (boxes.bodies.pair_cosines(some, others) - self._mean) + out[1] + out[2]
-        out[0, boxes.frames[some] == boxes.frames[others]] = -np.inf
         return out
 
     def _time(self, gap: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:

@@ -19,16 +19,20 @@ class Recipe:
         sure: probability from which a face is surely somebody's.
         frame_sweeps: how often boxes of one frame are told apart. 0: two may show one person.
         neighbours: boxes that vote for a box.
-        body_slope: log of a vote's weight, a standard deviation of the bodies' cosines.
+        body_slope: log of a link's weight, a standard deviation of the bodies' cosines, where boxes are chosen to vote.
+        body_slopes: the same where they vote, of which the movie chooses; the likeliest first. One value: it does not.
         time_most, time_shots: boxes of one shot weigh exp(most) times as much as those of another time, falling off by
             e in so many shots. Most 0: time tells nothing.
         link_slope, link_middle, link_most: likewise of two boxes whose faces are alike. Slope 0: faces do not link.
         unlike: log odds, before the movie is seen, that nobody who resembles a box votes for it; the movie chooses
-            among these. One value: it does not choose.
-        caution: log likelihood that the movie may lose for a larger log odds of 1.
+            among these, the likeliest first. One value: it does not choose.
+        caution: log likelihood a sure box that the movie may lose for log odds ``unlike`` that are larger by 1.
+        surprise: log likelihood by which less likely choices must predict better, times their distance.
         unknown_share: of the prior that even a unanimous vote leaves to everyone.
         vote_rounds: how often votes are passed on.
         vote_power: weight of the last vote as evidence. 0: bodies tell nothing.
+        presence_slope: log odds that somebody is in the movie at all, a standard deviation that their best face lies
+            above the best that as many impostors would have. 0: everybody is, by half.
         scale, shift: what calibrates the log odds: they are multiplied, then the others gain as much.
     """
 
@@ -43,15 +47,18 @@ class Recipe:
     frame_sweeps: int = 3
     neighbours: int = 15
     body_slope: float = 2.0
+    body_slopes: tuple[float, ...] = (1.0, 1.5, 2.0, 3.0)
     time_most: float = 1.5
     time_shots: float = 30.0
     link_slope: float = 0.5
     link_middle: float = 2.0
     link_most: float = 3.0
-    unlike: tuple[float, ...] = (-9.0, -5.0, -3.5, -2.0, -1.0)
+    unlike: tuple[float, ...] = (-5.0, -9.0, -3.5, -2.0, -1.0)
     caution: float = 0.03
+    surprise: float = 0.1
     unknown_share: float = 0.1
     vote_rounds: int = 3
     vote_power: float = 2.0
-    scale: float = 1.0
-    shift: float = 0.0
+    presence_slope: float = 2.15
+    scale: float = 1.5
+    shift: float = 1.0

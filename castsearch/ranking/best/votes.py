@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,8 +13,19 @@ from castsearch.ranking.best.recipe import Recipe
 from castsearch.ranking.threads import TILE, Resources, slices
 from castsearch.ranking.unit import F64, Ids, _kernel
 
-ENOUGH = 3  # sure faces that a person needs to be asked
 LEAST_VOTE = 1e-3  # likelihood that a vote is taken to have given what it should not have
+
+
+class Fit(NamedTuple):
+    """What a movie chooses for itself.
+
+    Attributes:
+        slope: log of a vote's weight, a standard deviation of the bodies' cosines.
+        unlike: log odds that nobody who resembles a box votes for it.
+    """
+
+    slope: float
+    unlike: float
 
 
 class Votes:
@@ -26,15 +38,15 @@ class Votes:
 
     Args:
         links: of n boxes.
-        recipe: slope of the kernel, power, and what remains unknown.
-        unlike: log odds that nobody who resembles a box votes for it.
-        without: parts of the links' strength that shall not count.
+        fit: how sharp the kernel is.
+        recipe: what remains unknown.
+        time, face: whether these count among the weights.
     """
 
-    def __init__(self, links: Links, recipe: Recipe, unlike: float, without: F64 | None = None) -> None:
+    def __init__(self, links: Links, fit: Fit, recipe: Recipe, time: bool = True, face: bool = True) -> None:
         n = len(links.index)
-        strength = links.strength if without is None else links.strength - without
-        unrelated = recipe.body_slope**2 / 2 + np.log(n) + unlike
+        strength = fit.slope * links.body + time * links.time + face * links.face
+        unrelated = fit.slope**2 / 2 + np.log(n) + fit.unlike
         largest = np.maximum(strength.max(axis=1, initial=-np.inf), unrelated)
         weight = np.exp(strength - largest[:, None])
         self._index = links.index
@@ -64,30 +76,34 @@ class Votes:
         return np.log(vote.T / prior)
 
 
-def fitted_unlike(links: Links, probability: F64, sure: Sequence[Ids], recipe: Recipe, resources: Resources) -> float:
-    """The log odds that nobody resembles a box under which the bodies of a movie predict its sure faces best.
+def fitted(links: Links, probability: F64, sure: Sequence[Ids], recipe: Recipe, resources: Resources) -> Fit:
+    """The kernel under which the bodies of a movie predict its sure faces best.
 
-    Of each person's sure boxes the mean log probability of that person by the votes of the others is weighted by the
-    root of their number. Where nobody has enough of them, it is the second of the recipe's choices.
+    The log probability of each person in their sure boxes, by the votes of the other boxes, is summed; a person counts
+    as the root of their boxes. Choices that are unlikely beforehand must predict better: with few sure faces the most
+    likely one stands.
 
     Args:
         links: of all boxes; what faces have of them does not count, for sure faces would predict themselves.
         probability: (p, n) what the faces say.
         sure: for each person the boxes whose faces are surely theirs.
-        recipe: the choices.
+        recipe: the choices, the likeliest slope first.
         resources: what may be taken.
     """
-    asked = [(person, boxes) for person, boxes in enumerate(sure) if len(boxes) >= ENOUGH]
-    if len(recipe.unlike) == 1 or len(asked) < 2:
-        return recipe.unlike[min(1, len(recipe.unlike) - 1)]
-    boxes = np.concatenate([some for _, some in asked])
-    person = np.repeat([who for who, _ in asked], [len(some) for _, some in asked])
-    weight = np.repeat([len(some) ** -0.5 for _, some in asked], [len(some) for _, some in asked])
-    weight /= sum(len(some) ** 0.5 for _, some in asked)
-    gain = []
-    for unlike in recipe.unlike:
-        ratio = Votes(links, recipe, unlike, links.face).log_ratio(probability, recipe.others, resources, boxes)
+    choices = [Fit(slope, unlike) for slope in recipe.body_slopes for unlike in recipe.unlike]
+    if len(choices) == 1:
+        return choices[0]
+    counts = np.array([len(boxes) for boxes in sure])
+    boxes, person = np.concatenate(sure), np.repeat(np.arange(len(sure)), counts)
+    weight = np.repeat(1 / np.sqrt(np.maximum(counts, 1)), counts)
+
+    def gain(fit: Fit) -> float:
+        votes = Votes(links, fit, recipe, face=False)
+        ratio = votes.log_ratio(probability, recipe.others, resources, boxes)
         by_vote = posterior(ratio, recipe.others).probability[person, np.arange(len(boxes))]
-        likelihood = float((weight * np.log(by_vote + LEAST_VOTE)).sum())
-        gain.append(likelihood + recipe.caution * unlike)
-    return recipe.unlike[int(np.argmax(gain))]
+        likelihood = float((weight * (np.log(by_vote + LEAST_VOTE) + recipe.caution * fit.unlike)).sum())
+        return likelihood - recipe.surprise * (
+            abs(fit.unlike - recipe.unlike[0]) + abs(np.log(fit.slope / recipe.body_slopes[0]))
+        )
+
+    return max(choices, key=gain)
