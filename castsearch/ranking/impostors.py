@@ -40,16 +40,16 @@ class Impostors:
         return (cosines - self.mean) / self.sd
 
 
-# By the SHA-256 of the embedder's weights. Measured on no picture that docs/ reports on: 14 portraits of 6 people of two
-# clips beside the clips' other faces, of 8 people told apart by eye; 1,643 pairs of pictures with dlib, 1,760 with
-# MobileFaceNet; each pair of people counts once; intervals of 95 % by bootstrap over people.
+# By the SHA-256 of the embedder's weights. Measured on no picture that docs/ranking.md reports on: 14 portraits of 6
+# people of two clips beside faces of others in the clips, of 8 people told apart by eye; 1,643 pairs of pictures with
+# dlib, 1,760 with MobileFaceNet; each pair of people counts once; intervals of 95 % by bootstrap over people.
 KNOWN = MappingProxyType(
     {
-        # dlib's, centred as castsearch.faces.population does: .082 (.005 to .209) and .183 (.131 to .217). One sex has a
-        # mean of .19, two have 0: .096 and .184 where women and men are as many.
+        # dlib's, centred as castsearch.faces.population does: .082 (.005 to .209) and .183 (.131 to .217). People of one
+        # sex have a mean of .19, of two 0: .096 and .184 where women and men are as many.
         "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30": Impostors(0.1, 0.18),
-        # MobileFaceNet ("y1"), as its authors' MXNet checkpoint: -.012 (-.038 to .020) and .096 (.079 to .112). Of 57
-        # people of that population beside the clips' faces, 8,151 pairs: .011 and .091.
+        # MobileFaceNet ("y1"), as its authors' MXNet checkpoint: -.012 (-.038 to .020) and .096 (.079 to .112). The
+        # clips' faces beside 57 people of that population, 8,151 pairs: .011 and .091.
         "b151f97e392e68cb540fb9710a91a574a4187d491eeda77d1c1799ae6dc3b82b": Impostors(0.0, 0.093),
     }
 )
