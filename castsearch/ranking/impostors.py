@@ -45,8 +45,8 @@ class Impostors:
 # dlib, 1,760 with MobileFaceNet; each pair of people counts once; intervals of 95 % by bootstrap over people.
 KNOWN = MappingProxyType(
     {
-        # dlib's, centred as castsearch.faces.population does: .082 (.005 to .209) and .183 (.131 to .217). People of one
-        # sex have a mean of .19, of two 0: .096 and .184 where women and men are as many.
+        # dlib's, centred as castsearch.faces.population does: .082 (.005 to .209) and .183 (.131 to .217). People
+        # of one sex have a mean of .19, of two 0: .096 and .184 where women and men are as many.
         "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30": Impostors(0.1, 0.18),
         # MobileFaceNet ("y1"), as its authors' MXNet checkpoint: -.012 (-.038 to .020) and .096 (.079 to .112). The
         # clips' faces beside 57 people of that population, 8,151 pairs: .011 and .091.
