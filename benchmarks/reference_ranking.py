@@ -191,7 +191,7 @@ def best(
         recipe: an object with the recipe's constants as attributes.
 
     Returns:
-        (p, n) ``log_odds``, and the evidence by ``face``, ``body``, ``time`` and ``frame``.
+        (p, n) ``log_odds``, ``probability`` and the evidence by ``face``, ``body``, ``time`` and ``frame``.
     """
     n, people = len(frames), range(len(portraits))
     portrait = [np.sum([unit(faces)[row] for row in rows], axis=0) for rows in portraits]
@@ -255,7 +255,37 @@ def best(
     logit = recipe.scale * (np.log(prior) + face + body + time + beside)
     weight, nobody = np.exp(logit), np.exp(recipe.scale * np.log(recipe.others) + recipe.shift)
     rest = np.stack([np.delete(weight, person, axis=0).sum(axis=0) + nobody for person in people])
-    return {"log_odds": logit - np.log(rest), "face": face, "body": body, "time": time, "frame": beside}
+    present = np.full(len(portraits), 0.5)
+    for person in people if has_face.any() else ():
+        likeliest = max(np.flatnonzero(has_face), key=lambda box: probability[person, box])
+        cosine = portrait[person] @ own_face[likeliest] / np.linalg.norm(portrait[person])
+        above = (cosine - impostors[0]) / impostors[1] - np.sqrt(2 * np.log(has_face.sum()))
+        present[person] = 1 / (1 + np.exp(-recipe.presence_slope * above))
+    return {
+        "log_odds": np.log(weight / rest),
+        "probability": present[:, None] * weight / (weight + rest),
+        "face": face,
+        "body": body,
+        "time": time,
+        "frame": beside,
+    }
+
+
+def whitened(bodies: np.ndarray, recipe: Any) -> np.ndarray:
+    """Unit rows whose leading principal directions are shortened."""
+    n, width = bodies.shape
+    variance, directions = np.linalg.eigh(bodies.T @ bodies / n)
+    count = min(recipe.directions, width, n - 1)
+    if count < 1 or not recipe.whitening:
+        return bodies
+    leading, rest = variance[::-1][:count], variance[::-1][count:]
+    within = np.append(leading, rest.mean() if len(rest) else 0)
+    shrunk = (1 - recipe.shrinkage) * within + recipe.shrinkage * np.trace(bodies.T @ bodies / n) / width
+    out = bodies.copy()
+    for direction, own in zip(directions.T[::-1], shrunk[:-1], strict=False):
+        along = bodies @ direction
+        out += np.outer(along * ((own / shrunk[-1]) ** (-recipe.whitening / 2) - 1), direction)
+    return unit(out)
 
 
 Link = dict[str, float]  # likeness of the bodies, and log weights by time and by faces
@@ -272,7 +302,7 @@ def links_of(
 ) -> list[dict[int, Link]]:
     """For each of n boxes the boxes that speak for it."""
     n = len(frames)
-    joined = unit(np.concatenate([unit(some) for some in bodies], axis=1))
+    joined = whitened(unit(np.concatenate([unit(some) for some in bodies], axis=1)), recipe)
     cosine = cosines(joined, joined)
     pairs = [cosine[i, j] for i in range(n) for j in range(n) if i != j]
     mean, sd = (round(np.mean(pairs), 6), round(max(np.std(pairs), 1e-3), 6)) if pairs else (0, 1)

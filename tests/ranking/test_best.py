@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from castsearch.ranking import Impostors, MovieFeatures, Settings, fuse, rank
-from castsearch.ranking.best import EVIDENCE, Recipe
+from castsearch.ranking.best import EVIDENCE, REST, Recipe
 from castsearch.ranking.best import rank as rank_by
 from castsearch.ranking.impostors import estimated
 from castsearch.ranking.ranked import Ranked
@@ -96,9 +96,7 @@ def check_as_plainly(reference: ModuleType, movie: MovieFeatures, recipe: Recipe
     for some, true in zip(ranked, expected["log_odds"], strict=True):
         assert sorted(some.order) == list(range(len(movie.candidates)))
         assert (np.diff(true[some.order]) < 2e-5).all()  # equal but for near ties
-    np.testing.assert_allclose(
-        in_order_of_boxes(ranked, "probability"), 1 / (1 + np.exp(-expected["log_odds"])), atol=1e-6
-    )
+    np.testing.assert_allclose(in_order_of_boxes(ranked, "probability"), expected["probability"], atol=1e-6)
     return ranked
 
 
@@ -189,12 +187,15 @@ def test_columns_and_their_kinds() -> None:
         assert (np.diff(some.order)[np.diff(some.score) == 0] > 0).all()
 
 
-def test_what_found_a_box_is_the_largest_evidence() -> None:
-    for some in ranked_by(MOVIES["crowds"]):
-        columns = np.stack([some.evidence[kind] for kind in EVIDENCE])
-        largest = columns.max(axis=0)
-        found = columns[[EVIDENCE.index(kind) for kind in some.found_by], np.arange(len(some))]
-        np.testing.assert_array_equal(found, largest)
+@pytest.mark.parametrize("name", ["crowds", "hardly a face"])
+def test_what_found_a_box_is_the_largest_evidence(name: str) -> None:
+    kinds: set[str] = set()
+    for some in ranked_by(MOVIES[name]):
+        columns = np.stack([np.zeros(len(some)), *(some.evidence[kind] for kind in EVIDENCE)])
+        found = columns[[[REST, *EVIDENCE].index(kind) for kind in some.found_by], np.arange(len(some))]
+        np.testing.assert_array_equal(found, columns.max(axis=0))
+        kinds |= set(some.found_by)
+    assert {REST, "body"} <= kinds
 
 
 # ---------------------------------------------------------------------------- what changes nothing
@@ -309,7 +310,8 @@ def test_where_nobody_has_a_face_the_movie_tells_nothing() -> None:
     movie, recipe = MOVIES["no face at all"], Recipe(scale=1.0, shift=0.0, vote_rounds=1)
     probability = in_order_of_boxes(ranked_by(replace(movie, frames=movie.candidates), recipe), "probability")
     told = (1 - recipe.others) * (1 + recipe.unknown_share) ** recipe.vote_power
-    np.testing.assert_allclose(probability, told / (told + recipe.others) / len(probability), atol=1e-6)
+    present = 0.5  # as likely as not
+    np.testing.assert_allclose(probability, present * told / (told + recipe.others) / len(probability), atol=1e-6)
 
 
 def test_in_one_frame_nobody_votes() -> None:
