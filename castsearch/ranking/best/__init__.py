@@ -39,6 +39,7 @@ from castsearch.ranking.best.links import Boxes, linked
 from castsearch.ranking.best.people import Frames, Posterior, posterior
 from castsearch.ranking.best.recipe import Recipe
 from castsearch.ranking.best.votes import Votes, fitted
+from castsearch.ranking.best.whitening import whitened
 from castsearch.ranking.impostors import Impostors, estimated
 from castsearch.ranking.movie import MovieFeatures
 from castsearch.ranking.propagation import best_first
@@ -118,7 +119,7 @@ def believe(movie: MovieFeatures, recipe: Recipe, resources: Resources) -> Belie
     body = time = np.zeros_like(face)
     if recipe.vote_power:
         sure = [np.flatnonzero((row >= recipe.sure) & has_face) for row in believed.probability]
-        links = linked(_boxes(movie, faces, impostors, recipe), recipe, resources)
+        links = linked(_boxes(movie, faces, impostors, recipe, resources), recipe, resources)
         fit = fitted(links, believed.probability, sure, recipe, resources)
         votes, timeless = Votes(links, fit, recipe), Votes(links, fit, recipe, time=False)
         for _ in range(recipe.vote_rounds - 1):
@@ -133,10 +134,10 @@ def believe(movie: MovieFeatures, recipe: Recipe, resources: Resources) -> Belie
     return Belief(believed, (face, body, time, believed.frame_evidence), present)
 
 
-def _boxes(movie: MovieFeatures, faces: UnitRows, impostors: Impostors, recipe: Recipe) -> Boxes:
+def _boxes(movie: MovieFeatures, faces: UnitRows, impostors: Impostors, recipe: Recipe, resources: Resources) -> Boxes:
     n = len(movie.candidates)
     return Boxes(
-        bodies=side_by_side([some[-n:] for some in movie.bodies]),
+        bodies=whitened(side_by_side([some[-n:] for some in movie.bodies]), recipe, resources),
         frames=movie.frame_numbers,
         shots=movie.shots if recipe.time_most else None,
         faces=UnitRows(faces.features[-n:], faces.rows[-n:]) if recipe.link_slope else None,

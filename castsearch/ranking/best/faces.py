@@ -81,9 +81,9 @@ def presence(z: F64, probability: F64, recipe: Recipe) -> F64:
     Args:
         z: (p, m) cosines of portraits and faces, in standard deviations above the mean of impostors.
         probability: (p, m) that the face is the person's; the likeliest counts.
-        recipe: the slope of the log odds.
+        recipe: the log odds.
     """
-    if not z.shape[1]:
-        return np.full(len(z), 0.5)
-    best = z[np.arange(len(z)), probability.argmax(axis=1)]
-    return 1 / (1 + np.exp(-recipe.presence_slope * (best - np.sqrt(2 * np.log(z.shape[1])))))
+    beyond = np.zeros(len(z))  # without a face nothing is known
+    if z.shape[1]:
+        beyond = z[np.arange(len(z)), probability.argmax(axis=1)] - np.sqrt(2 * np.log(z.shape[1]))
+    return 1 / (1 + np.exp(-recipe.presence_odds - recipe.presence_slope * beyond))

@@ -18,6 +18,9 @@ class Recipe:
         portrait_weight: faces that a portrait counts for in the template.
         sure: probability from which a face is surely somebody's.
         frame_sweeps: how often boxes of one frame are told apart. 0: two may show one person.
+        whitening: power to which the leading directions of bodies are whitened. 0: bodies as they are.
+        directions: how many lead.
+        shrinkage: share of the mean of all variances in each.
         neighbours: boxes that vote for a box.
         body_slope: log of a link's weight, a standard deviation of the bodies' cosines, where boxes are chosen to vote.
         body_slopes: the same where they vote, of which the movie chooses; the likeliest first. One value: it does not.
@@ -31,8 +34,9 @@ class Recipe:
         unknown_share: of the prior that even a unanimous vote leaves to everyone.
         vote_rounds: how often votes are passed on.
         vote_power: weight of the last vote as evidence. 0: bodies tell nothing.
-        presence_slope: log odds that somebody is in the movie at all, a standard deviation that their best face lies
-            above the best that as many impostors would have. 0: everybody is, by half.
+        presence_odds: log odds that somebody is in the movie at all whose best face is as good as the best that as many
+            impostors would have.
+        presence_slope: how much they grow, a standard deviation that it is better. 0: everybody is there as much.
         scale, shift: what calibrates the log odds: they are multiplied, then the others gain as much.
     """
 
@@ -45,6 +49,9 @@ class Recipe:
     portrait_weight: float = 2.0
     sure: float = 0.9
     frame_sweeps: int = 3
+    whitening: float = 0.5
+    directions: int = 64
+    shrinkage: float = 0.3
     neighbours: int = 15
     body_slope: float = 2.0
     body_slopes: tuple[float, ...] = (1.0, 1.5, 2.0, 3.0)
@@ -59,6 +66,7 @@ class Recipe:
     unknown_share: float = 0.1
     vote_rounds: int = 3
     vote_power: float = 2.0
-    presence_slope: float = 2.15
+    presence_odds: float = 1.2
+    presence_slope: float = 3.0
     scale: float = 1.5
-    shift: float = 1.0
+    shift: float = 0.5
