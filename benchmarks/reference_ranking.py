@@ -255,12 +255,12 @@ def best(
     logit = recipe.scale * (np.log(prior) + face + body + time + beside)
     weight, nobody = np.exp(logit), np.exp(recipe.scale * np.log(recipe.others) + recipe.shift)
     rest = np.stack([np.delete(weight, person, axis=0).sum(axis=0) + nobody for person in people])
-    present = np.full(len(portraits), 0.5)
+    above = np.zeros(len(portraits))
     for person in people if has_face.any() else ():
         likeliest = max(np.flatnonzero(has_face), key=lambda box: probability[person, box])
         cosine = portrait[person] @ own_face[likeliest] / np.linalg.norm(portrait[person])
-        above = (cosine - impostors[0]) / impostors[1] - np.sqrt(2 * np.log(has_face.sum()))
-        present[person] = 1 / (1 + np.exp(-recipe.presence_slope * above))
+        above[person] = (cosine - impostors[0]) / impostors[1] - np.sqrt(2 * np.log(has_face.sum()))
+    present = 1 / (1 + np.exp(-recipe.presence_odds - recipe.presence_slope * above))
     return {
         "log_odds": np.log(weight / rest),
         "probability": present[:, None] * weight / (weight + rest),

@@ -9,11 +9,12 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from castsearch.ranking.best.faces import Templates, evidence
+from castsearch.ranking.best.faces import Templates, evidence, presence
 from castsearch.ranking.best.links import LEAST_SD, Boxes, Links, _mean_and_sd, linked
 from castsearch.ranking.best.people import MOST_ODDS, Frames, Posterior, _log_rest, posterior
 from castsearch.ranking.best.recipe import Recipe
 from castsearch.ranking.best.votes import Fit, Votes, fitted
+from castsearch.ranking.best.whitening import _leading, whitened
 from castsearch.ranking.impostors import Impostors
 from castsearch.ranking.threads import Resources
 from castsearch.ranking.unit import UnitRows
@@ -206,6 +207,77 @@ def test_nobody_has_a_face() -> None:
     faces = np.array([direction(30), direction(120)], np.float32)
     templates = Templates(UnitRows(faces), [np.array([0])], np.array([False]), RECIPE)
     assert templates.cosines().shape == templates.cosines(np.ones((1, 1))).shape == (1, 0)
+
+
+def test_who_is_present_by_hand() -> None:
+    """Of 4 faces the best impostor lies near sqrt(2 log 4); the likeliest face counts, not the most alike."""
+    z = np.array([[5.0, 1.0, 0.0, 3.0], [0.0, 0.5, -1.0, 9.0]])
+    probability = np.array([[0.2, 0.1, 0.1, 0.6], [0.3, 0.6, 0.0, 0.1]])
+    recipe = Recipe(presence_odds=0.5, presence_slope=2.0)
+    best = np.sqrt(2 * np.log(4))
+    expected = 1 / (1 + np.exp(-0.5 - 2 * (np.array([3.0, 0.5]) - best)))
+    np.testing.assert_allclose(presence(z, probability, recipe), expected)
+    np.testing.assert_allclose(presence(z[:, :1], probability[:, :1], recipe), 1 / (1 + np.exp([-10.5, -0.5])))
+    np.testing.assert_allclose(presence(z[:, :0], probability[:, :0], recipe), 1 / (1 + np.exp(-0.5)))
+
+
+# ---------------------------------------------------------------------------- bodies
+
+
+def scattered_bodies(n: int, width: int, seed: int = 0) -> UnitRows:
+    """Bodies with few long directions and many short ones, as networks' features have."""
+    rng = np.random.default_rng(seed)
+    length = 1 / (1 + np.arange(min(n, width)))
+    rows = rng.normal(size=(n, len(length))) * length @ np.linalg.qr(rng.normal(size=(width, len(length))))[0].T
+    return UnitRows((rows + 0.3 * length[0]).astype(np.float32))
+
+
+SIZES = [(300, 200), (300, 40), (50, 300), (20, 300), (2, 5), (65, 64), (300, 1)]
+
+
+@pytest.mark.parametrize(("n", "width"), SIZES)
+@pytest.mark.parametrize("change", [{}, {"directions": 5}, {"whitening": 1.0, "shrinkage": 0.1}])
+def test_whitened_as_by_all_directions(reference: ModuleType, n: int, width: int, change: dict) -> None:
+    bodies, recipe = scattered_bodies(n, width), replace(RECIPE, **change)
+    expected = reference.whitened(reference.unit(bodies.rows), recipe)
+    found = whitened(bodies, recipe, RESOURCES)
+    np.testing.assert_allclose(np.linalg.norm(found.rows, axis=1), 1, atol=1e-6)
+    np.testing.assert_allclose(found.rows @ found.rows.T, expected @ expected.T, atol=1e-3)
+    if not min(n, width) - 80 > 0:  # found all
+        np.testing.assert_allclose(found.rows, expected, atol=1e-6)
+
+
+def test_leading_directions() -> None:
+    bodies = scattered_bodies(400, 150)
+    found, variance = _leading(bodies, 10, RESOURCES)
+    rows = bodies.rows.astype(np.float64)
+    true, directions = np.linalg.eigh(rows.T @ rows / 400)
+    np.testing.assert_allclose(variance, true[::-1][:10], rtol=1e-4)
+    np.testing.assert_allclose(abs((found * directions[:, ::-1][:, :10]).sum(axis=0)), 1, atol=1e-4)
+    np.testing.assert_allclose(found.T @ found, np.eye(10), atol=1e-9)
+
+
+def test_bodies_that_are_left_as_they_are() -> None:
+    bodies = scattered_bodies(30, 8)
+    assert whitened(bodies, Recipe(whitening=0.0), RESOURCES) is bodies
+    assert whitened(bodies, Recipe(directions=0), RESOURCES) is bodies
+    one = scattered_bodies(1, 8)
+    assert whitened(one, RECIPE, RESOURCES) is one
+
+
+def test_equal_bodies_stay_equal_and_even_ones_stay_as_they_are() -> None:
+    same = whitened(UnitRows(np.tile(np.float32([3, 4, 0, 1]), (300, 1))), RECIPE, RESOURCES).rows
+    np.testing.assert_array_equal(same, same[:1].repeat(300, axis=0))
+    even = UnitRows(np.eye(6, dtype=np.float32))
+    np.testing.assert_allclose(whitened(even, RECIPE, RESOURCES).rows, even.rows, atol=1e-7)
+
+
+@pytest.mark.parametrize("rows", [1, 7])
+def test_whitened_in_blocks(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    bodies = scattered_bodies(100, 120)
+    one = whitened(bodies, RECIPE, RESOURCES).rows
+    monkeypatch.setattr("castsearch.ranking.best.whitening.tile_rows", lambda _: rows)
+    np.testing.assert_allclose(whitened(bodies, RECIPE, Resources(0, 3)).rows, one, atol=1e-7)
 
 
 # ---------------------------------------------------------------------------- links
