@@ -54,7 +54,8 @@ EVIDENCE = ("face", "body", "time", "frame")
 REST = "rest"  # what no evidence speaks for
 DEFAULT = Recipe()
 BOX_BYTES = 5000  # of a box: shortlist, links and votes
-CELL_BYTES = 120  # of a person and a box: what is believed, and the evidence for it
+WIDTH_BYTES = 10_000  # of a number of a body: products with the leading directions
+CELL_BYTES = 144  # of a person and a box: what is believed, and the evidence for it
 
 
 def needed_memory(movie: MovieFeatures, settings: Settings) -> int:
@@ -63,7 +64,9 @@ def needed_memory(movie: MovieFeatures, settings: Settings) -> int:
     faces = 0 if movie.faces is None else 4 * movie.faces.shape[1]
     bodies = sum(4 * some.shape[1] for some in movie.bodies)
     threads = Resources.within(settings.memory).threads
-    return (q + n) * (faces + bodies + BOX_BYTES) + CELL_BYTES * q * n + 16 * q * faces + THREAD_MEMORY * threads
+    # Bodies as unit rows, and whitened ones; sums of faces, cut into parts.
+    rows = (q + n) * (faces + BOX_BYTES) + 2 * n * bodies + 16 * q * faces
+    return rows + WIDTH_BYTES * bodies // 4 + CELL_BYTES * q * n + THREAD_MEMORY * threads
 
 
 def rank(movie: MovieFeatures, settings: Settings, resources: Resources, recipe: Recipe = DEFAULT) -> Iterator[Ranked]:

@@ -10,6 +10,7 @@ from castsearch.ranking.unit import F64, UnitRows, write_unit_rows
 
 SPARE = 16  # directions beyond those that are asked for, and
 ROUNDS = 4  # rounds of power iteration: so found directions are as good as exact ones
+AT_ONCE = 8  # products of parts that are kept at a time: threads are done in any order, and added up in one
 
 
 def whitened(bodies: UnitRows, recipe: Recipe, resources: Resources) -> UnitRows:
@@ -49,14 +50,16 @@ def _leading(bodies: UnitRows, count: int, resources: Resources) -> tuple[F64, F
     subspace = np.random.default_rng(0).normal(size=(bodies.width, min(count + SPARE, bodies.width)))
 
     def scattered(basis: F64) -> F64:
-        products = np.empty((len(parts), *basis.shape))
+        total, products = np.zeros_like(basis), np.empty((min(AT_ONCE, len(parts)), *basis.shape))
 
         def fill(place: int) -> None:
             rows = bodies.rows[parts[place]].astype(np.float64)
-            products[place] = rows.T @ (rows @ basis)
+            products[place % AT_ONCE] = rows.T @ (rows @ basis)
 
-        resources.each(fill, range(len(parts)))
-        return products.sum(axis=0) / len(bodies)
+        for some in slices(len(parts), AT_ONCE):
+            resources.each(fill, range(some.start, some.stop))
+            total += products[: some.stop - some.start].sum(axis=0)
+        return total / len(bodies)
 
     for _ in range(ROUNDS):
         subspace = np.linalg.qr(scattered(np.linalg.qr(subspace)[0]))[0]
