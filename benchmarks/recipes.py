@@ -36,11 +36,12 @@ from tqdm import tqdm
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
+import ppcc
 import simulated
 import stills
 
 from castsearch.annotations import read_labels
-from castsearch.metrics import Reliability, error_by_group, paired_bootstrap, reliability, that_matter
+from castsearch.metrics import UNLIKELY, Reliability, error_by_group, paired_bootstrap, reliability, that_matter
 from castsearch.parallel import core_count
 from castsearch.ranking import MovieFeatures, Ranked, RankingWarning, Settings, best, read_movies
 from castsearch.ranking.best import Recipe as Best
@@ -49,13 +50,18 @@ from castsearch.stagefiles import atomic_write
 from castsearch.tuning import BEST, FLAGS, PLAIN, LabelledMovie, Recipe, by, label_movies
 
 # Seeds. What a recipe, its constants or a set of flags is chosen by, and what is told of them, share none.
-OLD, VARIED, DEFAULT, ABSENT = "old simulator", "new, constants drawn", "new, default", "absent"
-CHOOSE = {OLD: range(1000, 1020), VARIED: range(1000, 1020), DEFAULT: range(3000, 3010), ABSENT: range(2000, 2010)}
-REPORT = {OLD: range(5000, 5020), VARIED: range(5000, 5020), DEFAULT: range(7000, 7010), ABSENT: range(9000, 9020)}
+OLD, VARIED, DEFAULT = "old simulator", "new, constants drawn", "new, default"
+STRANGERS, ABSENT = "new, strangers added", "new, people taken out"
+CHOOSE = {OLD: range(1000, 1020), VARIED: range(1000, 1020), DEFAULT: range(3000, 3010)}
+REPORT = {OLD: range(5000, 5020), VARIED: range(5000, 5020), DEFAULT: range(7000, 7010)}
+CHOOSE |= {STRANGERS: range(2000, 2010), ABSENT: range(2000, 2010)}
+REPORT |= {STRANGERS: range(9000, 9020), ABSENT: range(9000, 9020)}
+OTHER = 500  # this much above a movie's seed is that of the movie whose people are added to it
 GOLDEN = "golden/fusion"
 PERMUTATIONS = 5  # of each movie of stills; simulated ones, which have hardly a tie, get one
 QUICK_BOXES = 250
-ADDED = 4  # absent casts
+CASTS, GONE = 8, 4  # of movies with absent people: who may be in their boxes, and who are in none
+BOXES, BOXES_BEFORE = 1981, 2800  # of them, as drawn; about 1,950 stay of 2,800 where people are taken out
 SURE = 0.5  # a person with no box above it is named absent
 BINS = 10
 FEW = 5  # movies: with fewer an interval is not worth the name
@@ -66,14 +72,19 @@ PIECES: dict[str, dict[str, Any]] = {
     "templates": {"template_rounds": 0},
     "frames": {"frame_sweeps": 0},
     "bodies": {"vote_power": 0.0},
+    "whitening": {"whitening": 0.0},
     "time": {"time_most": 0.0},
     "links of faces": {"link_slope": 0.0},
-    "fit to the movie": {"unlike": Best().unlike[1:2]},
+    "slopes chosen by the movie": {"body_slopes": Best().body_slopes[:1]},
+    "odds chosen by the movie": {"unlike": Best().unlike[:1]},
     "repeated votes": {"vote_rounds": 1},
     "useless faces": {"useless": 1e-6},
+    "presence": {"presence_odds": 50.0, "presence_slope": 0.0},  # everybody is there
 }
-
-STILLS_LACK = ("time", "frames")  # a box a picture
+CERTAIN = "without presence"  # ranks as `best` does; its probabilities differ
+TELLING = (BEST, CERTAIN)
+PPCC = "PPCC (ECCV 2018), without tracks"
+STILLS_LACK = ("time", "frames", "presence")  # a box a picture
 
 
 def without(changes: Mapping[str, Any]) -> Recipe:
@@ -88,7 +99,7 @@ def without(changes: Mapping[str, Any]) -> Recipe:
 
 def arms() -> dict[str, Recipe]:
     """All recipes that are compared, by name."""
-    return {name: by(settings) for name, settings in FLAGS.items()} | best_arms()
+    return {name: by(settings) for name, settings in FLAGS.items()} | {PPCC: ppcc.ranked} | best_arms()
 
 
 def estimating(movie: MovieFeatures) -> Iterable[tuple[str, Ranked]]:
@@ -132,14 +143,14 @@ class Measured:
     Attributes:
         case: the movie.
         ap: by recipe, (queries,) average precisions.
-        probability: (p, n) of the recipe `best`, where it ran; columns as in ``hit``.
+        probability: by recipe that tells it, of `best` and ``CERTAIN``, (p, n); columns as in ``hit``.
         hit: (p, n) bool.
     """
 
     case: Case
     ap: dict[str, np.ndarray] = field(default_factory=dict)
-    probability: np.ndarray | None = None
-    hit: np.ndarray | None = None
+    probability: dict[str, np.ndarray] = field(default_factory=dict)
+    hit: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), bool))
 
 
 def measure(case: Case) -> Measured:
@@ -154,8 +165,8 @@ def measure(case: Case) -> Measured:
             # As average_precisions does, with what has been ranked.
             found = labelled.average_precisions(lambda _, ranked=ranked: ranked.items())
             measured.ap[name] = measured.ap.get(name, 0) + found / case.permutations
-            if name == BEST and seed == 0:
-                measured.probability, measured.hit = probabilities(labelled, ranked), labelled.truth
+            if name in TELLING and seed == 0:
+                measured.probability[name], measured.hit = probabilities(labelled, ranked), labelled.truth
     return measured
 
 
@@ -175,13 +186,11 @@ def permuted(labelled: LabelledMovie, order: np.ndarray) -> LabelledMovie:
     return LabelledMovie(moved, labelled.truth[:, order])
 
 
-def probabilities(labelled: LabelledMovie, ranked: Mapping[str, Ranked]) -> np.ndarray | None:
-    """(p, n) float32, as the boxes stand in the movie; None where the recipe tells none."""
+def probabilities(labelled: LabelledMovie, ranked: Mapping[str, Ranked]) -> np.ndarray:
+    """(p, n) float32, as the boxes stand in the movie."""
     table = np.zeros(labelled.truth.shape, np.float32)
     for row, person in zip(table, labelled.movie.people, strict=True):
-        if (p := ranked[person].probability) is None:
-            return None
-        row[ranked[person].order] = p
+        row[ranked[person].order] = ranked[person].probability
     return table
 
 
@@ -190,12 +199,6 @@ def read_one(folder: Path, reid: str, labels: Path, name: str, timeless: bool) -
     (movie,) = [movie for movie in read_movies(folder, "val", [reid]) if movie.name == name]
     known = {cast: true for cast, true in read_labels(labels).items() if cast in movie.cast}
     return label_movies([replace(movie, shots=None) if timeless else movie], known)[0]
-
-
-def absent_movie(seed: int, boxes: int) -> LabelledMovie:
-    """A movie with portraits of absent people, whose truth is who is in which box, not what labels say."""
-    labelled, gone = simulated.with_absent(seed, ADDED, boxes)
-    return LabelledMovie(labelled.movie, labelled.truth & ~gone[:, None])
 
 
 # ---------------------------------------------------------------------------- which movies
@@ -219,12 +222,19 @@ def simulated_cases(seeds: Mapping[str, Sequence[int]], names: Iterable[str], qu
     ]
 
 
-def absent_cases(seeds: Sequence[int], quick: bool) -> list[Case]:
-    """Movies with portraits of people who are in no box, for the recipe `best` alone."""
-    boxes = QUICK_BOXES if quick else 0
-    return [
-        Case(ABSENT, str(seed), partial(absent_movie, seed, boxes), (BEST,)) for seed in seeds[: 1 if quick else None]
+def absent_cases(seeds: Mapping[str, Sequence[int]], quick: bool) -> list[Case]:
+    """Movies with portraits of people who are in no box, for the recipes that tell probabilities."""
+    added = [
+        Case(STRANGERS, str(seed), partial(simulated.with_strangers, seed, seed + OTHER, CASTS, GONE, boxes), TELLING)
+        for boxes in [QUICK_BOXES if quick else BOXES]
+        for seed in seeds[STRANGERS][: 1 if quick else None]
     ]
+    taken_out = [
+        Case(ABSENT, str(seed), partial(simulated.with_absent, seed, CASTS + GONE, GONE, boxes), TELLING)
+        for boxes in [QUICK_BOXES if quick else BOXES_BEFORE]
+        for seed in seeds[ABSENT][: 1 if quick else None]
+    ]
+    return added + taken_out
 
 
 def golden_cases(names: Iterable[str]) -> list[Case]:
@@ -294,7 +304,7 @@ def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def recipes_table(figures: Figures, sets: Sequence[str], best_flags: Mapping[str, str]) -> str:
     """mAP of the recipes, and what `best` is ahead by."""
-    names = [*FLAGS, BEST]
+    names = [*FLAGS, PPCC, BEST]
     rows = [[name, *(f"{figures.mean_ap(of, name):.2f}" for of in sets)] for name in names]
     rows.append(["best beside plain", *(figures.difference(of, BEST, PLAIN) for of in sets)])
     beside = [f"{figures.difference(of, BEST, best_flags[of])} ({best_flags[of]})" for of in sets]
@@ -305,7 +315,7 @@ def recipes_table(figures: Figures, sets: Sequence[str], best_flags: Mapping[str
 def pieces_table(figures: Figures, sets: Sequence[str]) -> str:
     """What is lost without each piece."""
     rows = [[BEST, *(f"{figures.mean_ap(of, BEST):.2f}" for of in sets)]]
-    for name in list(best_arms())[1:]:
+    for name in [name for name in best_arms() if name not in TELLING]:
         rows.append([name, *(figures.difference(of, name, BEST) for of in sets)])
     return markdown(["mAP", *sets], rows)
 
@@ -336,19 +346,15 @@ class Told:
     movie: np.ndarray
 
     @classmethod
-    def of(cls, measured: Sequence[Measured]) -> Told | None:
-        pairs = [
-            (one.probability.ravel(), one.hit.ravel(), one.case.name)
-            for one in measured
-            if one.probability is not None and one.hit is not None
-        ]
-        if not pairs:
-            return None
-        names = np.concatenate([np.full(len(p), name) for p, _, name in pairs])
-        return cls(np.concatenate([p for p, _, _ in pairs]), np.concatenate([hit for _, hit, _ in pairs]), names)
+    def of(cls, measured: Sequence[Measured], name: str) -> Told:
+        p, hit = (
+            np.concatenate([table.ravel() for table in tables])
+            for tables in ([one.probability[name] for one in measured], [one.hit for one in measured])
+        )
+        return cls(p, hit, np.concatenate([np.full(one.hit.size, one.case.name) for one in measured]))
 
     def matter(self) -> Told:
-        kept = that_matter(self.probability, self.hit)
+        kept = that_matter(self.probability)
         return Told(self.probability[kept], self.hit[kept], self.movie[kept])
 
     def reliability(self) -> Reliability:
@@ -358,15 +364,20 @@ class Told:
         return np.array(list(error_by_group(self.probability, self.hit, self.movie.tolist(), BINS).values()))
 
 
-def calibration_table(told: Mapping[str, Told]) -> str:
+def calibration_table(figures: Figures, sets: Sequence[str]) -> str:
     """Expected calibration errors by set."""
     rows = []
-    for of, every in told.items():
-        for which, some in (("all boxes", every), ("p >= 0.05, or hit", every.matter())):
-            movies = some.by_movie()
-            figures = [some.reliability().error, movies.mean(), movies.max()]
-            rows.append([of, which, f"{len(some.hit):,}", *(f"{figure:.3f}" for figure in figures)])
-    return markdown(["calibration error", "boxes", "pairs", "all together", "mean of movies", "worst movie"], rows)
+    for of in sets:
+        for name in TELLING:
+            every = Told.of(figures.sets[of], name)
+            likely = every.matter()
+            missed = f"{every.hit.sum() - likely.hit.sum():,} of {every.hit.sum():,}"
+            for which, some, below in (("all", every, ""), (f"p >= {UNLIKELY}", likely, missed)):
+                movies = some.by_movie()
+                cells = [some.reliability().error, movies.mean(), movies.max()]
+                rows.append([of, name, which, f"{len(some.hit):,}", below, *(f"{cell:.3f}" for cell in cells)])
+    header = ["calibration error", "recipe", "boxes", "pairs", "hits below"]
+    return markdown([*header, "all together", "mean of movies", "worst movie"], rows)
 
 
 def bins_table(told: Mapping[str, Told]) -> str:
@@ -386,46 +397,50 @@ def bins_table(told: Mapping[str, Told]) -> str:
 
 
 def diagram(told: Mapping[str, Told]) -> str:
-    """The reliability diagram as SVG: share of hits over mean probability, a line a set."""
-    side, margin, colours = 300, 54, ("#1668a7", "#c2410c", "#3f7d20")
-    x, y = (lambda p: margin + side * p), (lambda p: 12 + side * (1 - p))
-    parts = [f'<rect x="{margin}" y="12" width="{side}" height="{side}" fill="none" stroke="#888"/>']
-    parts.append(f'<line x1="{x(0)}" y1="{y(0)}" x2="{x(1)}" y2="{y(1)}" stroke="#888" stroke-dasharray="4 4"/>')
+    """The reliability diagram as SVG: share of hits over mean probability, a line a set.
+
+    It brings its own white ground, and so reads alike on a light page and on a dark one.
+    """
+    side, left, top, colours = 360, 62, 16, ("#0b5cad", "#b3400b", "#2f6b1c")
+    x, y = (lambda p: left + side * p), (lambda p: top + side * (1 - p))
+    parts = [f'<rect x="{left}" y="{top}" width="{side}" height="{side}" fill="none" stroke="#777"/>']
+    parts.append(f'<line x1="{x(0)}" y1="{y(0)}" x2="{x(1)}" y2="{y(1)}" stroke="#777" stroke-dasharray="4 4"/>')
     for tick in (0, 0.25, 0.5, 0.75, 1):
-        parts.append(f'<text x="{x(tick):.1f}" y="{y(0) + 18:.1f}" text-anchor="middle">{tick:g}</text>')
-        parts.append(f'<text x="{margin - 6}" y="{y(tick) + 4:.1f}" text-anchor="end">{tick:g}</text>')
-    parts.append(f'<text x="{x(0.5)}" y="{y(0) + 36:.1f}" text-anchor="middle">probability that a box is told</text>')
+        parts.append(f'<text x="{x(tick):.1f}" y="{y(0) + 20:.1f}" text-anchor="middle">{tick:g}</text>')
+        parts.append(f'<text x="{left - 8}" y="{y(tick) + 4:.1f}" text-anchor="end">{tick:g}</text>')
+    parts.append(f'<text x="{x(0.5)}" y="{y(0) + 42:.1f}" text-anchor="middle">probability that a box is told</text>')
     parts.append(
-        f'<text transform="translate(13 {y(0.5)}) rotate(-90)" text-anchor="middle">boxes that are hits</text>'
+        f'<text transform="translate(16 {y(0.5)}) rotate(-90)" text-anchor="middle">share of them that are hits</text>'
     )
     for number, ((of, some), colour) in enumerate(zip(told.items(), colours, strict=False)):
         bins = some.reliability()
         points = [(x(p), y(h)) for p, h in zip(bins.probability, bins.hits, strict=True) if not np.isnan(p)]
         line = " ".join(f"{px:.1f},{py:.1f}" for px, py in points)
         parts.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        parts += [f'<circle cx="{px:.1f}" cy="{py:.1f}" r="3" fill="{colour}"/>' for px, py in points]
-        parts.append(f'<text x="{margin + 10}" y="{32 + 17 * number}" fill="{colour}">{of}</text>')
-    width, height = margin + side + 14, side + 58
+        parts += [f'<circle cx="{px:.1f}" cy="{py:.1f}" r="3.5" fill="{colour}"/>' for px, py in points]
+        parts.append(
+            f'<text x="{left + 12}" y="{top + 24 + 20 * number}" fill="{colour}" font-weight="bold">{of}</text>'
+        )
+    width, height = left + side + 22, top + side + 56
     size = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="sans-serif" font-size="12">'
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="sans-serif" font-size="14" fill="#222">'
     return "\n".join([head, '<rect width="100%" height="100%" fill="#fff"/>', *parts, "</svg>", ""])
 
 
-def absent_table(measured: Sequence[Measured]) -> str:
+def absent_table(figures: Figures) -> str:
     """Who is named absent, of those who are and of those who are not."""
-    top, boxes = [], []
-    for one in measured:
-        if one.probability is not None and one.hit is not None:
-            top += one.probability.max(axis=1).tolist()
-            boxes += one.hit.sum(axis=1).tolist()
-    named, count = np.array(top) <= SURE, np.array(boxes)
-    groups = {"in no box": count == 0, "in some box": count > 0, "in 1 to 4 boxes": (count > 0) & (count < 5)}
-    groups["in 5 boxes or more"] = count >= 5
-    rows = [
-        [name, str(int(own.sum())), f"{100 * named[own].mean():.1f} %" if own.any() else "none"]
-        for name, own in groups.items()
-    ]
-    return markdown(["people", "how many", "named absent"], rows)
+    columns = [(of, name) for of in (STRANGERS, ABSENT) for name in TELLING]
+    rows: dict[str, list[str]] = {}
+    for of, name in columns:
+        measured = figures.sets[of]
+        named = np.concatenate([one.probability[name].max(axis=1) for one in measured]) <= SURE
+        boxes = np.concatenate([one.hit.sum(axis=1) for one in measured])
+        groups = {"in no box": boxes == 0, "in some box": boxes > 0, "in 5 boxes or more": boxes >= 5}
+        for group, own in groups.items():
+            cell = f"{100 * named[own].mean():.1f} % of {own.sum()}" if own.any() else "none"
+            rows.setdefault(group, []).append(cell)
+    sizes = [f"{of}: {len(figures.sets[of])} movies, {name}" for of, name in columns]
+    return markdown(["named absent", *sizes], [[group, *cells] for group, cells in rows.items()])
 
 
 # ---------------------------------------------------------------------------- the command
@@ -463,7 +478,7 @@ def main() -> None:
         sys.exit(f"no test data at {stills.TESTDATA}; set CASTSEARCH_TESTDATA")
     reporting, names = args.seeds == "report", list(arms())
     seeds = REPORT if reporting else CHOOSE
-    cases = simulated_cases(seeds, names, args.quick) + absent_cases(seeds[ABSENT], args.quick)
+    cases = simulated_cases(seeds, names, args.quick) + absent_cases(seeds, args.quick)
     if reporting:
         cases += golden_cases(names) + (stills_cases(args.cache, [*names, ESTIMATED]) if args.cache else [])
     figures = Figures(run(cases, args.jobs))
@@ -482,14 +497,12 @@ def report(args: argparse.Namespace, figures: Figures, best_flags: dict[str, str
     print(f"\nWithout a piece, beside `best` whole:\n\n{pieces_table(figures, sets)}")
     if args.cache and args.seeds == "report":
         pieces = [f"without {name}" for name in PIECES if name not in STILLS_LACK]
-        print(f"\nFilm stills:\n\n{stills_table(figures, [*FLAGS, BEST, ESTIMATED, *pieces])}")
-    told = {of: some for of in sets[-2:] if (some := Told.of(figures.sets[of])) is not None}
-    if told:
-        print(f"\nCalibration:\n\n{calibration_table(told)}\n\n{bins_table(told)}")
-        print(f"\nAbsent people, {ADDED} added to each of {len(figures.sets[ABSENT])} movies:\n")
-        print(absent_table(figures.sets[ABSENT]))
+        print(f"\nFilm stills:\n\n{stills_table(figures, [*FLAGS, PPCC, BEST, ESTIMATED, *pieces])}")
+    told = {of: Told.of(figures.sets[of], BEST) for of in (VARIED, DEFAULT)}
+    print(f"\nCalibration:\n\n{calibration_table(figures, [*told, STRANGERS, ABSENT])}\n\n{bins_table(told)}")
+    print(f"\nAbsent people, that is with no box above {SURE}:\n\n{absent_table(figures)}")
     print(f"\nSeconds of `best`, {core_count()} cores: {timed(1300)}; {timed(4075)}" if not args.quick else "")
-    if args.out and told:
+    if args.out:
         with atomic_write(args.out / "reliability.svg") as file:
             file.write(diagram(told).encode())
 

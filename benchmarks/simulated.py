@@ -89,36 +89,54 @@ def new_movie(seed: int, varied: bool, casts: int = 0, boxes: int = 0) -> Labell
     return _through_files(name, pictures["cast"], pictures["candidates"], face[name], reid[name])
 
 
-def with_absent(seed: int, absent: int, boxes: int = 0) -> tuple[LabelledMovie, np.ndarray]:
-    """A movie some of whose portraits show people who are in no box.
+def with_strangers(seed: int, other: int, casts: int, absent: int, boxes: int) -> LabelledMovie:
+    """A movie to which portraits of people of another one are added.
 
-    They are of its world, of the same clusters of faces, and were in its boxes: every frame with one of them is taken
-    out, for in such a frame their face may be seen in another's box. The simulator hides one box in a hundred from its
-    labels; it tells the truth when asked for the same movie without that noise.
+    Its labels are the truth, without the one box in a hundred that the simulator hides from them.
 
     Args:
         seed: of the movie.
-        absent: how many of its people, the last ones, are taken out.
-        boxes: before that; 0 draws them.
-
-    Returns:
-        The movie, and (p,) bool, who is in none of its boxes.
+        other: seed of the other movie.
+        casts: people who may be in the boxes.
+        absent: portraits of the other movie.
+        boxes: how many.
     """
-    tool = _tool("make_movie_features")
-    rng = np.random.default_rng(seed)
-    casts = int(rng.integers(5, 12)) + absent
-    _, retina, face, reid, _, _ = tool.split(seed, 1, casts, boxes, tool.Model())
-    _, honest, *_ = tool.split(seed, 1, casts, boxes, tool.Model(label_noise=0.0))
-    ((name, pictures),), true = retina.items(), next(iter(honest.values()))["candidates"]
+    name, pictures, face, body = _honest(seed, casts, boxes)
+    _, others, faces, _ = _honest(other, absent, 1)  # portraits are drawn before boxes
+    strangers = [item | {"label": f"stranger {item['label']}"} for item in others["cast"]]
+    faces = np.concatenate([face[:casts], faces[:absent], face[casts:]])
+    return _through_files(name, pictures["cast"] + strangers, pictures["candidates"], faces, body)
+
+
+def with_absent(seed: int, casts: int, absent: int, boxes: int) -> LabelledMovie:
+    """A movie some of whose portraits show people who are in no box, though of its world.
+
+    They are of the same clusters of faces, and were in its boxes: every frame with one of them is taken out, for in
+    such a frame their face may be seen in another's box. Labels as in ``with_strangers``.
+
+    Args:
+        seed: of the movie.
+        casts: its people.
+        absent: how many of them, the last ones, are taken out.
+        boxes: before that.
+    """
+    name, pictures, face, body = _honest(seed, casts, boxes)
     gone = {item["label"] for item in pictures["cast"][casts - absent :]}
-    frames = [re.sub(r"(_-?\d+){4}\.jpg$", "", item["file"]) for item in true]
-    emptied = {frame for frame, item in zip(frames, true, strict=True) if item["label"] in gone}
+    frames = [re.sub(r"(_-?\d+){4}\.jpg$", "", item["file"]) for item in pictures["candidates"]]
+    shown = zip(frames, pictures["candidates"], strict=True)
+    emptied = {frame for frame, item in shown if item["label"] in gone}
     kept = [index for index, frame in enumerate(frames) if frame not in emptied]
     rows = [*range(casts), *(casts + index for index in kept)]
     candidates = [pictures["candidates"][index] for index in kept]
-    movie = _through_files(name, pictures["cast"], candidates, face[name][rows], reid[name][kept])
-    there = {true[index]["label"] for index in kept}
-    return movie, np.array([item["label"] not in there for item in pictures["cast"]])
+    return _through_files(name, pictures["cast"], candidates, face[rows], body[kept])
+
+
+def _honest(seed: int, casts: int, boxes: int) -> tuple[str, dict[str, Any], np.ndarray, np.ndarray]:
+    """Name, pictures, faces and bodies of a movie, whose labels hide nothing; all else is as with noise."""
+    tool = _tool("make_movie_features")
+    _, retina, face, reid, _, _ = tool.split(seed, 1, casts, boxes, tool.Model(label_noise=0.0))
+    ((name, pictures),) = retina.items()
+    return name, pictures, face[name], reid[name]
 
 
 def varied_model(seed: int) -> Any:

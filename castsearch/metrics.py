@@ -213,7 +213,7 @@ def paired_bootstrap(
 
 # ---------------------------------------------------------------------------- how true probabilities are
 
-UNLIKELY = 0.05  # below it, a box that is no hit says nothing about a probability that anybody would act on
+UNLIKELY = 0.05  # nobody acts on a probability below it
 
 
 @dataclass(frozen=True)
@@ -254,7 +254,7 @@ def reliability(probability: npt.ArrayLike, hit: npt.ArrayLike, bins: int = 10) 
 
     In most boxes there is somebody else, for each cast, and of nearly all of these that is plain: hundreds of
     probabilities of next to 0 that come true as nearly 0 stand against each doubtful one, and carry any error to
-    nearly 0. Take ``that_matter`` of them to see an error that means something.
+    nearly 0. Take those ``that_matter`` to see an error that means something.
 
     Args:
         probability: (n,) in [0, 1].
@@ -281,20 +281,19 @@ def reliability(probability: npt.ArrayLike, hit: npt.ArrayLike, bins: int = 10) 
     return Reliability(edges, count, mean, share)
 
 
-def that_matter(probability: npt.ArrayLike, hit: npt.ArrayLike) -> npt.NDArray[np.bool_]:
-    """Which boxes a calibration is to be judged by: those somewhat probable, and all hits, however improbable.
+def that_matter(probability: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+    """Which boxes a calibration is to be judged by: those of a probability that somebody might act on.
 
-    Hits among the improbable are kept though the misses beside them are not, so that the first bin looks worse than
-    it is: a stricter measure than the plain one.
+    They are chosen by what was said alone. To keep hits of low probability, too, but drop the misses beside them would
+    show an error where there is none; tell how many such hits there are instead.
 
     Args:
         probability: (n,) in [0, 1].
-        hit: (n,) bool.
 
-    >>> that_matter([0.0, 0.01, 0.05, 0.9], [False, True, False, True]).tolist()
-    [False, True, True, True]
+    >>> that_matter([0.0, 0.01, 0.05, 0.9]).tolist()
+    [False, False, True, True]
     """
-    return (np.asarray(probability) >= UNLIKELY) | np.asarray(hit, bool)
+    return np.asarray(probability) >= UNLIKELY
 
 
 def error_by_group(
@@ -317,3 +316,40 @@ def error_by_group(
     for index, name in enumerate(groups):
         members.setdefault(name, []).append(index)
     return {name: reliability(p[own], hits[own], bins).error for name, own in members.items()}
+
+
+def cllr(
+    genuine: npt.ArrayLike,
+    impostor: npt.ArrayLike,
+    genuine_weight: npt.NDArray[np.float64] | None = None,
+    impostor_weight: npt.NDArray[np.float64] | None = None,
+) -> float:
+    """The cost of log likelihood ratios, in bits, whatever the prior (Brummer and du Preez, "Application-independent
+    evaluation of speaker detection", Computer Speech and Language 2006): half the mean of log2(1 + 1/LR) over genuine
+    pairs and half that of log2(1 + LR) over those of impostors.
+
+    Args:
+        genuine: (n,) natural logs of the likelihood ratios of pairs that show one person.
+        impostor: (m,) those of pairs that show two.
+        genuine_weight, impostor_weight: (n,) and (m,) what each counts for; by default they count alike.
+
+    Returns:
+        0 or more; 1 of ratios that tell nothing, more of ratios that mislead.
+
+    Raises:
+        EvaluationError: there are no pairs of one kind.
+
+    >>> cllr([0.0, 0.0], [0.0])
+    1.0
+    >>> round(cllr([np.log(3)], [np.log(1 / 7), np.log(1 / 3)]), 4)  # 4/3, 8/7 and 4/3
+    0.3594
+    """
+    costs = []
+    for log_ratio, weight, kind in (
+        (-np.asarray(genuine), genuine_weight, "genuine"),
+        (np.asarray(impostor), impostor_weight, "impostor"),
+    ):
+        if log_ratio.size == 0:
+            raise EvaluationError(f"there is no {kind} pair, so that its likelihood ratios cost nothing that is known")
+        costs.append(np.average(np.logaddexp(0, log_ratio), weights=weight))
+    return float(np.mean(costs) / np.log(2))

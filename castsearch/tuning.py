@@ -1,4 +1,4 @@
-"""A labelled split as a judge: what impostors look like to its face pack, and which recipe ranks its movies best.
+"""A labelled split as a judge: how far to trust its face pack, and which recipe ranks its movies best.
 
 Nothing is reported on what it was fitted to: a movie is ranked with the impostors of the other movies, and by the flags
 that were best on the other movies.
@@ -6,15 +6,18 @@ that were best on the other movies.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
+from scipy.optimize import minimize
 
 from castsearch.errors import CastSearchError
-from castsearch.metrics import average_precision, check_labels
-from castsearch.ranking import MovieFeatures, Ranked, Settings, rank, unit_rows
+from castsearch.metrics import average_precision, check_labels, cllr
+from castsearch.ranking import MovieFeatures, Ranked, Settings, best, rank, unit_rows
+from castsearch.ranking.best.faces import evidence
 from castsearch.ranking.impostors import Impostors
 
 F64 = npt.NDArray[np.float64]
@@ -28,7 +31,7 @@ FLAGS = {
     "both k-reciprocal": Settings(face_rerank="k_reciprocal", body_rerank="k_reciprocal"),
     "both ECN": Settings(face_rerank="ecn", body_rerank="ecn"),
 }
-MIN_IMPOSTORS = 30  # cosines; of 30 the spread is known to an eighth of it
+MIN_GENUINE, MIN_IMPOSTORS = 10, 30  # cosines; of 30 the spread is known to an eighth of it
 
 Recipe = Callable[[MovieFeatures], Iterable[tuple[str, Ranked]]]
 
@@ -106,9 +109,50 @@ def _truth(movie: MovieFeatures, labels: Mapping[str, Sequence[str]]) -> npt.NDA
 
 # ---------------------------------------------------------------------------- impostors
 
+DIGITS = 3  # to which cosines are rounded where a fit looks at them again and again
+MEANS, SDS = (-0.9, 0.9), (0.005, 1.0)  # limits of what is fitted
+GRID = np.linspace(-2, 2, 17)  # deviations of the mean, powers of e of the deviation
 
-def impostor_cosines(labelled: LabelledMovie) -> F64:
-    """(m,) cosines of portraits and the faces of other people, cast or not, wherever both show a face.
+
+@dataclass(frozen=True)
+class Pairs:
+    """Cosines of the portraits of a movie and its faces.
+
+    Attributes:
+        genuine: (k,) of a portrait and a face of the same person.
+        impostor: (m,) of a portrait and the face of somebody else, of the cast or not.
+        people: whose portraits and faces the genuine ones are.
+    """
+
+    genuine: F64
+    impostor: F64
+    people: int
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What a labelled split teaches about a face pack.
+
+    Attributes:
+        impostors: those with which the evidence of faces is best calibrated; what to rank other movies with.
+        cllr: what that evidence costs with them, see ``castsearch.metrics.cllr``.
+        themselves: mean and deviation of the impostors' cosines.
+        cllr_of_themselves: what the evidence would cost with these.
+        genuine, impostor: how many pairs.
+        people: whose the genuine ones are.
+    """
+
+    impostors: Impostors
+    cllr: float
+    themselves: Impostors
+    cllr_of_themselves: float
+    genuine: int
+    impostor: int
+    people: int
+
+
+def face_pairs(labelled: LabelledMovie) -> Pairs:
+    """All pairs of a portrait and a face, wherever both are seen.
 
     People without labels are left out: a box of theirs may be anywhere.
 
@@ -120,30 +164,67 @@ def impostor_cosines(labelled: LabelledMovie) -> F64:
         raise TuningError(f"movie {movie.name}: it has no face features, and impostors are fitted to faces")
     q = len(movie.cast)
     rows = unit_rows(movie.faces).astype(np.float64)
-    cosines = [
-        (rows[own[movie.has_face[own]]] @ rows[q:][movie.has_face[q:] & ~true].T).ravel()
-        for own, true in zip(movie.telling_portraits, labelled.truth, strict=True)
-        if true.any()
-    ]
-    return np.concatenate([np.zeros(0), *cosines])
+    genuine, impostor = [np.zeros(0)], [np.zeros(0)]
+    for own, true in zip(movie.telling_portraits, labelled.truth, strict=True):
+        if true.any():
+            portraits = rows[own[movie.has_face[own]]]
+            for cosines, boxes in ((genuine, true), (impostor, ~true)):
+                cosines.append((portraits @ rows[q:][movie.has_face[q:] & boxes].T).ravel())
+    return Pairs(np.concatenate(genuine), np.concatenate(impostor), sum(len(some) > 0 for some in genuine))
 
 
-def fit(cosines: Sequence[F64]) -> Impostors:
-    """The impostors of a face pack, from those of several movies.
+def fit(pairs: Sequence[Pairs], recipe: best.Recipe = best.DEFAULT) -> Fit:
+    """The impostors with which the evidence of faces costs the least Cllr, movies counting alike.
+
+    The mean and deviation of the impostors themselves tell nothing of how alike the faces of one person are. Where
+    these lie far off, many choices cost nearly the same, and a few people can make any of them the least: the choice is
+    drawn to the impostors themselves as if one person had been seen for whom they are right, give or take a deviation
+    in the mean and a factor of e in the deviation. The least of a grid is where a simplex search starts.
 
     Args:
-        cosines: what ``impostor_cosines`` gave for each.
+        pairs: what ``face_pairs`` gave for each movie.
+        recipe: what turns cosines into evidence.
 
     Raises:
         TuningError: there are too few.
     """
-    together = np.concatenate([np.zeros(0), *cosines])
-    if len(together) < MIN_IMPOSTORS:
-        raise TuningError(
-            f"{len(together)} pairs of a portrait and somebody else's face, where {MIN_IMPOSTORS} are the least that "
-            "a mean and a spread can be read from; label more boxes or another movie"
-        )
-    return Impostors(float(together.mean()), float(together.std()))
+    counts = [sum(len(some.genuine) for some in pairs), sum(len(some.impostor) for some in pairs)]
+    least = ((MIN_GENUINE, "its person's"), (MIN_IMPOSTORS, "somebody else's"))
+    for count, (enough, whose) in zip(counts, least, strict=True):
+        if count < enough:
+            raise TuningError(
+                f"{count} pairs of a portrait and {whose} face, where {enough} are the least that anything can be read "
+                "from; label more boxes or another movie"
+            )
+    genuine, genuine_weight = _counted([some.genuine for some in pairs])
+    impostor, impostor_weight = _counted([some.impostor for some in pairs])
+    mean = float(np.average(impostor, weights=impostor_weight))
+    sd = max(float(np.sqrt(np.average(np.square(impostor - mean), weights=impostor_weight))), 10.0**-DIGITS)
+    themselves, people = Impostors(mean, sd), sum(some.people for some in pairs)
+
+    def cost(impostors: Impostors) -> float:
+        of_genuine, of_impostors = (evidence(cosines, impostors, recipe) for cosines in (genuine, impostor))
+        return cllr(of_genuine, of_impostors, genuine_weight, impostor_weight)
+
+    def of(point: F64) -> Impostors:
+        means, log_sds = point.tolist()  # beside those of the impostors themselves
+        return Impostors(float(np.clip(mean + sd * means, *MEANS)), float(np.clip(sd * np.exp(log_sds), *SDS)))
+
+    def drawn(point: F64) -> float:
+        return cost(of(point)) + float(np.square(point).sum()) / (2 * np.log(2) * people)
+
+    start = min(map(np.array, itertools.product(GRID, GRID)), key=drawn)
+    found = of(minimize(drawn, start, method="Nelder-Mead", options={"xatol": 1e-3, "fatol": 1e-7}).x)
+    return Fit(found, cost(found), themselves, cost(themselves), counts[0], counts[1], people)
+
+
+def _counted(cosines: Sequence[F64]) -> tuple[F64, F64]:
+    """Rounded cosines of several movies, each once, and what each counts for; every movie counts 1."""
+    rows = [some for some in cosines if len(some)]
+    weight = np.concatenate([np.zeros(0), *(np.full(len(some), 1 / len(some)) for some in rows)])
+    rounded = np.round(np.concatenate([np.zeros(0), *rows]), DIGITS)
+    values, place = np.unique(rounded, return_inverse=True)
+    return values, np.bincount(place, weight, len(values)).astype(np.float64)
 
 
 # ---------------------------------------------------------------------------- comparison
@@ -177,18 +258,18 @@ def compare(
         progress: passes the movies on.
 
     Raises:
-        TuningError: there are not two movies, or too few faces of others in all movies but one.
+        TuningError: there are not two movies, or too few faces in all movies but one.
     """
     if len(labelled) < 2:
         raise TuningError(
             f"{len(labelled)} labelled movie{'s' * (len(labelled) != 1)}: with nothing left out to report on, only "
             "impostors can be fitted; label another movie"
         )
-    cosines = [impostor_cosines(movie) for movie in labelled]
+    pairs = [face_pairs(movie) for movie in labelled]
     impostors = {}
     for index, movie in enumerate(labelled):
         try:
-            impostors[movie.movie.name] = fit(cosines[:index] + cosines[index + 1 :])
+            impostors[movie.movie.name] = fit(pairs[:index] + pairs[index + 1 :]).impostors
         except TuningError as error:
             raise TuningError(f"without movie {movie.movie.name} there are {error}") from None
     rows: list[dict[str, F64]] = []

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """What a labelled split tells about its face pack, and which recipe ranks its movies best.
 
-Fits the mean and spread of impostors, that is the cosines of portraits and other people's faces, and prints the flag
-for fusion.py. Ranks each movie plainly, by every set of flags of the original's recipe, and by the recipe best;
-whatever is fitted or chosen for a movie comes from the other movies. Intervals are 95 %, by resampling movies.
+Fits the mean and spread of impostors with which cosines of portraits and faces are the best evidence (least Cllr), and
+prints the flag for fusion.py. Ranks each movie plainly, by every set of flags of the original's recipe, and by the
+recipe best; whatever is fitted or chosen for a movie comes from the other movies. Intervals are 95 %, by resampling
+movies.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from castsearch import tuning
 from castsearch.metrics import paired_bootstrap
 from castsearch.ranking import RankingWarning, read_movies, read_split
-from castsearch.tuning import BEST, BEST_FITTED, CHOSEN, FLAGS, PLAIN, Comparison
+from castsearch.tuning import BEST, BEST_FITTED, CHOSEN, FLAGS, PLAIN, Comparison, Fit
 from scripts import cli
 
 FEW_MOVIES = 10  # with fewer, intervals are too narrow
+FEW_GENUINE = 100  # pairs of a portrait and its person's face
 
 
 def parse_args() -> argparse.Namespace:
@@ -42,6 +44,25 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--no_time", action="store_true", help="numbers of shots are no time, as in film stills")
     parser.add_argument("--fit_only", action="store_true", help="print the impostors, and rank nothing")
     return parser.parse_args()
+
+
+def tell(found: Fit) -> None:
+    """Print what was fitted."""
+    themselves, impostors = found.themselves, found.impostors
+    print(
+        f"pairs of a portrait and a face: {found.genuine:,} of {found.people} people, {found.impostor:,} of impostors"
+    )
+    print(f"impostors' cosines: mean {themselves.mean:.3f}, spread {themselves.sd:.3f}")
+    print(
+        "cost of the faces' evidence (Cllr; 1 tells nothing): "
+        f"{found.cllr_of_themselves:.3f} by these, {found.cllr:.3f} calibrated"
+    )
+    print(f"for other movies: fusion.py --recipe best --impostors {impostors.mean:.3f} {impostors.sd:.3f}")
+    if found.genuine < FEW_GENUINE:
+        cli.warn(
+            f"{found.genuine} pairs of a portrait and its person's face are few, and one bad portrait may decide the "
+            f"calibration; label boxes until there are {FEW_GENUINE}"
+        )
 
 
 def report(found: Comparison) -> None:
@@ -76,11 +97,9 @@ def main() -> None:
     if args.no_time:
         labelled = [one.without_time() for one in labelled]
     queries = sum(len(one.queries) for one in labelled)
-    cosines = [tuning.impostor_cosines(one) for one in labelled]
-    found = tuning.fit(cosines)
-    movies = f"{len(labelled)} labelled movie{'s' * (len(labelled) > 1)}"
-    print(f"{movies}, {queries} people in their boxes, {sum(map(len, cosines)):,} pairs of impostors")
-    print(f"for other movies: fusion.py --recipe best --impostors {found.mean:.3f} {found.sd:.3f}")
+    found = tuning.fit([tuning.face_pairs(one) for one in labelled])
+    print(f"{len(labelled)} labelled movie{'s' * (len(labelled) > 1)}, {queries} people in their boxes")
+    tell(found)
     if args.fit_only:
         return
     if len(labelled) == 1:

@@ -27,22 +27,26 @@ def recipes(testdata: Path) -> Iterator[ModuleType]:
         patch.setenv("OMP_NUM_THREADS", "1")  # it sets them; they are set back
         patch.setenv("OPENBLAS_NUM_THREADS", "1")
         yield importlib.import_module("recipes")
-    for name in ("recipes", "simulated", "stills"):
+    for name in ("recipes", "ppcc", "simulated", "stills"):
         sys.modules.pop(name, None)
 
 
 def test_a_quick_run_prints_every_table(recipes: ModuleType, script, tmp_path: Path) -> None:
     printed = script("benchmarks/recipes.py", "--quick", "--out", tmp_path).stdout
     rows = {line.split(" | ")[0].removeprefix("| "): line.split(" | ")[1:] for line in printed.splitlines()[:20]}
-    for name in (*FLAGS, "best"):
+    for name in (*FLAGS, recipes.PPCC, "best"):
         assert len(rows[name]) == 4 and all(0 < float(cell.strip(" |")) <= 100 for cell in rows[name]), name
     figures = np.array([[float(cell.strip(" |")) for cell in rows[name]] for name in ("best", "plain")])
     told = [float(cell.strip(" |")) for cell in rows["best beside plain"]]
     assert told == pytest.approx(figures[0] - figures[1], abs=0.06)
     for name in recipes.PIECES:
         assert f"| without {name} |" in printed
-    assert re.search(r"\| new, default \| p >= 0.05, or hit \| \d+ \|", printed)
-    assert "| in no box |" in printed
+    for of in ("new, constants drawn", "new, default", "new, strangers added", "new, people taken out"):
+        for name in ("best", "without presence"):
+            line = rf"\| {of} \| {name} \| p >= 0.05 \| [\d,]+ \| \d+ of [\d,]+ \| 0\.\d+ \| 0\.\d+ \| 0\.\d+ \|"
+            assert re.search(line, printed), (of, name)
+    absent = re.search(r"^\| in no box \| (.*) \|$", printed, re.MULTILINE)[1].split(" | ")
+    assert len(absent) == 4 and all(re.fullmatch(r"[\d.]+ % of \d+", cell) for cell in absent)
     picture = (tmp_path / "reliability.svg").read_text()
     assert picture.startswith("<svg") and picture.count("<polyline") == 2
 
@@ -63,17 +67,57 @@ def test_permuting_boxes_moves_nothing_but_ties(recipes: ModuleType) -> None:
         assert after == pytest.approx(before, abs=2e-3)  # boxes of a match's frame tie at the end of the list
 
 
-def test_absent_people_are_in_no_box(recipes: ModuleType) -> None:
-    movie, gone = recipes.simulated.with_absent(1, 4, 400)
-    assert gone[-4:].all() and not gone.all()
-    assert not movie.truth[gone].any() and movie.truth[~gone].any(axis=1).all()
-    assert movie.truth.shape[1] < 400
-    whole = recipes.simulated.new_movie(1, False, movie.truth.shape[0], 400)
-    kept = {box for box in movie.movie.candidates}
+def test_people_who_are_taken_out_are_in_no_box(recipes: ModuleType) -> None:
+    left = recipes.simulated.with_absent(1, 8, 3, 400)
+    there = left.truth.any(axis=1)
+    assert left.truth.shape[0] == 8 and not there[-3:].any() and there.any() and left.truth.shape[1] < 400
+    whole, honest = (recipes.simulated.new_movie(1, False, 8, 400), recipes.simulated.with_absent(1, 8, 0, 400))
+    assert np.array_equal(whole.movie.faces, honest.movie.faces)
+    assert (honest.truth & ~whole.truth).any() and not (whole.truth & ~honest.truth).any()  # what labels hide
     frames = dict(zip(whole.movie.candidates, whole.movie.frames, strict=True))
-    rows = [whole.movie.candidates.index(box) for box in movie.movie.candidates]
-    assert np.array_equal(movie.movie.bodies[0], whole.movie.bodies[0][rows])
-    assert {frames[box] for box in kept}.isdisjoint({frames[box] for box in frames if box not in kept})
+    rows = [whole.movie.candidates.index(box) for box in left.movie.candidates]
+    assert np.array_equal(left.truth[:-3], honest.truth[:-3, rows])
+    assert np.array_equal(left.movie.bodies[0], whole.movie.bodies[0][rows])
+    gone = {whole.movie.frames[box] for box in np.flatnonzero(honest.truth[-3:].any(axis=0))}
+    assert {frames[box] for box in left.movie.candidates} == set(whole.movie.frames) - gone
+
+
+def test_strangers_are_of_another_movie(recipes: ModuleType) -> None:
+    before = recipes.simulated.with_absent(1, 5, 0, 200)
+    other = recipes.simulated.new_movie(7, False, 3, 50)
+    added = recipes.simulated.with_strangers(1, 7, 5, 3, 200)
+    assert np.array_equal(added.movie.faces[[*range(5), *range(8, 208)]], before.movie.faces)
+    assert np.array_equal(added.movie.faces[5:8], other.movie.faces[:3])
+    assert np.array_equal(added.truth[:5], before.truth) and not added.truth[5:].any() and len(added.truth) == 8
+
+
+def test_seeds_of_strangers_are_of_no_other_movie(recipes: ModuleType) -> None:
+    every = {seed for seeds in (recipes.CHOOSE, recipes.REPORT) for some in seeds.values() for seed in some}
+    for seeds in (recipes.CHOOSE, recipes.REPORT):
+        assert not {seed + recipes.OTHER for seed in seeds[recipes.STRANGERS]} & every
+
+
+def test_ppcc_by_hand(recipes: ModuleType) -> None:
+    """Two people, four boxes: two are known by their faces, two look like these; the surest half speaks first."""
+    face = np.array([[0.9, 0.0, 0.1, 0.0], [0.0, 0.8, 0.0, 0.05]])
+    body = np.array([[0, 0.1, 0.2, 0.6], [0.1, 0, 0.7, 0.3], [0.2, 0.7, 0, 0], [0.6, 0.3, 0, 0]])
+    found = recipes.ppcc.consensus(face, body)
+    assert found.sum(axis=0) == pytest.approx([1] * 4)
+    # Faces say a of box 2 (0.1 and 0.2 of bodies), b of box 3; the bodies of the frozen half say otherwise.
+    for box, (a, b) in ((0, (0.9, 0)), (1, (0, 0.8)), (2, (0.2, 0.7)), (3, (0.6, 0.3))):
+        assert found[0, box] == pytest.approx(1 / (1 + np.exp((b - a) / 0.03)), abs=1e-6)
+
+
+def test_ppcc_ranks_by_face_and_consensus(recipes: ModuleType) -> None:
+    movie = recipes.simulated.new_movie(1, False, 5, 200).movie
+    links = recipes.ppcc.face_links(movie)
+    assert (links[:, ~movie.has_face[5:]] == 0).all() and links.min() == 0 < links.max() <= 1
+    bodies = recipes.ppcc.body_links(movie)
+    assert (np.diag(bodies) == 0).all() and np.array_equal(bodies, bodies.T)
+    score = links + recipes.ppcc.consensus(links, bodies)
+    for (person, ranked), row, name in zip(recipes.ppcc.ranked(movie), score, movie.people, strict=True):
+        assert person == name and sorted(ranked.order) == list(range(200))
+        assert np.array_equal(ranked.score, np.sort(row)[::-1].astype(np.float32))
 
 
 def test_varied_models_are_models(recipes: ModuleType) -> None:

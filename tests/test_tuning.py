@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -9,10 +10,23 @@ import numpy as np
 import pytest
 
 from castsearch import tuning
-from castsearch.metrics import EvaluationError
+from castsearch.metrics import EvaluationError, cllr
 from castsearch.ranking import MovieFeatures, Settings, fuse
+from castsearch.ranking.best import Recipe
+from castsearch.ranking.best.faces import evidence
 from castsearch.ranking.impostors import Impostors
-from castsearch.tuning import BEST, BEST_FITTED, CHOSEN, FLAGS, PLAIN, LabelledMovie, TuningError, label_movies
+from castsearch.tuning import (
+    BEST,
+    BEST_FITTED,
+    CHOSEN,
+    FLAGS,
+    MIN_GENUINE,
+    PLAIN,
+    LabelledMovie,
+    Pairs,
+    TuningError,
+    label_movies,
+)
 
 MEAN, SD = 0.2, 0.1  # of the simulated impostors' cosines
 
@@ -90,36 +104,90 @@ def test_average_precisions_by_hand() -> None:
     assert labelled.average_precisions(tuning.by(Settings())) == pytest.approx([(1 / 2 + 2 / 4) / 2])
 
 
-def test_impostors_are_all_pairs_of_a_portrait_and_another_persons_face() -> None:
-    cosines = tuning.impostor_cosines(by_hand())
+def test_pairs_are_all_of_a_portrait_and_a_face() -> None:
+    pairs = tuning.face_pairs(by_hand())
     root = np.sqrt(0.75)
-    assert cosines == pytest.approx([0.5, 0, -0.5, 0, root, root], abs=1e-6)
+    assert pairs.impostor == pytest.approx([0.5, 0, -0.5, 0, root, root], abs=1e-6)
+    assert pairs.genuine == pytest.approx([1, 1], abs=1e-6)
+    assert pairs.people == 2
 
 
-def test_no_impostors_without_a_face_or_a_label() -> None:
+def test_no_pairs_without_a_face_or_a_label() -> None:
     root = np.sqrt(0.75)
-    seen = by_hand((True, True, True, False, True, True))
-    assert tuning.impostor_cosines(seen) == pytest.approx([0, -0.5, 0, root], abs=1e-6)
-    unseen = by_hand((False, True, True, True, True, True))
-    assert tuning.impostor_cosines(unseen) == pytest.approx([0, root, root], abs=1e-6)
+    seen = tuning.face_pairs(by_hand((True, True, True, False, True, True)))
+    assert seen.impostor == pytest.approx([0, -0.5, 0, root], abs=1e-6)
+    unseen = tuning.face_pairs(by_hand((False, True, True, True, True, True)))
+    assert unseen.impostor == pytest.approx([0, root, root], abs=1e-6)
+    assert unseen.genuine == pytest.approx([1], abs=1e-6) and unseen.people == 1
+    turned = tuning.face_pairs(by_hand((True, True, True, True, False, True)))
+    assert turned.genuine == pytest.approx([1], abs=1e-6) and turned.people == 1
     unlabelled = by_hand()
     unlabelled.truth[0] = False  # a may be anywhere
-    assert tuning.impostor_cosines(unlabelled) == pytest.approx([0, root, root], abs=1e-6)
+    assert tuning.face_pairs(unlabelled).impostor == pytest.approx([0, root, root], abs=1e-6)
     with pytest.raises(TuningError, match="movie m: it has no face features"):
-        tuning.impostor_cosines(replace(by_hand(), movie=replace(by_hand().movie, faces=None, bodies=[np.eye(6)])))
+        tuning.face_pairs(replace(by_hand(), movie=replace(by_hand().movie, faces=None, bodies=[np.eye(6)])))
 
 
-def test_the_fit_finds_what_was_simulated() -> None:
-    found = tuning.fit([tuning.impostor_cosines(simulated(seed)) for seed in range(10)])
-    assert found.mean == pytest.approx(MEAN, abs=0.02)
-    assert found.sd == pytest.approx(0.8 * SD, abs=0.02)  # what 99 dimensions leave of them: 0.8 / sqrt(99)
+def normal_pairs(genuine: float, spread: float, people: int, count: int = 4000, seed: int = 0) -> Pairs:
+    """Cosines of impostors of mean 0.1 and spread 0.1, and of people whose mean is ``genuine``."""
+    rng = np.random.default_rng(seed)
+    return Pairs(rng.normal(genuine, spread, count), rng.normal(0.1, 0.1, count), people)
 
 
-def test_too_few_impostors_are_refused() -> None:
+def test_the_impostors_themselves_are_told() -> None:
+    found = tuning.fit([tuning.face_pairs(simulated(seed)) for seed in range(10)])
+    assert found.themselves.mean == pytest.approx(MEAN, abs=0.02)
+    assert found.themselves.sd == pytest.approx(0.8 * SD, abs=0.02)  # what 99 dimensions leave of them: 0.8 / sqrt(99)
+    assert found.people == 30 and found.genuine > MIN_GENUINE
+
+
+def test_the_fit_is_where_faces_cost_least() -> None:
+    pairs = normal_pairs(0.35, 0.1, people=10**9)
+    found = tuning.fit([pairs])
+
+    def cost(mean: float, sd: float) -> float:
+        return cllr(*(evidence(some, Impostors(mean, sd), Recipe()) for some in (pairs.genuine, pairs.impostor)))
+
+    least = cost(found.impostors.mean, found.impostors.sd)
+    assert found.cllr == pytest.approx(least, abs=1e-4) and least < found.cllr_of_themselves - 0.01
+    assert found.cllr_of_themselves == pytest.approx(cost(found.themselves.mean, found.themselves.sd), abs=1e-4)
+    for mean, sd in itertools.product(np.linspace(-0.2, 0.4, 25), np.geomspace(0.03, 0.4, 25)):
+        assert cost(mean, sd) > least - 1e-4
+
+
+def test_few_people_calibrate_less_than_many() -> None:
+    """Where the pairs of one person lie far from impostors, nearly any choice will do; it stays near what is known."""
+    far = [tuning.fit([normal_pairs(0.6, 0.02, people)]) for people in (1, 10, 10**9)]
+    away = [abs(np.log(found.impostors.sd / found.themselves.sd)) for found in far]
+    away = [a + abs(f.impostors.mean - f.themselves.mean) / f.themselves.sd for a, f in zip(away, far, strict=True)]
+    assert away[0] < away[1] < away[2] and away[0] < 0.2
+    assert far[0].cllr > far[1].cllr > far[2].cllr
+
+
+def test_movies_count_alike() -> None:
+    long, short = normal_pairs(0.35, 0.1, 50, 8000), normal_pairs(0.5, 0.1, 50, 100, seed=1)
+    again = Pairs(np.tile(short.genuine, 80), np.tile(short.impostor, 80), 50)
+    alike, weighed = tuning.fit([long, short]), tuning.fit([long, again])
+    for name in ("mean", "sd"):  # but for the order of sums
+        assert getattr(alike.impostors, name) == pytest.approx(getattr(weighed.impostors, name), abs=1e-6)
+    assert alike.genuine == 8100
+    assert alike.themselves.mean == pytest.approx((long.impostor.mean() + short.impostor.mean()) / 2, abs=1e-4)
+    without = Pairs(np.zeros(0), np.zeros(0), 0)
+    assert tuning.fit([long, without]).impostors == tuning.fit([long]).impostors
+
+
+def test_too_few_pairs_are_refused() -> None:
+    def pairs(genuine: int, impostor: int) -> Pairs:
+        return Pairs(np.linspace(0.5, 0.6, genuine), np.linspace(0, 0.1, impostor), 1)
+
     with pytest.raises(TuningError, match="29 pairs of a portrait and somebody else's face, where 30 are the least"):
-        tuning.fit([np.linspace(0, 0.1, 10), np.linspace(0, 0.1, 19)])
-    assert tuning.fit([np.linspace(0, 0.1, 11), np.linspace(0, 0.1, 19)]).sd > 0
-    with pytest.raises(TuningError, match="without movie m1 there are 6 pairs"):
+        tuning.fit([pairs(5, 10), pairs(5, 19)])
+    with pytest.raises(TuningError, match="9 pairs of a portrait and its person's face, where 10 are the least"):
+        tuning.fit([pairs(5, 30), pairs(4, 30)])
+    with pytest.raises(TuningError, match="0 pairs"):
+        tuning.fit([])
+    assert tuning.fit([pairs(5, 11), pairs(5, 19)]).impostors.sd > 0
+    with pytest.raises(TuningError, match="without movie m1 there are 2 pairs"):
         tuning.compare([by_hand(), simulated(1)])
 
 

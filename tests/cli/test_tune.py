@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from castsearch import stagefiles
+from castsearch import stagefiles, tuning
+from castsearch.ranking import Impostors, read_movies
 
 
 @pytest.fixture
@@ -37,15 +38,31 @@ def split(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def fitted(split: Path) -> Impostors:
+    """What the library fits."""
+    labels = json.loads((split / "val_label.json").read_text())
+    movies = tuning.label_movies(read_movies(split, "val", ["triplet_resnext101_32x8d"]), labels)
+    found = tuning.fit([tuning.face_pairs(movie) for movie in movies]).impostors
+    return Impostors(round(found.mean, 3), round(found.sd, 3))
+
+
 def test_it_prints_the_flag_and_the_table(script, split: Path) -> None:
     done = script("scripts/tune.py", "--mode", "val", "--data", split)
     lines = done.stdout.splitlines()
-    pairs = int(re.fullmatch(r"3 labelled movies, 9 people in their boxes, (\d+) pairs of impostors", lines[0])[1])
+    assert lines[0] == "3 labelled movies, 9 people in their boxes"
+    counts = r"pairs of a portrait and a face: (\d+) of 9 people, (\d+) of impostors"
+    genuine, impostor = map(int, re.fullmatch(counts, lines[1]).groups())
     labels = json.loads((split / "val_label.json").read_text())
-    assert pairs == 9 * 50 - sum(map(len, labels.values()))
-    mean, sd = map(float, lines[1].removeprefix("for other movies: fusion.py --recipe best --impostors ").split())
-    assert mean == pytest.approx(0, abs=0.03) and sd == pytest.approx(0.125, abs=0.02)
-    cells = [re.split(r"\s{2,}", line, maxsplit=1) for line in lines[4:14]]
+    assert genuine == sum(map(len, labels.values())) and genuine + impostor == 9 * 50
+    mean, spread = map(float, re.fullmatch(r"impostors' cosines: mean (\S+), spread (\S+)", lines[2]).groups())
+    assert mean == pytest.approx(0, abs=0.03) and spread == pytest.approx(0.125, abs=0.02)
+    cost = r"cost of the faces' evidence \(Cllr; 1 tells nothing\): (\S+) by these, (\S+) calibrated"
+    before, after = map(float, re.fullmatch(cost, lines[3]).groups())
+    assert 0 < after <= before < 1
+    flag = lines[4].removeprefix("for other movies: fusion.py --recipe best --impostors ")
+    impostors = Impostors(*map(float, flag.split()))
+    assert impostors == fitted(split)
+    cells = [re.split(r"\s{2,}", line, maxsplit=1) for line in lines[7:17]]
     rows = {name: figures.split() for name, figures in cells}
     assert len(rows) == 10 and next(iter(rows)) == "plain"
     assert all(0 < float(row[0]) <= 100 for row in rows.values())
@@ -67,13 +84,16 @@ def test_one_movie_is_fitted_and_not_reported_on(script, split: Path) -> None:
     only = {cast: true for cast, true in labels.items() if cast.startswith("tt2")}
     (split / "one.json").write_text(json.dumps(only))
     done = script("scripts/tune.py", "--mode", "val", "--data", split, "--gt", split / "one.json")
-    assert len(done.stdout.splitlines()) == 2 and "--impostors" in done.stdout and "mAP" not in done.stdout
+    assert len(done.stdout.splitlines()) == 5 and "--impostors" in done.stdout and "mAP" not in done.stdout
     assert "warning: tt2 is the only labelled movie" in done.stderr
+    few = sum(map(len, only.values()))
+    assert f"warning: {few} pairs of a portrait and its person's face are few" in done.stderr
 
 
 def test_fitting_alone(script, split: Path) -> None:
     done = script("scripts/tune.py", "--mode", "val", "--data", split, "--fit_only")
-    assert len(done.stdout.splitlines()) == 2 and not done.stderr
+    assert len(done.stdout.splitlines()) == 5
+    assert len(done.stderr.splitlines()) == 1 and "85 pairs of a portrait and its person's face are few" in done.stderr
 
 
 @pytest.mark.parametrize(
