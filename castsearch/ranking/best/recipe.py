@@ -40,10 +40,10 @@ class Recipe:
         scale, shift: what calibrates the log odds: they are multiplied, then the others gain as much.
     """
 
-    others: float = 0.7
+    others: float = 0.8
     face_slope: float = 1.5
     face_middle: float = 2.0
-    face_most: float = 6.0
+    face_most: float = 8.0
     useless: float = 0.2
     template_rounds: int = 4
     portrait_weight: float = 2.0
@@ -65,7 +65,7 @@ class Recipe:
     surprise: float = 0.1
     unknown_share: float = 0.1
     vote_rounds: int = 3
-    vote_power: float = 2.0
+    vote_power: float = 1.75
     presence_odds: float = 1.2
     presence_slope: float = 3.0
     scale: float = 1.5
