@@ -33,6 +33,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import expit
 
 from castsearch.ranking.best.faces import Templates, evidence, presence
 from castsearch.ranking.best.links import Boxes, linked
@@ -77,7 +78,7 @@ def rank(movie: MovieFeatures, settings: Settings, resources: Resources, recipe:
         order = best_first(score)
         shares = {name: part[person, order].astype(np.float32) for name, part in zip(EVIDENCE, parts, strict=True)}
         every = np.stack([np.zeros(len(order)), *shares.values()])
-        probability = present[person] / (1 + np.exp(-log_odds[person, order]))
+        probability = present[person] * expit(log_odds[person, order])
         found_by = np.array([REST, *EVIDENCE])[every.argmax(axis=0)]
         yield Ranked(order, score[order], found_by, probability.astype(np.float32), shares)
 

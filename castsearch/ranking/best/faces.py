@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import expit
 
 from castsearch.ranking.best.recipe import Recipe
 from castsearch.ranking.impostors import Impostors
@@ -86,4 +87,4 @@ def presence(z: F64, probability: F64, recipe: Recipe) -> F64:
     beyond = np.zeros(len(z))  # without a face nothing is known
     if z.shape[1]:
         beyond = z[np.arange(len(z)), probability.argmax(axis=1)] - np.sqrt(2 * np.log(z.shape[1]))
-    return 1 / (1 + np.exp(-recipe.presence_odds - recipe.presence_slope * beyond))
+    return expit(recipe.presence_odds + recipe.presence_slope * beyond)
