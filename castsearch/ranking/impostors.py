@@ -43,7 +43,7 @@ class Impostors:
 # By the SHA-256 of the embedder's weights: impostors with which the evidence of castsearch.ranking.best is best
 # calibrated, that is costs the least Cllr (Brummer and du Preez 2006; 1 tells nothing). Measured on no picture that
 # docs/ranking.md reports on: 14 portraits of 6 people of two clips beside 133 (dlib) and 143 (MobileFaceNet) faces in
-# the clips, of 8 people told apart by eye. The optimum is flat: .04 in the mean or .02 in the deviation cost hardly .01.
+# the clips, of 8 people told apart by eye. The optimum is flat: .04 in the mean or .02 in the deviation cost < .01.
 KNOWN = MappingProxyType(
     {
         # dlib's, centred as castsearch.faces.population does. Cllr .67; the mean and deviation of the pairs of
