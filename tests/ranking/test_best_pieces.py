@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from castsearch.ranking.best.faces import Templates, evidence, presence
-from castsearch.ranking.best.links import LEAST_SD, Boxes, Links, _mean_and_sd, linked
+from castsearch.ranking.best.links import LEAST_SD, Boxes, Links, _Kernel, _mean_and_sd, linked
 from castsearch.ranking.best.people import MOST_ODDS, Frames, Posterior, _log_rest, posterior
 from castsearch.ranking.best.recipe import Recipe
 from castsearch.ranking.best.votes import Fit, Votes, fitted
@@ -78,6 +78,7 @@ def test_two_boxes_of_a_frame_by_hand() -> None:
     np.testing.assert_allclose(told.frame_evidence, [[-np.log(3), -np.log(4), 0]])
     np.testing.assert_allclose(told.log_odds(), np.log([[1, 1 / 2, 2]]))
     np.testing.assert_allclose(posterior(found, 0.5, frames, sweeps=0).probability, [[3 / 4, 2 / 3, 2 / 3]])
+    np.testing.assert_allclose(posterior(found, 0.5, frames).probability, [[3 / 4, 2 / 3, 2 / 3]])
     np.testing.assert_allclose(posterior(found, 0.5, None, sweeps=4).probability, [[3 / 4, 2 / 3, 2 / 3]])
 
 
@@ -90,7 +91,8 @@ def test_boxes_alike_share_a_person() -> None:
 
 def test_evidence_of_frames_stays_finite() -> None:
     told = posterior(np.array([[500.0, 900.0]]), 0.5, Frames(np.zeros(2, np.int64)), sweeps=3)
-    np.testing.assert_allclose(told.frame_evidence, -np.log1p(MOST_ODDS))
+    assert MOST_ODDS == 1e6
+    np.testing.assert_allclose(told.frame_evidence, -np.log1p(1e6))
     assert (told.probability > 1 - 1e-9).all()
 
 
@@ -388,6 +390,24 @@ def test_faces_link_by_hand() -> None:
     np.put_along_axis(face, links.index.astype(np.int64), links.face, axis=1)
     np.testing.assert_allclose(face[0], [0, 3, 0.5 * (4 - 2), 0, 0], atol=1e-5)
     assert not face[4].any() and not face[:, 4].any()
+
+
+@pytest.mark.parametrize("parts", ["all", "bodies", "bodies and faces"])
+def test_a_sifting_tile_is_within_the_margin(parts: str) -> None:
+    """But for one constant for all, and by far; each part has its share in the margin."""
+    boxes = replace(boxes_of(8, 60, width=40), shots=boxes_of(8, 60).shots + 1e9)
+    boxes = boxes if parts == "all" else replace(boxes, shots=None)
+    boxes = replace(boxes, faces=None) if parts == "bodies" else boxes
+    recipe = Recipe(body_slope=30.0, link_slope=300.0, link_most=1e3)
+    kernel = _Kernel(boxes, recipe, RESOURCES)
+    (tile,) = kernel.tiles(slice(0, 60), slice(0, 60))
+    some, others = np.nonzero(boxes.frames[:, None] != boxes.frames)
+    body, time, face = kernel.pairs(some, others)
+    off = tile[some, others] - (30 * body + time + face)
+    within = (30 / _mean_and_sd(boxes.bodies, RESOURCES)[1] + 300 / 0.3 * (parts != "bodies")) * (80 + 16) * 2.0**-24
+    assert np.ptp(off) < 0.5 * kernel.margin
+    assert within < kernel.margin < 1.5 * within + 2e-5
+    assert np.isneginf(tile[boxes.frames[:, None] == boxes.frames]).all()
 
 
 @pytest.mark.parametrize(("n", "width"), [(40, 6), (6, 40), (2, 3), (30, 30), (31, 30)])

@@ -111,10 +111,9 @@ class _Kernel:
             self.margin += self._link_slope * margin(boxes.faces.width)
 
     def tiles(self, rows: slice, columns: slice) -> Iterator[F32]:
-        """(R, C) float32 weights."""
+        """(R, C) float32 weights, but for a constant."""
         boxes = self._boxes
         tile = boxes.bodies.rows[rows] @ boxes.bodies.rows[columns].T
-        tile -= np.float32(self._mean)
         tile *= np.float32(self._slope)
         if boxes.shots is not None:
             gap = np.subtract.outer(boxes.shots[rows], boxes.shots[columns])  # of numbers that float32 may not hold
