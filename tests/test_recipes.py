@@ -98,12 +98,12 @@ def test_seeds_of_strangers_are_of_no_other_movie(recipes: ModuleType) -> None:
 
 
 def test_ppcc_by_hand(recipes: ModuleType) -> None:
-    """Two people, four boxes: two are known by their faces, two look like these; the surest half speaks first."""
+    """Two people, four boxes: two are known by their faces, two look like these; the surest speak first."""
     face = np.array([[0.9, 0.0, 0.1, 0.0], [0.0, 0.8, 0.0, 0.05]])
     body = np.array([[0, 0.1, 0.2, 0.6], [0.1, 0, 0.7, 0.3], [0.2, 0.7, 0, 0], [0.6, 0.3, 0, 0]])
     found = recipes.ppcc.consensus(face, body)
     assert found.sum(axis=0) == pytest.approx([1] * 4)
-    # Faces say a of box 2 (0.1 and 0.2 of bodies), b of box 3; the bodies of the frozen half say otherwise.
+    # Faces say a of box 2 (0.1 and 0.2 of bodies), b of box 3; the bodies of those frozen before say otherwise.
     for box, (a, b) in ((0, (0.9, 0)), (1, (0, 0.8)), (2, (0.2, 0.7)), (3, (0.6, 0.3))):
         assert found[0, box] == pytest.approx(1 / (1 + np.exp((b - a) / 0.03)), abs=1e-6)
 
