@@ -9,7 +9,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from castsearch.ranking import Impostors, MovieFeatures, Settings, fuse, rank
+from castsearch.ranking import Impostors, MovieFeatures, RankingError, Settings, fuse, rank
 from castsearch.ranking.best import EVIDENCE, REST, Recipe
 from castsearch.ranking.best import rank as rank_by
 from castsearch.ranking.impostors import estimated
@@ -406,3 +406,10 @@ def test_candidates_but_no_cast_with_a_face_still_rank() -> None:
     blind = replace(movie, has_face=np.concatenate([np.zeros(4, bool), movie.has_face[4:]]))
     with pytest.warns(UserWarning, match="shows no face"):
         assert len(fuse(blind, BEST)) == 4
+
+
+def test_without_features_of_faces_it_says_so() -> None:
+    bodies = np.eye(3, dtype=np.float32)
+    movie = MovieFeatures("tt1", ["a"], ["b", "c"], ["x", "y"], None, np.ones(3, bool), [bodies])
+    with pytest.raises(RankingError, match="movie tt1 has no features of faces, by which the recipe 'best' ranks"):
+        fuse(movie, BEST)

@@ -16,6 +16,7 @@ from castsearch.ranking.best.recipe import Recipe
 from castsearch.ranking.best.votes import Fit, Votes, fitted
 from castsearch.ranking.best.whitening import _leading, whitened
 from castsearch.ranking.impostors import Impostors
+from castsearch.ranking.nearest import margin
 from castsearch.ranking.threads import Resources
 from castsearch.ranking.unit import UnitRows
 
@@ -404,9 +405,9 @@ def test_a_sifting_tile_is_within_the_margin(parts: str) -> None:
     some, others = np.nonzero(boxes.frames[:, None] != boxes.frames)
     body, time, face = kernel.pairs(some, others)
     off = tile[some, others] - (30 * body + time + face)
-    within = (30 / _mean_and_sd(boxes.bodies, RESOURCES)[1] + 300 / 0.3 * (parts != "bodies")) * (80 + 16) * 2.0**-24
+    slopes = 30 / _mean_and_sd(boxes.bodies, RESOURCES)[1] + 300 / 0.3 * (parts != "bodies")
+    assert kernel.margin == pytest.approx(slopes * margin(40) + 1e-5, rel=1e-12)
     assert np.ptp(off) < 0.5 * kernel.margin
-    assert within < kernel.margin < 1.5 * within + 2e-5
     assert np.isneginf(tile[boxes.frames[:, None] == boxes.frames]).all()
 
 

@@ -41,6 +41,7 @@ from castsearch.ranking.best.people import Frames, Posterior, posterior
 from castsearch.ranking.best.recipe import Recipe
 from castsearch.ranking.best.votes import Votes, fitted
 from castsearch.ranking.best.whitening import whitened
+from castsearch.ranking.errors import RankingError
 from castsearch.ranking.impostors import Impostors, estimated
 from castsearch.ranking.movie import MovieFeatures
 from castsearch.ranking.propagation import best_first
@@ -71,7 +72,13 @@ def needed_memory(movie: MovieFeatures, settings: Settings) -> int:
 
 
 def rank(movie: MovieFeatures, settings: Settings, resources: Resources, recipe: Recipe = DEFAULT) -> Iterator[Ranked]:
-    """Rank the candidates of a movie, which has some, for each of its people."""
+    """Rank the candidates of a movie, which has some, for each of its people.
+
+    Raises:
+        RankingError: the movie has no features of faces.
+    """
+    if movie.faces is None:
+        raise RankingError(f"movie {movie.name} has no features of faces, by which the recipe 'best' ranks")
     believed, parts, present = believe(movie, recipe, resources)
     log_odds = believed.log_odds(recipe.scale, recipe.shift)
     for person, score in enumerate(log_odds.astype(np.float32)):
