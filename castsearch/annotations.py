@@ -19,7 +19,7 @@ from typing import Any
 from castsearch.errors import CastSearchError
 from castsearch.identifiers import id_fault, movie_fault, path_fault, shown
 from castsearch.paths import folded
-from castsearch.stagefiles import MoviePictures, atomic_write
+from castsearch.stagefiles import MoviePictures
 from castsearch.textfiles import parse_json, read_json, read_text
 
 OTHERS = "others"  # label of a candidate who is none of the cast
@@ -408,9 +408,3 @@ def _form(words: Sequence[str]) -> str:
     if "," in words[0]:
         return "comma-separated values; put a blank behind the cast, and all of its candidates on one line"
     return f"no candidates of {shown(words[0])}"
-
-
-def write_ranking(path: str | os.PathLike[str], ranking: Mapping[str, Sequence[str]]) -> None:
-    """Write a result file, atomically."""
-    with atomic_write(path) as file:
-        file.writelines(f"{cast} {','.join(ids)}\n".encode() for cast, ids in ranking.items())

@@ -17,8 +17,8 @@ from castsearch.annotations import (
     read_annotations,
     read_labels,
     read_ranking,
-    write_ranking,
 )
+from tests.rankings import write_ranking
 
 GOOD = {
     "tt1": {

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from castsearch.annotations import read_ranking, write_ranking
+from castsearch.annotations import read_ranking
 from castsearch.results import Places, ResultError, check_result, json_beside, read_result, write_result
 from castsearch.stagefiles import StageFileError
 from tests.fuzz.mutations import mutated_json
+from tests.rankings import write_ranking
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 

@@ -7,8 +7,8 @@ import json
 import numpy as np
 
 from castsearch import stagefiles
-from castsearch.annotations import write_ranking
 from castsearch.images import read_image, write_jpeg
+from tests.rankings import write_ranking
 
 
 def test_eval_prints_the_challenges_table(script, testdata):
