@@ -352,6 +352,19 @@ def test_links_where_some_shortlists_are_crowded(reference: ModuleType) -> None:
     check_links(reference, replace(boxes, bodies=UnitRows(bodies)), RECIPE)
 
 
+def test_of_crowded_shortlists_few_pairs_are_computed_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    boxes, sizes, pairs = boxes_of(2, 100), [], _Kernel.pairs
+
+    def noting(self: _Kernel, some: np.ndarray, others: np.ndarray) -> np.ndarray:
+        sizes.append(len(some))
+        return pairs(self, some, others)
+
+    monkeypatch.setattr("castsearch.ranking.best.links.EXACT_PAIRS", 550)
+    monkeypatch.setattr(_Kernel, "pairs", noting)
+    linked(replace(boxes, bodies=UnitRows(np.ones((100, 6), np.float32)), shots=None, faces=None), RECIPE, RESOURCES)
+    assert sum(sizes) == 100 * 100 and max(sizes) == 5 * 100
+
+
 def test_boxes_of_one_frame_are_not_linked() -> None:
     boxes = boxes_of(4, 12, frames=2)
     links = linked(boxes, RECIPE, RESOURCES)
