@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from threading import Lock
@@ -53,6 +53,14 @@ class _SingleBlas:
 
 
 _single_blas = _SingleBlas()
+
+
+def single_blas() -> AbstractContextManager[None]:
+    """BLAS held to one thread, for a job that calls it between those of ``Resources.each``, too.
+
+    Its threads wait for work by turning round and round, which costs the cores more than they do on products so small.
+    """
+    return _single_blas.hold()
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,12 @@ import sys
 from collections.abc import Iterator
 from threading import Lock, get_ident
 
+import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from castsearch.ranking.threads import THREAD_MEMORY, TILE, TILE_BYTES, Resources, slices, tile_rows
+from castsearch.ranking import MovieFeatures, Settings, best, fuse
+from castsearch.ranking.threads import THREAD_MEMORY, TILE, TILE_BYTES, Resources, single_blas, slices, tile_rows
 
 
 @pytest.fixture(autouse=True)
@@ -96,6 +98,25 @@ def test_blas_is_held_until_the_last_of_several_jobs_is_done() -> None:
 
     Resources(0, 1).each(job, [0])
     assert set(inner[0]) == {1}
+
+
+def test_the_better_recipe_holds_blas_from_end_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    before, during = blas_threads(), []
+    whitened, presence = best.whitened, best.presence
+
+    def noting(function):
+        return lambda *args: (during.append(blas_threads()), function(*args))[1]
+
+    monkeypatch.setattr(best, "whitened", noting(whitened))
+    monkeypatch.setattr(best, "presence", noting(presence))
+    features = np.random.default_rng(0).normal(size=(9, 5)).astype(np.float32)
+    boxes = [str(box) for box in range(8)]
+    fuse(MovieFeatures("m", ["a"], boxes, boxes, features, np.ones(9, bool), [features[1:]]), Settings(recipe="best"))
+    assert during == [[1] * len(before)] * 2
+    assert blas_threads() == before
+    with single_blas():
+        assert set(blas_threads()) == {1}
+    assert blas_threads() == before
 
 
 @pytest.mark.parametrize(("n", "step"), [(0, 3), (1, 3), (6, 3), (7, 3)])

@@ -47,7 +47,7 @@ from castsearch.ranking.movie import MovieFeatures
 from castsearch.ranking.propagation import best_first
 from castsearch.ranking.ranked import Ranked
 from castsearch.ranking.settings import Settings
-from castsearch.ranking.threads import THREAD_MEMORY, Resources
+from castsearch.ranking.threads import THREAD_MEMORY, Resources, single_blas
 from castsearch.ranking.unit import F64, UnitRows, side_by_side
 
 __all__ = ["Recipe", "needed_memory", "rank"]
@@ -79,7 +79,8 @@ def rank(movie: MovieFeatures, settings: Settings, resources: Resources, recipe:
     """
     if movie.faces is None:
         raise RankingError(f"movie {movie.name} has no features of faces, by which the recipe 'best' ranks")
-    believed, parts, present = believe(movie, recipe, resources)
+    with single_blas():
+        believed, parts, present = believe(movie, recipe, resources)
     log_odds = believed.log_odds(recipe.scale, recipe.shift)
     for person, score in enumerate(log_odds.astype(np.float32)):
         order = best_first(score)
