@@ -7,7 +7,7 @@ What is the paper's: visual links, which are cosines of faces between portraits 
 pictures; the consensus, in which a picture takes of each person the one neighbour that says most, and a softmax makes
 people compete; the progress, in which the surest are frozen after the first round, more after each further one, and
 only the frozen speak. Rounds and temperature are those of its authors' code, which freezes half at first; a quarter is
-4 mAP better on simulated movies of the seeds for choosing, and stands here.
+3 to 5 mAP better on the new simulator, seeds for choosing, and stands here.
 
 What is missing: temporal links. The paper's pictures come in tracks, and two tracks are as alike as their most alike
 pictures; boxes here have no tracks, each is one of a single picture, and nothing is left to take the most of.
