@@ -1,5 +1,5 @@
 # make demo    the whole pipeline on a small movie       make test    all tests
-# make bench   speed and memory beside references        make lint    style, types, imports
+# make bench   speed, memory, rankings beside references        make lint    style, types, imports
 # make fuzz    10,000 mutated files of eight kinds, and 5,000 hostile stage files
 #
 # PYTHON is the one that the environment is made with; everything runs with the environment's own.
@@ -33,6 +33,7 @@ test: install-dev
 
 bench: install-dev
 	$(BIN)/python benchmarks/ranking.py --beside f72ca5e
+	$(BIN)/python benchmarks/recipes.py --cache data/stills
 	$(BIN)/python benchmarks/faces.py
 	$(BIN)/python benchmarks/bodies.py
 

@@ -71,9 +71,13 @@ def _annotations() -> Opened:
         assert not any(path_fault(item.file) for movie in movies.values() for item in (*movie.cast, *movie.candidates))
 
     empty = {"tt2": {"cast": [], "candidates": MOVIE["candidates"][:1]}}
-    seeds = [
-        json.dumps(content).encode() for content in ({"tt1": MOVIE}, {**empty, "tt 3": {**MOVIE, "candidates": []}})
-    ]
+    portraits = [{"id": "tt4_nm1", "img": ["tt4/cast/nm1.jpg", "tt4/cast/nm1b.jpg"], "label": "nm1"}]
+    contents = (
+        {"tt1": MOVIE},
+        {**empty, "tt 3": {**MOVIE, "candidates": []}},
+        {"tt4": {"cast": portraits, "candidates": []}},
+    )
+    seeds = [json.dumps(content).encode() for content in contents]
     return _simple(".json", seeds, mutated_json), read
 
 
