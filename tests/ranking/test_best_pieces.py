@@ -547,6 +547,45 @@ def test_caution_is_for_larger_odds() -> None:
     assert dressed(box // 3, box // 3 % 2, recipe).unlike == 3.0
 
 
+def chosen_by_hand(right: int, wrong: int, recipe: Recipe) -> float:
+    """The odds for a person with so many sure boxes, each linked to one box that is surely theirs, or another's.
+
+    Believed, a right vote predicts them at 1 of 1.7, a wrong one at 0; not believed, each at .15.
+    """
+    n = right + wrong + 2
+    index = np.array([n - 2] * right + [n - 1] * wrong + [0, 0], np.int32)[:, None]
+    nothing = np.zeros((n, 1))
+    probability = np.zeros((2, n))
+    probability[0, n - 2] = probability[1, n - 1] = 1
+    sure = [np.arange(right + wrong), np.zeros(0, np.int64)]
+    recipe = replace(recipe, others=0.7, body_slopes=(1.0,), unknown_share=1e-12, caution=0.0)
+    return fitted(Links(index, nothing, nothing, nothing), probability, sure, recipe, RESOURCES).unlike
+
+
+def test_a_vote_that_is_wrong_costs_so_much() -> None:
+    """Three right ones gain 3 log(3.9) = 4.1; a wrong one costs log(.15) - log(.001) = 5.0."""
+    recipe = Recipe(unlike=(-40.0, 40.0), surprise=0.0)
+    assert chosen_by_hand(3, 1, recipe) == 40
+    assert chosen_by_hand(4, 1, recipe) == -40  # 5.4
+
+
+@pytest.mark.parametrize(("boxes", "weight"), [(1, 1.0), (2, 2**0.5), (9, 3.0)])
+def test_a_person_counts_as_the_root_of_their_boxes(boxes: int, weight: float) -> None:
+    gain = weight * np.log(1 / 1.7 / 0.15)
+    for surprise, chosen in ((0.95 * gain / 80, -40), (1.05 * gain / 80, 40)):
+        assert chosen_by_hand(boxes, 0, Recipe(unlike=(40.0, -40.0), surprise=surprise)) == chosen
+
+
+def test_strong_links_are_weighed_without_overflow() -> None:
+    body = np.array([[500.0, 499.9], [500.0, -500.0], [0.0, 0.0]])
+    links = Links(np.array([[1, 2], [0, 2], [0, 1]], np.int32), body, np.zeros((3, 2)), np.zeros((3, 2)))
+    found = Votes(links, Fit(3.0, 0.0), Recipe(unknown_share=0.0)).log_ratio(
+        np.array([[0.5, 0.25, 1.0]]), 0.5, RESOURCES
+    )
+    first = 1 / (1 + np.exp(-0.3))
+    np.testing.assert_allclose(found[0, :2], np.log([(0.25 * first + 1.0 * (1 - first)) / 0.5, 1.0]), atol=1e-9)
+
+
 def test_without_sure_faces_the_first_choice_stands() -> None:
     links, probability = linked(boxes_of(0, 20), RECIPE, RESOURCES), random_beliefs(20, 2)
     nobody = [np.zeros(0, np.int64)] * 2
