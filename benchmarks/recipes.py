@@ -79,7 +79,7 @@ PIECES: dict[str, dict[str, Any]] = {
     "odds chosen by the movie": {"unlike": Best().unlike[:1]},
     "repeated votes": {"vote_rounds": 1},
     "useless faces": {"useless": 1e-6},
-    "presence": {"presence_odds": 50.0, "presence_slope": 0.0},  # everybody is there
+    "presence": {"presence_odds": 50.0, "presence_slope": 0.0, "presence_backing": 0.0},  # everybody is there
 }
 CERTAIN = "without presence"  # ranks as `best` does; its probabilities differ
 TELLING = (BEST, CERTAIN)

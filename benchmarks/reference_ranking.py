@@ -257,13 +257,15 @@ def best(
     rest = np.stack([np.delete(weight, person, axis=0).sum(axis=0) + nobody for person in people])
     above = np.zeros(len(portraits))
     for person in people if has_face.any() else ():
-        likeliest = max(np.flatnonzero(has_face), key=lambda box: probability[person, box])
+        likeliest = max(np.flatnonzero(has_face), key=lambda box: weight[person, box] / rest[person, box])
         cosine = portrait[person] @ own_face[likeliest] / np.linalg.norm(portrait[person])
         above[person] = (cosine - impostors[0]) / impostors[1] - np.sqrt(2 * np.log(has_face.sum()))
-    present = 1 / (1 + np.exp(-recipe.presence_odds - recipe.presence_slope * above))
+    log_odds = np.log(weight / rest)
+    backed = recipe.presence_backing * log_odds.max(axis=1)
+    present = 1 / (1 + np.exp(-recipe.presence_odds - recipe.presence_slope * above - backed))
     return {
-        "log_odds": np.log(weight / rest),
-        "probability": present[:, None] * weight / (weight + rest),
+        "log_odds": log_odds,
+        "probability": np.where(present < 0.5, present, 1)[:, None] * weight / (weight + rest),
         "face": face,
         "body": body,
         "time": time,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from castsearch.ranking import Impostors, MovieFeatures, RankingError, Settings, fuse, rank
-from castsearch.ranking.best import EVIDENCE, REST, Recipe
+from castsearch.ranking.best import EVIDENCE, REST, Recipe, believe
 from castsearch.ranking.best import rank as rank_by
 from castsearch.ranking.impostors import estimated
 from castsearch.ranking.ranked import Ranked
@@ -314,8 +314,23 @@ def test_where_nobody_has_a_face_the_movie_tells_nothing() -> None:
     movie, recipe = MOVIES["no face at all"], Recipe(scale=1.0, shift=0.0, vote_rounds=1)
     probability = in_order_of_boxes(ranked_by(replace(movie, frames=movie.candidates), recipe), "probability")
     told = (1 - recipe.others) * (1 + recipe.unknown_share) ** recipe.vote_power
-    present = 1 / (1 + np.exp(-recipe.presence_odds))
-    np.testing.assert_allclose(probability, present * told / (told + recipe.others) / len(probability), atol=1e-6)
+    odds = told / len(probability) / (recipe.others + told * (1 - 1 / len(probability)))
+    present = 1 / (1 + np.exp(-recipe.presence_odds - recipe.presence_backing * np.log(odds)))
+    assert present < 0.5
+    np.testing.assert_allclose(probability, present * odds / (1 + odds), atol=1e-6)
+
+
+def test_who_is_probably_absent_has_no_box_above_a_half_and_others_keep_their_probabilities() -> None:
+    movie = MOVIES["plain"]
+    for odds in (-50.0, -3.0, 50.0):
+        recipe = Recipe(presence_odds=odds)
+        found = believe(movie, recipe, Resources(1 << 30, 1))
+        given = 1 / (1 + np.exp(-found.log_odds))
+        told = in_order_of_boxes(ranked_by(movie, recipe), "probability")
+        for person, present in enumerate(found.present):
+            expected = given[person] * (present if present < 0.5 else 1)
+            np.testing.assert_allclose(told[person], expected, rtol=1e-6, atol=1e-7)
+            assert present >= 0.5 or told[person].max() < 0.5
 
 
 def test_in_one_frame_nobody_votes() -> None:

@@ -215,13 +215,16 @@ def test_nobody_has_a_face() -> None:
 def test_who_is_present_by_hand() -> None:
     """Of 4 faces the best impostor lies near sqrt(2 log 4); the likeliest face counts, not the most alike."""
     z = np.array([[5.0, 1.0, 0.0, 3.0], [0.0, 0.5, -1.0, 9.0]])
-    probability = np.array([[0.2, 0.1, 0.1, 0.6], [0.3, 0.6, 0.0, 0.1]])
-    recipe = Recipe(presence_odds=0.5, presence_slope=2.0)
+    log_odds = np.array([[-2.0, -3.0, 7.0, -3.0, 1.0], [0.5, 2.0, -1.0, -9.0, 0.0]])  # the third: faceless
+    has_face = np.array([True, True, False, True, True])
+    recipe = Recipe(presence_odds=0.5, presence_slope=2.0, presence_backing=0.25)
     best = np.sqrt(2 * np.log(4))
-    expected = 1 / (1 + np.exp(-0.5 - 2 * (np.array([3.0, 0.5]) - best)))
-    np.testing.assert_allclose(presence(z, probability, recipe), expected)
-    np.testing.assert_allclose(presence(z[:, :1], probability[:, :1], recipe), 1 / (1 + np.exp([-10.5, -0.5])))
-    np.testing.assert_allclose(presence(z[:, :0], probability[:, :0], recipe), 1 / (1 + np.exp(-0.5)))
+    expected = 1 / (1 + np.exp(-0.5 - 2 * (np.array([3.0, 0.5]) - best) - 0.25 * np.array([7.0, 2.0])))
+    np.testing.assert_allclose(presence(z, log_odds, has_face, recipe), expected)
+    one = presence(z[:, :1], log_odds[:, :1], has_face[:1], recipe)
+    np.testing.assert_allclose(one, 1 / (1 + np.exp([-0.5 - 10 + 0.5, -0.5 - 0.125])))
+    none = presence(z[:, :0], log_odds, np.zeros(5, bool), recipe)
+    np.testing.assert_allclose(none, 1 / (1 + np.exp([-0.5 - 1.75, -0.5 - 0.5])))
 
 
 # ---------------------------------------------------------------------------- bodies

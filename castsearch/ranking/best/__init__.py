@@ -54,6 +54,7 @@ __all__ = ["Recipe", "needed_memory", "rank"]
 
 EVIDENCE = ("face", "body", "time", "frame")
 REST = "rest"  # what no evidence speaks for
+ABSENT = 0.5  # who is less probably in the movie is taken to be absent: no box is then above it
 DEFAULT = Recipe()
 BOX_BYTES = 5000  # of a box: shortlist, links and votes
 WIDTH_BYTES = 10_000  # of a number of a body: products with the leading directions
@@ -80,13 +81,14 @@ def rank(movie: MovieFeatures, settings: Settings, resources: Resources, recipe:
     if movie.faces is None:
         raise RankingError(f"movie {movie.name} has no features of faces, by which the recipe 'best' ranks")
     with single_blas():
-        believed, parts, present = believe(movie, recipe, resources)
-    log_odds = believed.log_odds(recipe.scale, recipe.shift)
+        log_odds, parts, present = believe(movie, recipe, resources)
     for person, score in enumerate(log_odds.astype(np.float32)):
         order = best_first(score)
         shares = {name: part[person, order].astype(np.float32) for name, part in zip(EVIDENCE, parts, strict=True)}
         every = np.stack([np.zeros(len(order)), *shares.values()])
-        probability = present[person] * expit(log_odds[person, order])
+        probability = expit(log_odds[person, order])
+        if present[person] < ABSENT:
+            probability *= present[person]
         found_by = np.array([REST, *EVIDENCE])[every.argmax(axis=0)]
         yield Ranked(order, score[order], found_by, probability.astype(np.float32), shares)
 
@@ -95,12 +97,12 @@ class Belief(NamedTuple):
     """What a movie tells.
 
     Attributes:
-        posterior: of people and boxes.
+        log_odds: (p, n) of each person in each box against everybody else.
         parts: the evidence of each kind, (p, n).
         present: (p,) probability that a person is in the movie at all.
     """
 
-    posterior: Posterior
+    log_odds: F64
     parts: tuple[F64, F64, F64, F64]
     present: F64
 
@@ -142,8 +144,9 @@ def believe(movie: MovieFeatures, recipe: Recipe, resources: Resources) -> Belie
         body = recipe.vote_power * timeless.log_ratio(believed.probability, recipe.others, resources)
         time = vote - body
         believed = weighed(face + vote)
-    present = presence(impostors.standardised(portrait_cosines), believed.probability[:, has_face], recipe)
-    return Belief(believed, (face, body, time, believed.frame_evidence), present)
+    log_odds = believed.log_odds(recipe.scale, recipe.shift)
+    present = presence(impostors.standardised(portrait_cosines), log_odds, has_face, recipe)
+    return Belief(log_odds, (face, body, time, believed.frame_evidence), present)
 
 
 def _boxes(movie: MovieFeatures, faces: UnitRows, impostors: Impostors, recipe: Recipe, resources: Resources) -> Boxes:

@@ -73,18 +73,22 @@ def evidence(cosines: F64, impostors: Impostors, recipe: Recipe) -> F64:
     return np.log((1 - recipe.useless) * likelihood + recipe.useless)
 
 
-def presence(z: F64, probability: F64, recipe: Recipe) -> F64:
+def presence(z: F64, log_odds: F64, has_face: npt.NDArray[np.bool_], recipe: Recipe) -> F64:
     """(p,) probability that a person is in the movie at all.
 
     The best of many impostors looks like the person: of m standard normal numbers the largest lies near sqrt(2 log m)
-    (Cramer, "Mathematical methods of statistics", section 28.6). Whose best face lies no higher may well be absent.
+    (Cramer, "Mathematical methods of statistics", section 28.6). Whose likeliest face lies no higher, and is backed by
+    little else, may well be absent.
 
     Args:
         z: (p, m) cosines of portraits and faces, in standard deviations above the mean of impostors.
-        probability: (p, m) that the face is the person's; the likeliest counts.
+        log_odds: (p, n) that a box shows the person.
+        has_face: (n,) which m boxes show a face.
         recipe: the log odds.
     """
     beyond = np.zeros(len(z))  # without a face nothing is known
     if z.shape[1]:
-        beyond = z[np.arange(len(z)), probability.argmax(axis=1)] - np.sqrt(2 * np.log(z.shape[1]))
-    return expit(recipe.presence_odds + recipe.presence_slope * beyond)
+        likeliest = log_odds[:, has_face].argmax(axis=1)
+        beyond = z[np.arange(len(z)), likeliest] - np.sqrt(2 * np.log(z.shape[1]))
+    backed = recipe.presence_backing * log_odds.max(axis=1)
+    return expit(recipe.presence_odds + recipe.presence_slope * beyond + backed)

@@ -34,9 +34,10 @@ class Recipe:
         unknown_share: of the prior that even a unanimous vote leaves to everyone.
         vote_rounds: how often votes are passed on.
         vote_power: weight of the last vote as evidence. 0: bodies tell nothing.
-        presence_odds: log odds that somebody is in the movie at all whose best face is as good as the best that as many
-            impostors would have.
-        presence_slope: how much they grow, a standard deviation that it is better. 0: everybody is there as much.
+        presence_odds: log odds that somebody is in the movie at all whose likeliest face is as good as the best that as
+            many impostors would have, and whose likeliest box is theirs by half.
+        presence_slope, presence_backing: how much they grow, a standard deviation that the face is better, and with the
+            log odds of the box.
         scale, shift: what calibrates the log odds: they are multiplied, then the others gain as much.
     """
 
@@ -66,7 +67,8 @@ class Recipe:
     unknown_share: float = 0.1
     vote_rounds: int = 3
     vote_power: float = 1.75
-    presence_odds: float = 1.2
-    presence_slope: float = 3.0
+    presence_odds: float = -0.2
+    presence_slope: float = 0.8
+    presence_backing: float = 0.28
     scale: float = 1.5
     shift: float = 0.5
