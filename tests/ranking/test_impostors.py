@@ -37,6 +37,7 @@ def test_known_embedders() -> None:
     assert known([DLIB]) == KNOWN[DLIB] != KNOWN[MOBILE] == known(["0" * 64, MOBILE])
     assert known(["0" * 64, None, 7, ["list"], {"a": 1}]) is None
     assert known([]) is None
+    assert all(abs(some.mean) < 0.2 and 0.05 < some.sd < 0.25 for some in KNOWN.values())
     assert len({DLIB, MOBILE}) == 2 and all(len(word) == 64 for word in KNOWN)
 
 
