@@ -341,9 +341,10 @@ def votes(
         }
         largest = max([log_nobody, *strength.values()])
         total = np.exp(log_nobody - largest) + sum(np.exp(value - largest) for value in strength.values())
-        vote = np.exp(log_nobody - largest) / total * prior + recipe.unknown_share * prior
+        vote = np.exp(log_nobody - largest) / total * prior
         for other, value in strength.items():
             vote = vote + np.exp(value - largest) / total * probability[:, other]
+        vote = (1 - recipe.unknown_share) * vote + recipe.unknown_share * prior
         ratio[:, box] = np.log(vote / prior)
     return ratio
 

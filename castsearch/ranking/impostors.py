@@ -12,6 +12,8 @@ import numpy.typing as npt
 
 from castsearch.ranking.errors import RankingError
 
+LEAST_SD = 1e-6  # cosines of float32 features are no finer
+
 
 @dataclass(frozen=True)
 class Impostors:
@@ -19,7 +21,7 @@ class Impostors:
 
     Attributes:
         mean: in (-1, 1).
-        sd: their standard deviation, above 0 and at most 1.
+        sd: their standard deviation, at least 1e-6 and at most 1.
 
     Raises:
         RankingError: they are not within these limits.
@@ -29,10 +31,10 @@ class Impostors:
     sd: float
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.mean) and -1 < self.mean < 1 and 0 < self.sd <= 1):
+        if not (math.isfinite(self.mean) and -1 < self.mean < 1 and LEAST_SD <= self.sd <= 1):
             raise RankingError(
                 f"impostors of mean {self.mean} and standard deviation {self.sd}: expected a mean between -1 and 1 and "
-                "a deviation above 0 and up to 1"
+                f"a deviation from {LEAST_SD:g} to 1"
             )
 
     def standardised(self, cosines: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

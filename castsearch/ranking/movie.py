@@ -58,9 +58,11 @@ class MovieFeatures:
             raise RankingError(f"{where}: expected {n} frames, got {len(self.frames)}")
         if self.persons is not None and len(self.persons) != q:
             raise RankingError(f"{where}: expected {q} persons, one a portrait, got {len(self.persons)}")
-        shots = None if self.shots is None else np.asarray(self.shots, dtype=np.float64)
-        if shots is not None and (shots.shape != (n,) or np.isinf(shots).any()):
-            raise RankingError(f"{where}: shots must be ({n},) numbers, NaN where unknown, got {shots.shape}")
+        shots = None if self.shots is None else np.asarray(self.shots)
+        if shots is not None and (shots.shape != (n,) or shots.dtype.kind not in "iuf" or np.isinf(shots).any()):
+            raise RankingError(
+                f"{where}: shots must be ({n},) finite numbers, NaN where unknown, got {shots.shape} {shots.dtype}"
+            )
         if len(self.bodies) == 0:
             raise RankingError(f"{where}: expected the features of at least one body model")
         has_face = np.asarray(self.has_face)
@@ -70,8 +72,9 @@ class MovieFeatures:
             self._checked("body", some, (n, q + n) if self.faces is not None else (q + n,)) for some in self.bodies
         )
         faces = None if self.faces is None else self._checked("face", self.faces, (q + n,))
-        for name, value in (("has_face", has_face), ("bodies", bodies), ("faces", faces), ("shots", shots)):
+        for name, value in (("has_face", has_face), ("bodies", bodies), ("faces", faces)):
             object.__setattr__(self, name, value)  # as arrays, whatever they came as
+        object.__setattr__(self, "shots", None if shots is None else shots.astype(np.float64))
 
     @property
     def portraits(self) -> dict[str, list[str]]:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from castsearch.ranking import Impostors, MovieFeatures, RankingError, Settings, fuse, rank
-from castsearch.ranking.best import EVIDENCE, REST, Recipe, believe
+from castsearch.ranking.best import EVIDENCE, LEAST, REST, Recipe, believe
 from castsearch.ranking.best import rank as rank_by
 from castsearch.ranking.impostors import estimated
 from castsearch.ranking.ranked import Ranked
@@ -195,7 +195,7 @@ def test_columns_and_their_kinds() -> None:
 def test_what_found_a_box_is_the_largest_evidence(name: str) -> None:
     kinds: set[str] = set()
     for some in ranked_by(MOVIES[name]):
-        columns = np.stack([np.zeros(len(some)), *(some.evidence[kind] for kind in EVIDENCE)])
+        columns = np.stack([np.full(len(some), LEAST), *(some.evidence[kind] for kind in EVIDENCE)])
         found = columns[[[REST, *EVIDENCE].index(kind) for kind in some.found_by], np.arange(len(some))]
         np.testing.assert_array_equal(found, columns.max(axis=0))
         kinds |= set(some.found_by)
@@ -310,11 +310,11 @@ def test_what_candidates_without_a_face_have_in_its_place_counts_for_nothing() -
 
 
 def test_where_nobody_has_a_face_the_movie_tells_nothing() -> None:
-    """All are as likely everywhere; a vote that knows nothing leaves the prior, and its share of what remains open."""
+    """All are as likely everywhere, as the prior has it: a vote that knows nothing leaves it."""
     movie, recipe = MOVIES["no face at all"], Recipe(scale=1.0, shift=0.0, vote_rounds=1)
     probability = in_order_of_boxes(ranked_by(replace(movie, frames=movie.candidates), recipe), "probability")
-    told = (1 - recipe.others) * (1 + recipe.unknown_share) ** recipe.vote_power
-    odds = told / len(probability) / (recipe.others + told * (1 - 1 / len(probability)))
+    prior = (1 - recipe.others) / len(probability)
+    odds = prior / (1 - prior)
     present = 1 / (1 + np.exp(-recipe.presence_odds - recipe.presence_backing * np.log(odds)))
     assert present < 0.5
     np.testing.assert_allclose(probability, present * odds / (1 + odds), atol=1e-6)
@@ -334,10 +334,9 @@ def test_who_is_probably_absent_has_no_box_above_a_half_and_others_keep_their_pr
 
 
 def test_in_one_frame_nobody_votes() -> None:
-    ranked, recipe = ranked_by(MOVIES["one frame"]), Recipe()
+    ranked = ranked_by(MOVIES["one frame"])
     assert not in_order_of_boxes(ranked, "time").any()
-    nothing = recipe.vote_power * np.log(1 + recipe.unknown_share)
-    np.testing.assert_allclose(in_order_of_boxes(ranked, "body"), nothing, atol=1e-6)
+    np.testing.assert_allclose(in_order_of_boxes(ranked, "body"), 0, atol=1e-6)
 
 
 def test_nobody_is_twice_in_a_frame() -> None:

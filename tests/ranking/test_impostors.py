@@ -23,7 +23,7 @@ DLIB, MOBILE = KNOWN
 )
 def test_limits(mean: float, sd: float) -> None:
     with pytest.raises(
-        RankingError, match=r"impostors of mean .* expected a mean between -1 and 1 and a deviation above"
+        RankingError, match=r"impostors of mean .* expected a mean between -1 and 1 and a deviation from 1e-06"
     ):
         Impostors(mean, sd)
 

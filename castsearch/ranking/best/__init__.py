@@ -53,7 +53,7 @@ from castsearch.ranking.unit import F64, UnitRows, side_by_side
 __all__ = ["Recipe", "needed_memory", "rank"]
 
 EVIDENCE = ("face", "body", "time", "frame")
-REST = "rest"  # what no evidence speaks for
+REST, LEAST = "rest", 0.01  # what no evidence speaks for: none has as much log odds
 ABSENT = 0.5  # who is less probably in the movie is taken to be absent: no box is then above it
 DEFAULT = Recipe()
 BOX_BYTES = 5000  # of a box: shortlist, links and votes
@@ -85,7 +85,7 @@ def rank(movie: MovieFeatures, settings: Settings, resources: Resources, recipe:
     for person, score in enumerate(log_odds.astype(np.float32)):
         order = best_first(score)
         shares = {name: part[person, order].astype(np.float32) for name, part in zip(EVIDENCE, parts, strict=True)}
-        every = np.stack([np.zeros(len(order)), *shares.values()])
+        every = np.stack([np.full(len(order), LEAST), *shares.values()])
         probability = expit(log_odds[person, order])
         if present[person] < ABSENT:
             probability *= present[person]

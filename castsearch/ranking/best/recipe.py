@@ -31,7 +31,7 @@ class Recipe:
             among these, the likeliest first. One value: it does not choose.
         caution: log likelihood a sure box that the movie may lose for log odds ``unlike`` that are larger by 1.
         surprise: log likelihood by which less likely choices must predict better, times their distance.
-        unknown_share: of the prior that even a unanimous vote leaves to everyone.
+        unknown_share: share of every vote that knows nothing, and leaves the prior.
         vote_rounds: how often votes are passed on.
         vote_power: weight of the last vote as evidence. 0: bodies tell nothing.
         presence_odds: log odds that somebody is in the movie at all whose likeliest face is as good as the best that as
@@ -64,11 +64,11 @@ class Recipe:
     unlike: tuple[float, ...] = (-5.0, -9.0, -3.5, -2.0, -1.0)
     caution: float = 0.03
     surprise: float = 0.1
-    unknown_share: float = 0.1
+    unknown_share: float = 0.09
     vote_rounds: int = 3
     vote_power: float = 1.75
     presence_odds: float = -0.2
     presence_slope: float = 0.8
     presence_backing: float = 0.28
     scale: float = 1.5
-    shift: float = 0.5
+    shift: float = 0.25

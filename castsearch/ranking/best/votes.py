@@ -50,8 +50,9 @@ class Votes:
         largest = np.maximum(strength.max(axis=1, initial=-np.inf), unrelated)
         weight = np.exp(strength - largest[:, None])
         self._index = links.index
-        self._weight = weight / (weight.sum(axis=1) + np.exp(unrelated - largest))[:, None]
-        self._unknown = recipe.unknown_share + 1 - self._weight.sum(axis=1)
+        weight /= (weight.sum(axis=1) + np.exp(unrelated - largest))[:, None]
+        self._weight = (1 - recipe.unknown_share) * weight
+        self._unknown = 1 - self._weight.sum(axis=1)
 
     def log_ratio(self, probability: F64, others: float, resources: Resources, among: Ids | None = None) -> F64:
         """(p, m) log of the vote over the prior.
