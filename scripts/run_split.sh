@@ -12,6 +12,8 @@
 #   --ckpt FILE         the backbone's ImageNet weights, instead of torchvision's download
 #   --precision P       of the networks: float32, bfloat16 or int8 (float32)
 #   --frames            search frames in place of their crops for faces
+#   --recipe NAME       of the ranking: original or best (original)
+#   --no_time           the order of shots tells nothing, as of stills (--recipe best)
 #   --skip_bad          go on without pictures that cannot be read
 #   --out DIR           receives everything
 set -euo pipefail
@@ -21,12 +23,12 @@ source "$root/scripts/step.sh"
 fail() { echo "error: $1" >&2; exit 2; }
 
 model=r50-r100 cnn=resnext101_32x8d checkpoint=imagenet
-origin='' annotations='' mode='' ckpt='' out='' precision='' frames='' skip_bad=''
+origin='' annotations='' mode='' ckpt='' out='' precision='' recipe='' frames='' no_time='' skip_bad=''
 while [ $# -gt 0 ]; do
     case $1 in
         -h | --help) usage; exit 0 ;;
-        --skip_bad | --frames) printf -v "${1#--}" '%s' "$1"; shift ;;
-        --origin | --annotations | --mode | --model | --cnn | --checkpoint | --ckpt | --precision | --out)
+        --skip_bad | --frames | --no_time) printf -v "${1#--}" '%s' "$1"; shift ;;
+        --origin | --annotations | --mode | --model | --cnn | --checkpoint | --ckpt | --precision | --recipe | --out)
             [ $# -ge 2 ] || fail "$1 needs a value"
             printf -v "${1#--}" '%s' "$2"; shift 2 ;;
         *) fail "unknown option $1; --help lists them" ;;
@@ -55,7 +57,8 @@ step reid/triplet.py --image_root "$body" --cnn "$cnn" --eval --mode "$mode" --c
 labels=$annotations/${mode}_label.json
 [ -f "$labels" ] && gt=(--gt "$labels") || gt=()
 result=$out/${mode}_result.txt
-step fusion.py --mode "$mode" --data "$data" --reid "triplet_${cnn//:/_}" --submission "$result" "${gt[@]}"
+step fusion.py --mode "$mode" --data "$data" --reid "triplet_${cnn//:/_}" --submission "$result" "${gt[@]}" \
+    ${recipe:+--recipe "$recipe"} $no_time
 
 first=$(head -n 1 "$result" | cut -d ' ' -f 1)
 step demo.py --movcast="$first" --mode "$mode" --data "$data" --submission "$result" "${gt[@]}" --out "$out/demo.jpg"
