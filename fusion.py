@@ -9,7 +9,6 @@ where there are labels, and with --recipe best who is probably in no box.
 from __future__ import annotations
 
 import argparse
-import math
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -128,11 +127,10 @@ def check_recipe(parser: argparse.ArgumentParser, args: argparse.Namespace) -> N
     if given:
         parser.error(f"--recipe best has no {given[0]}: leave it out, or take --recipe original")
     if args.impostors is not None:
-        mean, sd = args.impostors
-        if not (math.isfinite(mean) and -1 < mean < 1 and 0 < sd <= 1):
-            parser.error(
-                "--impostors takes the mean, between -1 and 1, and the standard deviation, up to 1, of cosines"
-            )
+        try:
+            Impostors(*args.impostors)
+        except RankingError as error:
+            parser.error(f"--impostors: {error}")
 
 
 def rerank_name(k_reciprocal: bool, ecn: bool) -> str | None:
@@ -170,6 +168,13 @@ def with_flags(movie: MovieFeatures, args: argparse.Namespace) -> MovieFeatures:
     return movie
 
 
+def blind_movies(movies: Sequence[MovieFeatures], together: bool) -> list[str]:
+    """Movies of whose people nobody can tell who is in them: no candidate shows a face."""
+    blind = [m.name for m in movies if m.candidates and not m.has_face[len(m.cast) :].any()]
+    sighted = any(m.has_face[len(m.cast) :].any() for m in movies)
+    return [] if together and sighted else blind
+
+
 def ranked_people(
     movies: Sequence[MovieFeatures], settings: Settings, together: str | None
 ) -> Iterator[tuple[str, Places]]:
@@ -199,6 +204,9 @@ def rank_into(
     """
     ranking: dict[str, Sequence[str]] = {}
     absent: list[str] = []
+    blind = blind_movies(movies, args.across) if settings.recipe == "best" else []
+    if blind:
+        cli.warn(f"no candidate shows a face, so that nobody can tell who is absent, in {cli.first_few(blind)}")
     of = {person: (movie.name, own) for movie in movies for person, own in movie.portraits.items()}
     with write_result(
         result,
@@ -211,7 +219,7 @@ def rank_into(
             movie, own = of[person]
             writer.add(movie, own, found)
             ranking[person] = found.ids if scored else ()
-            absent += [person] * found.absent
+            absent += [person] * (found.absent and movie not in blind)
     return ranking, absent
 
 
@@ -243,7 +251,8 @@ def main() -> None:
         cli.report_evaluation(evaluate(labels, ranking))
     if absent:
         print(
-            f"{len(absent)} of {len(ranking)} casts are probably absent (no box above {IN_A_BOX}): "
+            f"{len(absent)} of {len(ranking)} casts {'is' if len(absent) == 1 else 'are'} probably absent "
+            f"(no box above {IN_A_BOX}): "
             f"{cli.first_few(absent)}"
         )
 

@@ -187,6 +187,10 @@ def read_labels(path: str | os.PathLike[str]) -> dict[str, list[str]]:
     if _RANKED.match(text):
         raise AnnotationError(f"{path}: seems to be a ranking, where labels were expected; give {{mode}}_label.json")
     labels = parse_json(text, path, AnnotationError)
+    if "ranking" in labels and isinstance(labels.get("format"), str):
+        raise AnnotationError(
+            f"{path}: seems to be the JSON of a ranking, where labels were expected; give {{mode}}_label.json"
+        )
     for cast, hits in labels.items():
         if isinstance(hits, dict) and "candidates" in hits:
             raise AnnotationError(

@@ -100,7 +100,9 @@ class Places:
     @property
     def absent(self) -> bool:
         """Whether the person is probably in no box: there are probabilities, and none is above a half."""
-        return self.probability is not None and not (self.probability > IN_A_BOX).any()
+        if self.probability is None:
+            return False
+        return not (np.round(self.probability.astype(np.float64), DECIMALS) > IN_A_BOX).any()  # as readers see it
 
 
 @dataclass(frozen=True)
@@ -178,7 +180,8 @@ def check_result(ranking: str | os.PathLike[str], data: str | os.PathLike[str]) 
         The text file.
 
     Raises:
-        ResultError: the JSON's name is that of other files, or there is another file of that name.
+        ResultError: the JSON's name is that of other files, there is another file of that name, or a link makes one
+            file of both.
         StageFileError: nothing can be written there.
     """
     ranking = check_output(ranking)
@@ -188,6 +191,8 @@ def check_result(ranking: str | os.PathLike[str], data: str | os.PathLike[str]) 
     if beside.name.endswith(".pkl.json") or (in_data and beside.name in _OTHERS):
         raise ResultError(f"{told} such names are other files'; choose another name for the ranking")
     check_output(beside)
+    if os.path.realpath(beside) == os.path.realpath(ranking):
+        raise ResultError(f"{told} links make one file of the two; choose another name for the ranking")
     if not _replaceable(beside):
         raise ResultError(f"{told} there is a file that is no result; choose another name for the ranking, or move it")
     return ranking

@@ -233,6 +233,8 @@ def test_files_that_cannot_be_read(tmp_path):
         (GOOD, r"seems to hold annotations, where labels were expected; give \{mode\}_label\.json"),
         ("c1 p1,p2\n", r"seems to be a ranking, where labels were expected; give \{mode\}_label\.json"),
         ("\nc1 p1", "seems to be a ranking"),
+        ({"format": "castsearch result 1", "ranking": {}}, "seems to be the JSON of a ranking, where labels were"),
+        ({"format": ["p1"], "ranking": 3}, "cast ranking: expected a list of candidate ids"),
         ("c1 p1,", "line 1, column 1: Expecting value"),
         ({"c1": "p1"}, "cast c1: expected a list of candidate ids"),
         ({"c1": ["p1", 3]}, "cast c1: id 3 is not a non-empty string"),

@@ -130,6 +130,7 @@ def test_absent_is_who_is_in_no_box_above_a_half():
         (column(0.5, 0.2), True),
         (column(0.51, 0), False),
         (column(0, 0.51), False),
+        (column(0.500004, 0.2), True),  # 0.5 in the file
         (None, False),
     ):
         assert Places(["a", "b"], column(0, 0), ["x", "x"], probability).absent == absent
@@ -268,6 +269,13 @@ def test_a_result_and_an_empty_file_are_replaced(written, tmp_path):
     written.mkdir()
     with pytest.raises(StageFileError, match=r"val_result\.json: is a folder"):
         check_result(written.with_name("val_result.txt"), tmp_path)
+
+
+@pytest.mark.parametrize(("link", "leads_to"), [("r.json", "r.txt"), ("r.txt", "r.json")])
+def test_the_two_are_not_one_file(tmp_path, link, leads_to):
+    (tmp_path / link).symlink_to(leads_to)
+    with pytest.raises(ResultError, match=r"r\.json: is written beside r\.txt, but links make one file of the two"):
+        check_result(tmp_path / "r.txt", tmp_path / "data")
 
 
 # ---------------------------------------------------------------------------- reading

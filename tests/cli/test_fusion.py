@@ -305,8 +305,8 @@ def test_features_of_another_split(fusion, split, rows, message):
             for flag in ("--face_rerank", "--face_rerank_ecn", "--body_rerank", "--body_rerank_ecn")
         ),
         *(
-            (["--recipe", "best", "--impostors", *words], "--impostors takes the mean, between -1 and 1, and")
-            for words in (["0", "0"], ["1", "0.1"], ["nan", "0.1"], ["0", "nan"], ["0", "1.5"])
+            (["--recipe", "best", "--impostors", *words], "error: --impostors: impostors of mean ")
+            for words in (["0", "0"], ["1", "0.1"], ["nan", "0.1"], ["0", "nan"], ["0", "1.5"], ["0", "1e-300"])
         ),
     ],
 )
@@ -388,13 +388,20 @@ def test_the_json_takes_no_place_of_the_labels(script, split, tmp_path):
     )
 
 
-def test_who_is_in_no_box_is_named(split, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("likeliest", "told"),
+    [
+        ({"tt1": 0.5, "tt2": 0.5}, "2 of 4 casts are probably absent (no box above 0.5): tt1_nm0, tt2_nm0"),
+        ({"tt1": 0.6, "tt2": 0.5}, "1 of 4 casts is probably absent (no box above 0.5): tt2_nm0"),
+    ],
+)
+def test_who_is_in_no_box_is_named(split, monkeypatch, capsys, likeliest, told):
     """Whatever recipe gives the probabilities."""
 
     def rank(movie, settings, progress=None):
         assert settings.recipe == "best" and movie.shots is None
         n = len(movie.candidates)
-        for person, best in zip(movie.people, (0.5, 0.9), strict=True):
+        for person, best in zip(movie.people, (likeliest[movie.name], 0.9), strict=True):
             probability = np.linspace(best, 0, n, dtype=np.float32)
             score = np.float32(np.log(probability + 0.01))
             yield person, Ranked(np.arange(n), score, np.full(n, "face"), probability, {"face": score})
@@ -407,7 +414,7 @@ def test_who_is_in_no_box_is_named(split, monkeypatch, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"4 casts ranked: {out}"
     assert lines[1].split() == ["mAP", "Rank@1", "Rank@5", "Rank@10"]
-    assert lines[3:] == ["2 of 4 casts are probably absent (no box above 0.5): tt1_nm0, tt2_nm0"]
+    assert lines[3:] == [told]
     result = read_result(split / "result.json")
     assert result.settings == {
         **{"reid": ["triplet_resnext101_32x8d"], "across": False},
@@ -416,6 +423,32 @@ def test_who_is_in_no_box_is_named(split, monkeypatch, capsys):
     places = result.movies["tt1"]["tt1_nm1"].places
     np.testing.assert_allclose(places.probability, np.linspace(0.9, 0, 14), atol=1e-5)
     assert list(places.evidence) == ["face"]
+
+
+@pytest.mark.parametrize(
+    ("without", "flags", "warned"),
+    [
+        (["tt1"], [], ["tt1"]),
+        (["tt1", "tt2"], [], ["tt1, tt2"]),
+        (["tt1"], ["--across"], []),
+        (["tt1", "tt2"], ["--across"], ["tt1, tt2"]),
+        ([], [], []),
+    ],
+)
+def test_where_no_candidate_shows_a_face_nobody_is_called_absent(fusion, split, without, flags, warned):
+    def edit(content):
+        for movie in without:
+            for item in content[movie]["candidates"]:
+                item.update(faces=None, landmarks=None, scores=None)
+
+    change(split / "retina_val.pkl", edit)
+    done = fusion("--recipe", "best", *flags)
+    told = [line for line in done.stderr.splitlines() if "no candidate shows a face" in line]
+    assert told == [
+        f"warning: no candidate shows a face, so that nobody can tell who is absent, in {names}" for names in warned
+    ]
+    if warned:
+        assert not any(f"{movie}_nm" in done.stdout for movie in without)
 
 
 def test_start_up_is_light(split):
