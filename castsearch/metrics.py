@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import ndtr, stdtrit
 
 from castsearch.errors import CastSearchError
 from castsearch.identifiers import mismatch, shown
@@ -176,17 +177,20 @@ def paired_bootstrap(
     resamples: int = 10_000,
     seed: int = 0,
 ) -> Difference:
-    """Mean of a - b, with a percentile interval (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, ch. 13).
+    """Mean of a - b, with an interval by the bootstrap's percentiles, expanded for few groups (Hesterberg, "What
+    teachers should know about the bootstrap", The American Statistician 2015).
 
     Whole groups are drawn again, not single values: the casts of a movie share its frames, clothes and light, and so
     their average precisions are no independent evidence. The interval says what other movies of the same kind might
-    have given; with few groups it is too narrow, and of two or three it says little.
+    have given. Plain percentiles are too narrow: of ten groups they hold the truth 9 times in 10, not 19 in 20. They
+    are moved outwards as far as a t interval is wider than a normal one with the variance divided by the number of
+    groups. Of ten groups that suffices; of fewer than five the interval is too narrow still, and says little.
 
     Args:
         a: (n,) figures of one ranking, such as average precisions.
         b: (n,) those of the other, for the same queries.
         groups: the group of each of the n, such as the movie of a cast.
-        level: share of the resamples that the interval holds.
+        level: how often such intervals should hold the mean of all movies.
         resamples: how often groups are drawn.
         seed: the same one draws the same groups.
 
@@ -207,7 +211,9 @@ def paired_bootstrap(
     sums, counts = np.bincount(of, difference), np.bincount(of)
     drawn = np.random.default_rng(seed).integers(len(numbers), size=(resamples, len(numbers)))
     means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    count = len(numbers)
+    outside = float(ndtr(np.sqrt(count / (count - 1)) * stdtrit(count - 1, (1 - level) / 2)))
+    low, high = np.quantile(means, [outside, 1 - outside])
     return Difference(float(difference.mean()), float(low), float(high))
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -19,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from castsearch import tuning
 from castsearch.metrics import paired_bootstrap
 from castsearch.ranking import RankingWarning, read_movies, read_split
+from castsearch.stagefiles import Split
 from castsearch.tuning import BEST, BEST_FITTED, CHOSEN, FLAGS, PLAIN, Comparison, Fit
 from scripts import cli
 
@@ -44,6 +46,18 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--no_time", action="store_true", help="numbers of shots are no time, as in film stills")
     parser.add_argument("--fit_only", action="store_true", help="print the impostors, and rank nothing")
     return parser.parse_args()
+
+
+def tell_of_strangers(labels: Mapping[str, Sequence[str]], split: Split, file: Path) -> None:
+    """Warn of what labels name and the split lacks: eval.py counts it as missed, and nothing can be learnt from it."""
+    casts = {picture.id for movie in split.values() for picture in movie.cast}
+    boxes = {picture.id for movie in split.values() for picture in movie.candidates}
+    for kind, lacking in (
+        ("casts", sorted(cast for cast, true in labels.items() if true and cast not in casts)),
+        ("candidates", sorted(set().union(*labels.values()) - boxes)),
+    ):
+        if lacking:
+            cli.warn(f"{file}: the split lacks these {kind}, which count for nothing here: {cli.first_few(lacking)}")
 
 
 def tell(found: Fit) -> None:
@@ -93,6 +107,7 @@ def main() -> None:
     split = read_split(args.data, args.mode)
     file = args.gt or args.data / f"{args.mode}_label.json"
     labels = cli.fitting_labels(file, file, list(split.values()), "") or {}
+    tell_of_strangers(labels, split, file)
     labelled = tuning.label_movies(read_movies(args.data, args.mode, args.reid, split=split), labels)
     if args.no_time:
         labelled = [one.without_time() for one in labelled]

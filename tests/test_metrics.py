@@ -136,6 +136,18 @@ def test_the_interval_is_that_of_the_means_standard_error():
     assert found == paired_bootstrap(a, b, range(400)) != paired_bootstrap(a, b, range(400), seed=1)
 
 
+def test_ten_movies_hold_the_truth_as_often_as_is_said():
+    """Plain percentiles, which are not moved outwards, hold it in 90 % of such experiments."""
+    rng, held = np.random.default_rng(0), 0
+    for experiment in range(600):
+        casts = rng.integers(5, 12, size=10)
+        gains = 0.1 + np.repeat(rng.normal(0, 0.05, 10), casts) + rng.normal(0, 0.08, casts.sum())
+        movies = np.repeat(np.arange(10), casts).tolist()
+        found = paired_bootstrap(gains, np.zeros(len(gains)), movies, resamples=500, seed=experiment)
+        held += found.low <= 0.1 <= found.high
+    assert 0.925 < held / 600 < 0.975
+
+
 def test_what_is_paired_cancels():
     """Movies differ much more than the two rankings do, and the interval does not see it."""
     level = np.random.default_rng(0).random(30)

@@ -90,6 +90,21 @@ def test_one_movie_is_fitted_and_not_reported_on(script, split: Path) -> None:
     assert f"warning: {few} pairs of a portrait and its person's face are few" in done.stderr
 
 
+def test_what_the_split_lacks_is_told(script, split: Path) -> None:
+    labels = json.loads((split / "val_label.json").read_text())
+    before = script("scripts/tune.py", "--mode", "val", "--data", split, "--fit_only").stdout
+    cast = min(labels)
+    more = labels | {cast: [*labels[cast], "tt1_999"], "nobody": ["tt1_1"], "unseen": []}
+    (split / "val_label.json").write_text(json.dumps(more))
+    done = script("scripts/tune.py", "--mode", "val", "--data", split, "--fit_only")
+    assert done.stdout == before
+    told = [line.partition("val_label.json: ")[2] for line in done.stderr.splitlines()[:2]]
+    assert told == [
+        "the split lacks these casts, which count for nothing here: nobody",
+        "the split lacks these candidates, which count for nothing here: tt1_999",
+    ]
+
+
 def test_fitting_alone(script, split: Path) -> None:
     done = script("scripts/tune.py", "--mode", "val", "--data", split, "--fit_only")
     assert len(done.stdout.splitlines()) == 5
