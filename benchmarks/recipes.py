@@ -48,6 +48,7 @@ from castsearch.ranking.best import Recipe as Best
 from castsearch.ranking.threads import Resources
 from castsearch.stagefiles import atomic_write
 from castsearch.tuning import BEST, FLAGS, PLAIN, LabelledMovie, Recipe, by, label_movies
+from scripts import cli
 
 # Seeds. What a recipe, its constants or a set of flags is chosen by, and what is told of them, share none.
 OLD, VARIED, DEFAULT = "old simulator", "new, constants drawn", "new, default"
@@ -467,15 +468,19 @@ def timed(boxes: int) -> str:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = cli.parser(__doc__)
     parser.add_argument("--seeds", choices=("report", "choose"), default="report", help="which simulated movies")
     parser.add_argument("--cache", type=Path, metavar="DIR", help="keeps the stills' features; without it, no stills")
     parser.add_argument("--out", type=Path, metavar="DIR", help="receives reliability.svg")
     parser.add_argument("--quick", action="store_true", help="a small movie of each kind: that it runs, no figures")
     parser.add_argument("--jobs", type=int, default=core_count(), metavar="N", help="processes")
     args = parser.parse_args()
+    if args.jobs < 1:
+        parser.error(f"--jobs {args.jobs}: it takes a process at least")
+    if args.cache and args.seeds == "choose":
+        parser.error("--cache keeps the stills' features, and no recipe may be chosen by the stills: leave it out")
     if not stills.TESTDATA.is_dir():
-        sys.exit(f"no test data at {stills.TESTDATA}; set CASTSEARCH_TESTDATA")
+        parser.error(f"no test data at {stills.TESTDATA}: set CASTSEARCH_TESTDATA")
     reporting, names = args.seeds == "report", list(arms())
     seeds = REPORT if reporting else CHOOSE
     cases = simulated_cases(seeds, names, args.quick) + absent_cases(seeds, args.quick)
@@ -508,4 +513,4 @@ def report(args: argparse.Namespace, figures: Figures, best_flags: dict[str, str
 
 
 if __name__ == "__main__":
-    main()
+    cli.run(main)

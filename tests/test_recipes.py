@@ -51,6 +51,18 @@ def test_a_quick_run_prints_every_table(recipes: ModuleType, script, tmp_path: P
     assert picture.startswith("<svg") and picture.count("<polyline") == 2
 
 
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--jobs", 0), "--jobs 0: it takes a process at least"),
+        (("--seeds", "choose", "--cache", "stills"), "no recipe may be chosen by the stills"),
+    ],
+)
+def test_flags_that_make_no_sense_are_refused(script, testdata: Path, flags: tuple[object, ...], message: str) -> None:
+    done = script("benchmarks/recipes.py", "--quick", *flags, code=2)
+    assert message in done.stderr and len(done.stderr.splitlines()) == 1 and not done.stdout
+
+
 def test_seeds_for_choosing_are_not_reported_on(recipes: ModuleType) -> None:
     assert set(recipes.CHOOSE) == set(recipes.REPORT)
     for chosen in recipes.CHOOSE.values():
