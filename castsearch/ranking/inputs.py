@@ -6,7 +6,6 @@ import re
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -54,7 +53,7 @@ def read_movies(
     bodies = [_read_bodies(data / f"{name}_{mode}.pkl", split, body_only) for name in reid]
     face_file = data / stagefiles.face_name(mode)
     faces = {} if body_only else stagefiles.read_features(face_file, split, "always")
-    impostors = None if body_only else _impostors(stagefiles.read_metadata(face_file))
+    impostors = None if body_only else _impostors(face_file)
     return [
         _movie(movie, frames[name], faces.get(name), [model[name] for model in bodies], impostors)
         for name, movie in split.items()
@@ -68,8 +67,13 @@ def read_split(data: Path, mode: str, body_only: bool = False) -> Split:
     return stagefiles.read_retina(data / stagefiles.retina_name(mode))
 
 
-def _impostors(metadata: Mapping[str, Any]) -> Impostors | None:
-    """What is known of the embedder that the metadata of face features tell of."""
+def _impostors(face_file: Path) -> Impostors | None:
+    """What is known of the embedder that the metadata of face features tell of; they are no more than a hint."""
+    try:
+        metadata = stagefiles.read_metadata(face_file)
+    except stagefiles.StageFileError as error:
+        warnings.warn(f"{error}; of which network the faces are is not known", RankingWarning, stacklevel=3)
+        return None
     embedder = metadata.get("embedder")
     weights = embedder.get("sha256") if isinstance(embedder, dict) else None
     return known(weights.values()) if isinstance(weights, dict) else None

@@ -10,7 +10,7 @@ import pytest
 
 import fusion
 from castsearch import stagefiles
-from castsearch.ranking import Impostors, RankingError, across, read_movies
+from castsearch.ranking import Impostors, RankingError, RankingWarning, across, read_movies
 from castsearch.ranking.impostors import KNOWN, USUAL_SD, USUAL_WEIGHT, estimated, known
 from castsearch.stagefiles import Faces, MoviePictures, Picture, Split
 
@@ -30,7 +30,7 @@ def test_limits(mean: float, sd: float) -> None:
 
 def test_within_the_limits() -> None:
     assert Impostors(-0.999, 1.0).sd == 1
-    assert Impostors(0.999, 1e-9).mean == 0.999
+    assert Impostors(0.999, 1e-6).mean == 0.999
 
 
 def test_known_embedders() -> None:
@@ -123,6 +123,13 @@ def test_metadata_of_another_file_do_not_count(tmp_path: Path) -> None:
     stagefiles.write(path, {name: 2 * np.eye(2, 4, dtype=np.float32) for name in ("tt1", "tt2")})
     stagefiles.metadata_path(path).write_bytes(told)
     assert read_movies(tmp_path, "val", ["reid"])[0].impostors is None
+
+
+def test_damaged_metadata_are_told_and_stop_nothing(tmp_path: Path) -> None:
+    stage_files(tmp_path, {"embedder": {"sha256": {"a": DLIB}}})
+    stagefiles.metadata_path(tmp_path / "face_val.pkl").write_text("{")
+    with pytest.warns(RankingWarning, match=r"face_val\.pkl\.json: .*; of which network the faces are is not known"):
+        assert read_movies(tmp_path, "val", ["reid"])[0].impostors is None
 
 
 def test_on_bodies_alone_no_faces_are_read(tmp_path: Path) -> None:

@@ -33,11 +33,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import expit
 
 from castsearch.ranking.best.faces import Templates, evidence, presence
 from castsearch.ranking.best.links import Boxes, linked
-from castsearch.ranking.best.people import Frames, Posterior, posterior
+from castsearch.ranking.best.people import Frames, Posterior, logistic, posterior
 from castsearch.ranking.best.recipe import Recipe
 from castsearch.ranking.best.votes import Votes, fitted
 from castsearch.ranking.best.whitening import whitened
@@ -86,7 +85,7 @@ def rank(movie: MovieFeatures, settings: Settings, resources: Resources, recipe:
         order = best_first(score)
         shares = {name: part[person, order].astype(np.float32) for name, part in zip(EVIDENCE, parts, strict=True)}
         every = np.stack([np.full(len(order), LEAST), *shares.values()])
-        probability = expit(log_odds[person, order])
+        probability = logistic(log_odds[person, order])
         if present[person] < ABSENT:
             probability *= present[person]
         found_by = np.array([REST, *EVIDENCE])[every.argmax(axis=0)]

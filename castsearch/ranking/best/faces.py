@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import expit
 
+from castsearch.ranking.best.people import logistic
 from castsearch.ranking.best.recipe import Recipe
 from castsearch.ranking.impostors import Impostors
 from castsearch.ranking.threads import slices, tile_rows
@@ -91,4 +91,4 @@ def presence(z: F64, log_odds: F64, has_face: npt.NDArray[np.bool_], recipe: Rec
         likeliest = log_odds[:, has_face].argmax(axis=1)
         beyond = z[np.arange(len(z)), likeliest] - np.sqrt(2 * np.log(z.shape[1]))
     backed = recipe.presence_backing * log_odds.max(axis=1)
-    return expit(recipe.presence_odds + recipe.presence_slope * beyond + backed)
+    return logistic(recipe.presence_odds + recipe.presence_slope * beyond + backed)

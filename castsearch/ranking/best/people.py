@@ -87,6 +87,11 @@ class Frames:
         return out
 
 
+def logistic(log_odds: F64) -> F64:
+    """Probabilities of log odds. SciPy's ``expit`` would load all special functions, for half of a run's start."""
+    return np.exp(-np.logaddexp(0, -log_odds))
+
+
 def _normalised(logit: F64, log_others: float) -> F64:
     largest = np.maximum(logit.max(axis=0), log_others)
     weight = np.exp(logit - largest)
