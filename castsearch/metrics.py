@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtr, stdtrit
 
 from castsearch.errors import CastSearchError
 from castsearch.identifiers import mismatch, shown
@@ -211,6 +210,8 @@ def paired_bootstrap(
     sums, counts = np.bincount(of, difference), np.bincount(of)
     drawn = np.random.default_rng(seed).integers(len(numbers), size=(resamples, len(numbers)))
     means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
+    from scipy.special import ndtr, stdtrit  # it takes longer to load than all else that a script needs
+
     count = len(numbers)
     outside = float(ndtr(np.sqrt(count / (count - 1)) * stdtrit(count - 1, (1 - level) / 2)))
     low, high = np.quantile(means, [outside, 1 - outside])
