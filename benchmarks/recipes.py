@@ -51,10 +51,12 @@ from castsearch.tuning import BEST, FLAGS, PLAIN, LabelledMovie, Recipe, by, lab
 from scripts import cli
 
 # Seeds. What a recipe, its constants or a set of flags is chosen by, and what is told of them, share none.
-OLD, VARIED, DEFAULT = "old simulator", "new, constants drawn", "new, default"
+OLD, VARIED, DEFAULT, TWICE = "old simulator", "new, constants drawn", "new, default", "new, each box twice"
 STRANGERS, ABSENT = "new, strangers added", "new, people taken out"
 CHOOSE = {OLD: range(1000, 1020), VARIED: range(1000, 1020), DEFAULT: range(3000, 3010)}
 REPORT = {OLD: range(5000, 5020), VARIED: range(5000, 5020), DEFAULT: range(7000, 7010)}
+CHOOSE |= {TWICE: range(4000, 4010)}
+REPORT |= {TWICE: range(8500, 8510)}
 CHOOSE |= {STRANGERS: range(2000, 2010), ABSENT: range(2000, 2010)}
 REPORT |= {STRANGERS: range(9000, 9020), ABSENT: range(9000, 9020)}
 OTHER = 500  # this much above a movie's seed is that of the movie whose people are added to it
@@ -74,6 +76,7 @@ PIECES: dict[str, dict[str, Any]] = {
     "frames": {"frame_sweeps": 0},
     "bodies": {"vote_power": 0.0},
     "whitening": {"whitening": 0.0},
+    "limit of likeness": {"body_most": np.inf},
     "time": {"time_most": 0.0},
     "links of faces": {"link_slope": 0.0},
     "slopes chosen by the movie": {"body_slopes": Best().body_slopes[:1]},
@@ -219,6 +222,10 @@ def simulated_cases(seeds: Mapping[str, Sequence[int]], names: Iterable[str], qu
             Case(of, str(seed), partial(simulated.new_movie, seed, of == VARIED, **size), names)
             for of in (VARIED, DEFAULT)
             for seed in seeds[of][:few]
+        ),
+        *(
+            Case(TWICE, str(seed), partial(simulated.doubled_movie, seed, QUICK_BOXES if quick else BOXES), names)
+            for seed in seeds[TWICE][:few]
         ),
     ]
 
@@ -490,12 +497,12 @@ def main() -> None:
     chosen_by = figures
     if reporting:  # flags, too, are chosen by other movies than they are reported on
         chosen_by = Figures(run(simulated_cases(CHOOSE, FLAGS, args.quick), args.jobs))
-    report(args, figures, {of: chosen_by.best_flags(of) for of in (OLD, VARIED, DEFAULT)})
+    report(args, figures, {of: chosen_by.best_flags(of) for of in (OLD, VARIED, DEFAULT, TWICE)})
 
 
 def report(args: argparse.Namespace, figures: Figures, best_flags: dict[str, str]) -> None:
     """Print the tables."""
-    sets = [OLD, *([GOLDEN] if GOLDEN in figures.sets else []), VARIED, DEFAULT]
+    sets = [OLD, *([GOLDEN] if GOLDEN in figures.sets else []), VARIED, DEFAULT, TWICE]
     best_flags[GOLDEN] = best_flags[OLD]  # its movies are the old simulator's
     print(f"\nSeeds: {args.seeds}. The best flags are those of highest mAP on the choosing seeds of each kind.\n")
     print(recipes_table(figures, sets, best_flags))

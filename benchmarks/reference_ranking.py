@@ -336,7 +336,9 @@ def votes(
     ratio = np.zeros_like(probability)
     for box, to in enumerate(links):
         strength = {
-            other: sum(link[part] * (slope if part == "body" else 1) for part in counting.split())
+            other: sum(
+                min(link[part], recipe.body_most) * slope if part == "body" else link[part] for part in counting.split()
+            )
             for other, link in to.items()
         }
         largest = max([log_nobody, *strength.values()])

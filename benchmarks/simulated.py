@@ -40,6 +40,8 @@ LIMITS = {
     "body_rank": (12.0, 96.0),
     "face_rank": (60.0, 400.0),
 }
+COPY_NOISE = 0.2  # share of what differs between two pictures of a box: their cosine is about .8
+_COPY = re.compile(r"shot\d+img\d")
 MOST_OF_BODY = 0.85  # that the named parts of a body's feature may make up; the rest is noise
 # What a mean share of identity, a chance or a portion of shots may at most be.
 MOST_SHARE = 0.95
@@ -87,6 +89,31 @@ def new_movie(seed: int, varied: bool, casts: int = 0, boxes: int = 0) -> Labell
     _, retina, face, reid, _, _ = tool.split(seed, 1, casts, boxes, model)
     ((name, pictures),) = retina.items()
     return _through_files(name, pictures["cast"], pictures["candidates"], face[name], reid[name])
+
+
+def doubled_movie(seed: int, boxes: int) -> LabelledMovie:
+    """A movie of which each box is there twice, in another frame of its shot, as in a film seen every second or so.
+
+    Args:
+        seed: of the movie.
+        boxes: how many, copies included.
+    """
+    tool = _tool("make_movie_features")
+    _, retina, face, reid, _, _ = tool.split(seed, 1, 0, boxes // 2, tool.Model())
+    ((name, pictures),) = retina.items()
+    rng, cast, once = np.random.default_rng([seed, 2]), pictures["cast"], pictures["candidates"]
+    copies = [item | {"id": f"{item['id']}b", "file": _COPY.sub(r"\g<0>9", item["file"])} for item in once]
+
+    def twice(features: np.ndarray) -> np.ndarray:
+        unit = features / np.linalg.norm(features, axis=1, keepdims=True)
+        seen = []
+        for _ in range(2):
+            noise = rng.normal(size=unit.shape) / np.sqrt(unit.shape[1])
+            seen.append(np.sqrt(1 - COPY_NOISE) * unit + np.sqrt(COPY_NOISE) * noise)
+        return np.concatenate(seen).astype(np.float32)
+
+    faces = np.concatenate([face[name][: len(cast)], twice(face[name][len(cast) :])])
+    return _through_files(name, cast, [*once, *copies], faces, twice(reid[name]))
 
 
 def with_strangers(seed: int, other: int, casts: int, absent: int, boxes: int) -> LabelledMovie:

@@ -35,7 +35,7 @@ def test_a_quick_run_prints_every_table(recipes: ModuleType, script, tmp_path: P
     printed = script("benchmarks/recipes.py", "--quick", "--out", tmp_path).stdout
     rows = {line.split(" | ")[0].removeprefix("| "): line.split(" | ")[1:] for line in printed.splitlines()[:20]}
     for name in (*FLAGS, recipes.PPCC, "best"):
-        assert len(rows[name]) == 4 and all(0 < float(cell.strip(" |")) <= 100 for cell in rows[name]), name
+        assert len(rows[name]) == 5 and all(0 < float(cell.strip(" |")) <= 100 for cell in rows[name]), name
     figures = np.array([[float(cell.strip(" |")) for cell in rows[name]] for name in ("best", "plain")])
     told = [float(cell.strip(" |")) for cell in rows["best beside plain"]]
     assert told == pytest.approx(figures[0] - figures[1], abs=0.06)

@@ -582,11 +582,26 @@ def test_a_person_counts_as_the_root_of_their_boxes(boxes: int, weight: float) -
 def test_strong_links_are_weighed_without_overflow() -> None:
     body = np.array([[500.0, 499.9], [500.0, -500.0], [0.0, 0.0]])
     links = Links(np.array([[1, 2], [0, 2], [0, 1]], np.int32), body, np.zeros((3, 2)), np.zeros((3, 2)))
-    found = Votes(links, Fit(3.0, 0.0), Recipe(unknown_share=0.0)).log_ratio(
-        np.array([[0.5, 0.25, 1.0]]), 0.5, RESOURCES
-    )
+    recipe = Recipe(unknown_share=0.0, body_most=np.inf)
+    found = Votes(links, Fit(3.0, 0.0), recipe).log_ratio(np.array([[0.5, 0.25, 1.0]]), 0.5, RESOURCES)
     first = 1 / (1 + np.exp(-0.3))
     np.testing.assert_allclose(found[0, :2], np.log([(0.25 * first + 1.0 * (1 - first)) / 0.5, 1.0]), atol=1e-9)
+
+
+def test_beyond_a_limit_no_body_is_more_alike() -> None:
+    """A box's copy in the next frame, 9 deviations up, counts no more than another at the limit."""
+    body = np.array([[9.0, 3.0, 1.0]] * 4)
+    links = Links(np.array([[1, 2, 3]] * 4, np.int32), body, np.zeros((4, 3)), np.zeros((4, 3)))
+    believed = np.array([[0.0, 0.9, 0.5, 0.1]])
+    limited = Votes(links, Fit(2.0, -50.0), Recipe(unknown_share=0.0, body_most=3.0)).log_ratio(
+        believed, 0.5, RESOURCES
+    )
+    low = np.exp(2.0 * (1 - 3))
+    np.testing.assert_allclose(limited[0, 0], np.log((0.9 + 0.5 + low * 0.1) / (2 + low) / 0.5), rtol=1e-9)
+    free = Votes(links, Fit(2.0, -50.0), Recipe(unknown_share=0.0, body_most=np.inf)).log_ratio(
+        believed, 0.5, RESOURCES
+    )
+    np.testing.assert_allclose(free[0, 0], np.log(0.9 / 0.5), atol=1e-4)
 
 
 def test_without_sure_faces_the_first_choice_stands() -> None:

@@ -24,6 +24,7 @@ class Recipe:
         neighbours: boxes that vote for a box.
         body_slope: log of a link's weight, a standard deviation of the bodies' cosines, where boxes are chosen to vote.
         body_slopes: the same where they vote, of which the movie chooses; the likeliest first. One value: it does not.
+        body_most: standard deviations from which bodies count as one. Infinite: there is no limit.
         time_most, time_shots: boxes of one shot weigh exp(most) times as much as those of another time, falling off by
             e in so many shots. Most 0: time tells nothing.
         link_slope, link_middle, link_most: likewise of two boxes whose faces are alike. Slope 0: faces do not link.
@@ -56,6 +57,7 @@ class Recipe:
     neighbours: int = 15
     body_slope: float = 2.0
     body_slopes: tuple[float, ...] = (1.0, 1.5, 2.0, 3.0)
+    body_most: float = 3.5
     time_most: float = 1.5
     time_shots: float = 30.0
     link_slope: float = 0.5

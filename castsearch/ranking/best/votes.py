@@ -34,18 +34,20 @@ class Votes:
     A vote is the mean of what is believed of the linked boxes, weighted by the links; the density of boxes that
     resemble nobody joins as one more that knows nothing. On average over unrelated boxes exp(t z) is exp(t^2 / 2), for
     z normal: that many times the number of boxes is what a link is measured by, times the odds that nobody resembles a
-    box.
+    box. Beyond a limit no body is more alike: else a box would hear little but its own copies from the next frames, and
+    these the box.
 
     Args:
         links: of n boxes.
         fit: how sharp the kernel is.
-        recipe: what remains unknown.
+        recipe: what remains unknown, and how alike bodies can be.
         time, face: whether these count among the weights.
     """
 
     def __init__(self, links: Links, fit: Fit, recipe: Recipe, time: bool = True, face: bool = True) -> None:
         n = len(links.index)
-        strength = fit.slope * links.body + time * links.time + face * links.face
+        alike = np.minimum(links.body, recipe.body_most)
+        strength = fit.slope * alike + time * links.time + face * links.face
         unrelated = fit.slope**2 / 2 + np.log(n) + fit.unlike
         largest = np.maximum(strength.max(axis=1, initial=-np.inf), unrelated)
         weight = np.exp(strength - largest[:, None])
