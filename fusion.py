@@ -78,13 +78,7 @@ def parse_args() -> argparse.Namespace:
         metavar="SIM",
         help="similarity of the sure hits, then of each spreading to look-alikes",
     )
-    parser.add_argument(
-        "--reid",
-        nargs="+",
-        default=["triplet_resnext101_32x8d"],
-        metavar="NAME",
-        help="body models: NAME_{mode}.pkl each; several are ranked together",
-    )
+    cli.add_reid(parser)
     parser.add_argument("--body_only", action="store_true", help="rank on bodies alone (extracted with --with_cast)")
     parser.add_argument("--across", action="store_true", help="look for each cast in all movies of the split")
     parser.add_argument("--gt", type=Path, metavar="FILE", help="labels; by default {mode}_label.json where it exists")

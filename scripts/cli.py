@@ -63,6 +63,17 @@ def add_data(parser: argparse.ArgumentParser, *spellings: str) -> None:
     parser.add_argument("--data", *spellings, type=Path, default=DATA, metavar="DIR", help="folder of the stage files")
 
 
+def add_reid(parser: argparse.ArgumentParser) -> None:
+    """Add ``--reid``, the body models to rank with."""
+    parser.add_argument(
+        "--reid",
+        nargs="+",
+        default=["triplet_resnext101_32x8d"],
+        metavar="NAME",
+        help="body models: NAME_{mode}.pkl each; several are ranked together",
+    )
+
+
 def add_skip_bad(parser: argparse.ArgumentParser) -> None:
     """Add ``--skip_bad``, which from then on errors that it helps against name."""
     global _skip_bad

@@ -36,13 +36,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--gt", type=Path, metavar="FILE", help="labels; by default {mode}_label.json in the data folder"
     )
-    parser.add_argument(
-        "--reid",
-        nargs="+",
-        default=["triplet_resnext101_32x8d"],
-        metavar="NAME",
-        help="body models: NAME_{mode}.pkl each; several are ranked together",
-    )
+    cli.add_reid(parser)
     parser.add_argument("--no_time", action="store_true", help="numbers of shots are no time, as in film stills")
     parser.add_argument("--fit_only", action="store_true", help="print the impostors, and rank nothing")
     return parser.parse_args()

@@ -593,15 +593,12 @@ def test_beyond_a_limit_no_body_is_more_alike() -> None:
     body = np.array([[9.0, 3.0, 1.0]] * 4)
     links = Links(np.array([[1, 2, 3]] * 4, np.int32), body, np.zeros((4, 3)), np.zeros((4, 3)))
     believed = np.array([[0.0, 0.9, 0.5, 0.1]])
-    limited = Votes(links, Fit(2.0, -50.0), Recipe(unknown_share=0.0, body_most=3.0)).log_ratio(
-        believed, 0.5, RESOURCES
-    )
     low = np.exp(2.0 * (1 - 3))
-    np.testing.assert_allclose(limited[0, 0], np.log((0.9 + 0.5 + low * 0.1) / (2 + low) / 0.5), rtol=1e-9)
-    free = Votes(links, Fit(2.0, -50.0), Recipe(unknown_share=0.0, body_most=np.inf)).log_ratio(
-        believed, 0.5, RESOURCES
-    )
-    np.testing.assert_allclose(free[0, 0], np.log(0.9 / 0.5), atol=1e-4)
+    expected = {3.0: (0.9 + 0.5 + low * 0.1) / (2 + low), np.inf: 0.9}
+    for most, vote in expected.items():
+        votes = Votes(links, Fit(2.0, -50.0), Recipe(unknown_share=0.0, body_most=most))
+        found = votes.log_ratio(believed, 0.5, RESOURCES)[0, 0]
+        np.testing.assert_allclose(found, np.log(vote / 0.5), atol=1e-5)
 
 
 def test_without_sure_faces_the_first_choice_stands() -> None:
