@@ -62,7 +62,7 @@ class Recipe:
     time_shots: float = 30.0
     link_slope: float = 0.5
     link_middle: float = 2.0
-    link_most: float = 3.0
+    link_most: float = 2.0
     unlike: tuple[float, ...] = (-5.0, -9.0, -3.5, -2.0, -1.0)
     caution: float = 0.03
     surprise: float = 0.1
