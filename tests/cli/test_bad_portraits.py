@@ -158,7 +158,7 @@ CASES = [
         FUSION,
         (f"  id_two (m/two.jpg): {LIKE_SIZE}", "id_none"),
         code=0,
-        writes=("result.txt",),
+        writes=("result.txt", "result.json"),
         silent_on=("unsure", "take another"),
     ),
     Case(
@@ -167,7 +167,7 @@ CASES = [
         FUSION,
         ("  id_two (m/two.jpg): one ?[31mtwo?\n",),
         code=0,
-        writes=("result.txt",),
+        writes=("result.txt", "result.json"),
         silent_on=("unsure",),
     ),
     Case(
@@ -176,7 +176,7 @@ CASES = [
         FUSION,
         ("  id_unsure (m/unsure.jpg): 3 faces, none sure enough (the best scores 0.50, above 0.95 counts)", "id_none"),
         code=0,
-        writes=("result.txt",),
+        writes=("result.txt", "result.json"),
         silent_on=("id_two",),
     ),
 ]
