@@ -37,6 +37,9 @@ done
 for needed in origin annotations mode out; do
     [ -n "${!needed}" ] || fail "--$needed is missing; --help lists the options"
 done
+# What the last stage but one would refuse is told before hours of work.
+case $recipe in '' | original | best) ;; *) fail "unknown recipe $recipe: original or best" ;; esac
+[ -z "$no_time" ] || [ "$recipe" = best ] || fail "--no_time is a flag of --recipe best"
 
 data=$out/data body=$out/body
 [ -n "$precision" ] && at=(--precision "$precision") || at=()

@@ -140,13 +140,21 @@ def test_the_scripts_of_several_stages_tell_their_options(script):
     assert script("scripts/quickstart.sh", "--help").stdout.startswith("The quickstart (make demo)")
 
 
+GIVEN = ("--origin", "nowhere", "--annotations", "nowhere", "--mode", "val", "--out", "nowhere")
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
         ((), "--origin is missing"),
         (("--origin",), "--origin needs a value"),
         (("--orign", "x"), "unknown option --orign"),
+        ((*GIVEN, "--recipe", "bets"), "unknown recipe bets: original or best"),
+        ((*GIVEN, "--no_time"), "--no_time is a flag of --recipe best"),
+        ((*GIVEN, "--no_time", "--recipe", "original"), "--no_time is a flag of --recipe best"),
     ],
 )
 def test_run_split_refuses(script, flags, message):
-    assert message in script("scripts/run_split.sh", *flags, code=2).stderr
+    done = script("scripts/run_split.sh", *flags, code=2)
+    assert message in done.stderr
+    assert not done.stdout, "no stage has begun"

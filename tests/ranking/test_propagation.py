@@ -64,7 +64,7 @@ def test_one_threshold_leaves_the_first_similarity() -> None:
     np.testing.assert_array_equal(found.matches[0].order, [8, 7, 6, 5, 4])
 
 
-def testproducts_with_sums_are_exact_on_the_grid() -> None:
+def test_products_with_sums_are_exact_on_the_grid() -> None:
     """Sums of many rows, cut into parts whose products are exact: a plain product would round."""
     unit = faces_of(7, 300, 40)
     sums = unit.rows[:290].sum(axis=0, dtype=np.float64)[None] * 1000
