@@ -1,0 +1,1 @@
+"""Own footage: a film and some portraits in, who appears when out."""
