@@ -343,7 +343,7 @@ DAMAGES = [
     (("movies", 0, "appearances", 2, "shot"), 2, "'shot' is 2: expected a whole number from 1 to 1"),
     (("movies", 0, "appearances", 2, "probability"), 2, "'probability' is 2: expected a number from 0 to 1"),
     (("movies", 0, "appearances", 2, "found_by"), "luck", "'found_by' is luck: expected face or body or track"),
-    (("movies", 0, "appearances", 2, "boxes", 0, "bbox"), [1, 2, 0, 4], "box 1: 'bbox' is \\[1, 2, 0, 4\\]: expected x"),
+    (("movies", 0, "appearances", 2, "boxes", 0, "bbox"), [1, 2, 0, 4], "box 1: 'bbox' is \\[1, 2, 0, 4\\]: expected"),
     (("movies", 0, "appearances", 2, "boxes", 0, "frame"), "../x.jpg", "'frame' is ../x.jpg, which must stay below"),
     (("movies", 0, "appearances", 2, "boxes", 1, "candidate"), 7, "box 2: 'candidate' is 7: expected a word or null"),
 ]  # fmt: skip
