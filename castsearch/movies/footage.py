@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -18,15 +18,35 @@ class Frame(Protocol):
 
     Attributes:
         seconds: when it is shown, from the first picture's time on.
+        lasts: seconds that it is shown for, as the container says; 0 where it does not tell.
     """
 
-    seconds: float
+    @property
+    def seconds(self) -> float: ...
+    @property
+    def lasts(self) -> float: ...
 
     def rgb(self) -> np.ndarray:
         """(h, w, 3) uint8 RGB, contiguous: upright, deinterlaced, of 8 bits, without the bars of a letterbox."""
 
     def small_bgr(self, height: int, width: int) -> np.ndarray:
-        """(height, width, 3) uint8 BGR, the same picture shrunk with any aspect ratio, as detectors of shots take it."""
+        """(height, width, 3) uint8 BGR, the same shrunk with any aspect ratio, as detectors of shots want it."""
+
+
+@dataclass(frozen=True)
+class Damage:
+    """A stretch of the footage that cannot be decoded, and why in a few words."""
+
+    stretch: Stretch
+    why: str
+
+
+Box = tuple[int, int, int, int]  # x, y, width, height
+Tell = Callable[[Damage], None]
+
+
+def untold(damage: Damage) -> None:
+    """Keeps what is damaged to itself."""
 
 
 class Footage(Protocol):
@@ -38,30 +58,46 @@ class Footage(Protocol):
         rate: pictures a second, as the container says (24000/1001, not 23.976); of a variable rate the average.
         duration: seconds that the container claims; 0 where it does not tell.
         stills: the pictures are stills, of which each is a shot of its own and the order tells nothing.
+        size: (width, height) in pixels of what ``Frame.rgb`` gives; of stills, of the first.
+        told_shots: seconds at which shots begin, where the pictures' names tell; None where the pictures must.
     """
 
-    name: str
-    path: Path
-    rate: Fraction
-    duration: float
-    stills: bool
+    @property
+    def name(self) -> str: ...
+    @property
+    def path(self) -> Path: ...
+    @property
+    def rate(self) -> Fraction: ...
+    @property
+    def duration(self) -> float: ...
+    @property
+    def stills(self) -> bool: ...
+    @property
+    def size(self) -> tuple[int, int]: ...
+    @property
+    def told_shots(self) -> tuple[float, ...] | None: ...
 
-    def frames(self, start: float = 0) -> Iterator[Frame]:
+    def frames(self, start: float = 0, tell: Tell = untold) -> Iterator[Frame]:
         """The pictures from ``start`` seconds on (the first at or after it), in the order of their times.
 
         What is damaged is left out.
+
+        Args:
+            start: seconds.
+            tell: is told of each damaged stretch, after the pictures before it and not much later.
 
         Raises:
             MovieError: nothing at all can be decoded.
         """
 
+    def without_bars(self, box: Box, sought: bool = True) -> Footage:
+        """The same with each picture cut to ``box``.
 
-@dataclass(frozen=True)
-class Damage:
-    """A stretch of the footage that cannot be decoded, and why in a few words."""
-
-    stretch: Stretch
-    why: str
+        Args:
+            box: the part that is kept, of the upright picture.
+            sought: otherwise ``frames`` decodes from the beginning wherever it starts, as damaged films want it: what
+                a decoder makes of damage depends on where it began.
+        """
 
 
 @dataclass(frozen=True)
