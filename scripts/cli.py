@@ -91,7 +91,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         "--model",
         default="r50-r100",
         metavar="PACK",
-        help="face pack: r50-r100, dlib, an InsightFace pack, or a folder of checkpoints",
+        help="face pack: r50-r100, open, dlib, an InsightFace pack, or a folder of checkpoints",
     )
 
 

@@ -5,7 +5,7 @@
 
 from castsearch.faces.errors import PackError
 from castsearch.faces.packs import FacePack
-from castsearch.faces.registry import open_pack
+from castsearch.faces.registry import default_pack, open_pack
 from castsearch.faces.search import SearchSettings
 
-__all__ = ["FacePack", "PackError", "SearchSettings", "open_pack"]
+__all__ = ["FacePack", "PackError", "SearchSettings", "default_pack", "open_pack"]

