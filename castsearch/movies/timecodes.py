@@ -105,12 +105,21 @@ class Clock:
         after = int(np.searchsorted(self._times, seconds + _SLACK, side="right"))
         return self._number(self._times[max(0, after - 1)])
 
+    def shown(self, stretch: Stretch) -> Stretch:
+        """When the pictures of a stretch of time are shown: from the first one's beginning to the last one's end."""
+        if not len(self._times):
+            return stretch
+        first = int(np.searchsorted(self._times, stretch.start + _SLACK, side="right")) - 1
+        after = int(np.searchsorted(self._times, stretch.end - _SLACK, side="left"))
+        start = float(self._times[max(0, first)])
+        end = float(self._times[after]) if after < len(self._times) else stretch.end
+        return Stretch(start, max(start, end))
+
     def frames(self, stretch: Stretch) -> tuple[int, int]:
         """The first frame shown in a stretch of time, and the first one after it: at least one frame."""
-        first = self.frame(stretch.start)
-        after = int(np.searchsorted(self._times, stretch.end - _SLACK, side="left"))
-        end = float(self._times[after]) if after < len(self._times) else stretch.end
-        return first, max(first + 1, self._number(end))
+        shown = self.shown(stretch)
+        first = self._number(shown.start)
+        return first, max(first + 1, self._number(shown.end))
 
     def seconds(self, frame: int) -> float:
         """When the picture of that number is shown; without such a picture, when it would be."""

@@ -9,15 +9,14 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
-from unicodedata import east_asian_width
 from xml.sax.saxutils import escape
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from castsearch.movies.appearances import FilmCast, FoundBy
 from castsearch.movies.formats.text import plain
+from castsearch.movies.lettering import cut, font, width
 from castsearch.stagefiles import atomic_write
 
 SCALE = 2  # pixels of the PNG a unit of the SVG, so that it is sharp on screens of today
@@ -127,16 +126,11 @@ def timeline_picture(cast: FilmCast) -> Image.Image:
         colour = _COLOURS[mark.kind][0]
         x, y = mark.x * SCALE, mark.y * SCALE
         if isinstance(mark, _Words):
-            draw.text((x, y), mark.text, colour, _font(_SIZES[mark.kind] * SCALE), anchor=anchors[mark.anchor])
+            draw.text((x, y), mark.text, colour, font(_SIZES[mark.kind] * SCALE), anchor=anchors[mark.anchor])
         else:
             left, right = round(x), round(x + mark.width * SCALE)
             draw.rectangle((left, round(y), max(left, right - 1), round(y + mark.height * SCALE) - 1), colour)
     return picture
-
-
-@lru_cache(maxsize=16)
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.load_default(size)  # type: ignore[return-value]
 
 
 def _height(cast: FilmCast) -> int:
@@ -156,7 +150,7 @@ def _marks(cast: FilmCast) -> Iterator[_Bar | _Words]:
     for place, name in enumerate(cast.absent, start=len(seen)):
         told = f"probably not in the film ({100 * cast.presence[name]:.0f} %)"
         yield _name(name, place, "absent")
-        yield _Bar(_LEFT, _row(place) - _ROW / 2, _width(told, "absent") + 12, _ROW, "ground")
+        yield _Bar(_LEFT, _row(place) - _ROW / 2, width(told, _SIZES["absent"]) + 12, _ROW, "ground")
         yield _Words(_LEFT + 6, _row(place), told, "absent")
 
 
@@ -167,7 +161,7 @@ def _row(place: int) -> float:
 
 def _header(cast: FilmCast) -> Iterator[_Bar | _Words]:
     legend = _WIDTH - _MARGIN - 290
-    yield _Words(_MARGIN, 22, _cut(plain(cast.film.name), "title", legend - _MARGIN - 20), "title")
+    yield _Words(_MARGIN, 22, cut(plain(cast.film.name), _SIZES["title"], legend - _MARGIN - 20), "title")
     yield _Words(_MARGIN, 43, _about(cast), "small")
     for place, (kind, told) in enumerate(_FOUND_BY):
         x = legend + 100 * place
@@ -183,7 +177,7 @@ def _about(cast: FilmCast) -> str:
 
 def _name(name: str, place: int, kind: str) -> _Words:
     whole = plain(name)
-    shown = _cut(whole, kind, _NAMES)
+    shown = cut(whole, _SIZES[kind], _NAMES)
     return _Words(_MARGIN, _row(place), shown, kind, about=whole if shown != whole else "")
 
 
@@ -240,20 +234,3 @@ def _total(seconds: float) -> str:
     ('10.0 s', '2:05', '1:02:05')
     """
     return f"{seconds:.1f} s" if seconds < 60 else _clock(seconds)
-
-
-def _cut(text: str, kind: str, room: float) -> str:
-    """The text, its end cut off where it is wider than ``room`` units; fonts of browsers may be a little wider."""
-    if _width(text, kind) <= room:
-        return text
-    kept = text
-    while kept and _width(f"{kept}…", kind) > room:
-        kept = kept[:-1]
-    return f"{kept.rstrip()}…"
-
-
-def _width(text: str, kind: str) -> float:
-    size = _SIZES[kind]
-    wide = [letter for letter in text if east_asian_width(letter) in "WF"]
-    rest = "".join(letter for letter in text if letter not in wide)
-    return 1.08 * _font(size).getlength(rest) + size * len(wide)

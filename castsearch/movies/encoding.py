@@ -1,0 +1,205 @@
+"""Films written: pictures at their own times, with the sound of the footage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from castsearch.movies.times import Stretch
+from castsearch.stagefiles import atomic_write
+
+if TYPE_CHECKING:
+    import av.container
+    import av.video.stream
+
+# Encoders, the better first: ticks of a second in which they tell times (all usual rates divide the first; MPEG-4
+# takes no more than 65,535), and settings: good pictures, fast; without pictures out of order, by which MP4 would take
+# the length of a film of variable rate for another.
+_ENCODERS: tuple[tuple[str, int, dict[str, str]], ...] = (
+    ("libx264", 120_000, {"preset": "veryfast", "crf": "20", "bf": "0"}),
+    ("mpeg4", 60_000, {"qscale": "4", "flags": "+qscale"}),
+)
+_BT709 = 1  # of colours, as the standard numbers it
+_SAMPLES = 48_000  # of sound a second
+_CHANNELS = 2
+_JITTER = 0.02  # seconds that packets of sound may seem to lie apart, or overlap, by rounded times
+_AHEAD = 0.5  # seconds that sound is written ahead of the pictures
+
+
+class FilmWriter:
+    """Takes pictures one by one; each is shown until the next one, the last one until the end."""
+
+    def __init__(self, container: av.container.OutputContainer, rate: Fraction, size: tuple[int, int]) -> None:
+        import av
+
+        codec, self._ticks, options = next(one for one in _ENCODERS if one[0] in av.codecs_available)
+        self._container = container
+        self._stream: av.video.stream.VideoStream = container.add_stream(codec, rate=rate, options=options)  # type: ignore[assignment]
+        self._stream.width, self._stream.height = (max(2, side // 2 * 2) for side in size)
+        self._stream.pix_fmt = "yuv420p"
+        context = self._stream.codec_context
+        context.time_base = Fraction(1, self._ticks)
+        context.color_primaries = context.color_trc = context.colorspace = _BT709
+        self._waiting: tuple[av.VideoFrame, int] | None = None
+        self._durations: dict[int, int] = {}
+        self._sound: Iterator[np.ndarray] = iter(())
+        self._sound_samples = 0
+
+    def with_sound(self, sound: Iterator[np.ndarray]) -> None:
+        """Take sound, too: blocks of (2, n) float32."""
+        self._sound = sound
+        self._sound_stream = self._container.add_stream("aac", rate=_SAMPLES, layout="stereo")
+
+    def add(self, picture: np.ndarray, seconds: float) -> None:
+        """The next picture.
+
+        Args:
+            picture: (h, w, 3) uint8 RGB.
+            seconds: when it is shown, after the one before.
+        """
+        import av
+        from av.video.reformatter import ColorRange, Colorspace
+
+        height, width = self._stream.height, self._stream.width
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture[:height, :width]), format="rgb24").reformat(
+            width, height, "yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
+        )
+        ticks = round(seconds * self._ticks)
+        frame.pts, frame.time_base = ticks, Fraction(1, self._ticks)
+        self._show_until(ticks)
+        self._waiting = frame, ticks
+
+    def finish(self, seconds: float) -> None:
+        """No picture follows; the last one is shown until then."""
+        self._show_until(round(seconds * self._ticks))
+        self._mux(self._stream.encode(None))
+        self._write_sound(float("inf"))
+
+    def _show_until(self, end: int) -> None:
+        """Encode the picture that waits, now that the next one's time is known."""
+        if self._waiting is None:
+            return
+        (frame, start), self._waiting = self._waiting, None
+        if end <= start:  # rounded to the same tick: the later one is shown
+            return
+        self._durations[start] = end - start
+        self._mux(self._stream.encode(frame))
+        self._write_sound(start / self._ticks + _AHEAD)
+
+    def _mux(self, packets: Sequence[av.Packet]) -> None:
+        for packet in packets:
+            packet.duration = self._durations.pop(packet.pts or 0, packet.duration or 0)
+            self._container.mux(packet)
+
+    def _write_sound(self, until: float) -> None:
+        import av
+
+        while self._sound_samples < until * _SAMPLES:
+            block = next(self._sound, None)
+            if block is None:
+                if until == float("inf") and self._sound_samples:
+                    self._container.mux(self._sound_stream.encode(None))
+                return
+            frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block), format="fltp", layout="stereo")
+            frame.sample_rate, frame.time_base, frame.pts = _SAMPLES, Fraction(1, _SAMPLES), self._sound_samples
+            self._sound_samples += block.shape[1]
+            self._container.mux(self._sound_stream.encode(frame))
+
+
+@contextmanager
+def film_writer(
+    path: Path, rate: Fraction, size: tuple[int, int], sound_of: Path, stretches: Sequence[Stretch]
+) -> Iterator[FilmWriter]:
+    """Write an MP4, which takes its place when the block ends.
+
+    Args:
+        path: of the MP4.
+        rate: pictures a second, about.
+        size: (width, height) of the pictures; sides are cut to even numbers.
+        sound_of: the film whose sound to take; without sound the MP4 has none.
+        stretches: which parts of the sound, one after the other.
+
+    Raises:
+        StageFileError: there is no writing there.
+    """
+    import av
+
+    with atomic_write(path) as file, av.open(file, "w", format="mp4") as container:
+        writer = FilmWriter(container, rate, size)
+        if has_sound(sound_of):
+            writer.with_sound(sound(sound_of, stretches))
+        yield writer
+        writer.finish(sum(stretch.duration for stretch in stretches))
+
+
+def has_sound(path: Path) -> bool:
+    """Whether a film has sound; what is no film has none."""
+    import av
+
+    try:
+        with av.open(str(path)) as container:
+            return bool(container.streams.audio and container.streams.video)
+    except (OSError, av.FFmpegError):
+        return False
+
+
+def sound(path: Path, stretches: Sequence[Stretch]) -> Iterator[np.ndarray]:
+    """The sound of stretches of a film, one after the other: blocks of (2, n) float32, 48,000 samples a second.
+
+    Together they are as long as the stretches, to the sample; where there is no sound, or it is damaged, they are
+    silent. Time counts from the first picture, as everywhere.
+    """
+    import av
+
+    with av.open(str(path)) as container:
+        beginning = next(float(frame.time or 0) for frame in container.decode(video=0))
+        told, given = 0.0, 0
+        for stretch in stretches:
+            told += stretch.duration
+            length = round(told * _SAMPLES) - given
+            for block in _stretch_of_sound(container, beginning + stretch.start, length):
+                given += block.shape[1]
+                yield block
+
+
+def _stretch_of_sound(container: av.container.InputContainer, start: float, length: int) -> Iterator[np.ndarray]:
+    """``length`` samples of sound from ``start`` seconds of the container's time on."""
+    given = 0
+    for at, samples in _decoded(container, start):
+        behind = round((at - start) * _SAMPLES) - given
+        if abs(behind) > _JITTER * _SAMPLES or not given:
+            if behind > 0:
+                behind = min(behind, length - given)
+                yield np.zeros((_CHANNELS, behind), np.float32)
+                given += behind
+            samples = samples[:, max(0, -behind) :]
+        samples = samples[:, : length - given]
+        if samples.shape[1]:
+            yield samples
+            given += samples.shape[1]
+        if given >= length:
+            return
+    yield np.zeros((_CHANNELS, length - given), np.float32)
+
+
+def _decoded(container: av.container.InputContainer, start: float) -> Iterator[tuple[float, np.ndarray]]:
+    """Blocks of sound and their times, from a little before ``start`` on, until the sound ends or cannot be decoded."""
+    import av
+
+    resampler = av.AudioResampler("fltp", "stereo", _SAMPLES)
+    try:
+        container.seek(max(0, int((start - 0.2) * av.time_base)))
+        for frame in container.decode(audio=0):
+            if float(frame.time or 0) + frame.samples / frame.sample_rate < start - 0.1:
+                continue
+            for block in resampler.resample(frame):
+                yield float(block.time or 0), block.to_ndarray()
+        for block in resampler.resample(None):
+            yield float(block.time or 0), block.to_ndarray()
+    except av.FFmpegError:
+        return
