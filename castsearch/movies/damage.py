@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import numpy as np
+
 from castsearch.movies.footage import Damage, Tell
 from castsearch.movies.times import Stretch
 
 _PATIENCE = 64  # pictures; decoders' threads tell of an error so much later, or earlier, than its gap shows
-_NEAR = 1.0  # seconds between damage that is told as one
+_NEAR = 1.0  # seconds between damage that is told as one, or without a picture where one is expected
+_STEADY = 50  # pictures, of which at most one may be late where they come steadily
 
 
 class Account:
@@ -65,3 +68,22 @@ def joined(damage: Iterable[Damage]) -> tuple[Damage, ...]:
         else:
             result.append(each)
     return tuple(result)
+
+
+def holes(times: np.ndarray, damage: Iterable[Damage]) -> list[Damage]:
+    """Stretches without pictures in a film whose pictures otherwise come steadily: some containers lose them silently.
+
+    Args:
+        times: (n,) seconds of each picture, ascending.
+        damage: that is known, and not told again.
+    """
+    steps = np.diff(times)
+    if len(steps) < _STEADY:
+        return []
+    usual = float(np.median(steps))
+    if np.mean(np.abs(steps - usual) > usual / 5) > 1 / _STEADY:
+        return []
+    ends = [(float(times[place]) + usual, float(times[place + 1])) for place in np.flatnonzero(steps > _NEAR + usual)]
+    known = [each.stretch for each in damage]
+    found = [Stretch(start, end) for start, end in ends]
+    return [Damage(hole, "pictures are missing") for hole in found if not any(hole & other for other in known)]

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from castsearch.movies.bars import Bars
-from castsearch.movies.damage import joined
+from castsearch.movies.damage import holes, joined
 from castsearch.movies.errors import MovieError
 from castsearch.movies.footage import Damage, Footage, Frame, Survey
 from castsearch.movies.shots import CONTEXT, LAG, STRIDE, DetectorName, Mark, cuts, open_detector
@@ -184,11 +184,11 @@ class _Look:
     def result(self) -> Surveyed:
         """What was found in all."""
         found, footage = self._found, self._footage
-        damage = joined(found.damage)
+        times = np.array(found.times)
+        damage = joined(found.damage + holes(times, found.damage))
         box = (0, 0, *footage.size) if footage.stills else self._bars.box()
         if damage or box[2:] != footage.size:
             footage = footage.without_bars(box, sought=not damage)
-        times = np.array(found.times)
         starts = [0.0, *self._begins(times)]
         shots = tuple(map(Stretch, starts, [*starts[1:], found.duration]))
         return Surveyed(footage, Survey(times, found.duration, footage.size, shots, damage))

@@ -30,7 +30,7 @@ from castsearch.paths import open_plain, shortened, unreadable
 LONGEST_SIDE, LARGEST = 16_384, 100_000_000  # pixels; no film has more, and a damaged head may say anything
 _USUAL_RATE = Fraction(25)
 _HIGHEST_RATE = 1000  # pictures a second; more is a clock's rate that some containers give for the pictures'
-_CLOCK_SET_BACK = 1.0  # seconds; a picture that is earlier than the last by less is out of order, and left out
+_SET_BACK = 12  # pictures in a row that are earlier than one before them: the clock was set back, they are not stray
 _BACK = (2.0, 15.0, 60.0)  # seconds before the start to seek to, in turn, until a picture before it can be decoded
 _SURE = 1.0  # seconds to decode before the start: what leads an open group of pictures is past by then
 _MOST_ERRORS = 100  # of reading, one after another, until a file counts as ended
@@ -61,7 +61,7 @@ class VideoFile:
 
     The first stream of pictures counts that is no cover. Pictures are deinterlaced, turned upright, their pixels made
     square, high dynamic range brought to 8 bits. A picture that is not later than the one before is left out. Where
-    the clock is set back by more than a second, time goes on from the last picture.
+    twelve in a row are not, the clock was set back, and time goes on from the last picture that was shown.
 
     Args:
         path: of the file.
@@ -193,7 +193,8 @@ class VideoFile:
             begin = stream.start_time or 0
             late = 0 if self._origin is None else max(0, self._origin - begin)  # what could not be decoded at first
             return float(max(0, stream.duration - late) * stream.time_base)
-        return (container.duration or 0) / av.time_base
+        # Matroska's counts from 0, others' from the start: the shorter, so that nobody looks for what is not there.
+        return max(0, (container.duration or 0) - max(0, container.start_time or 0)) / av.time_base
 
     def _check_size(self, width: int, height: int) -> None:
         if max(width, height) > LONGEST_SIDE or width * height > LARGEST:
@@ -234,13 +235,13 @@ class _Clock:
 
     Attributes:
         unit: seconds of a timestamp.
-        set_back: the last frame's timestamp lay more than a second before the one before.
+        set_back: the container's clock was set back before the last frame.
     """
 
     def __init__(self, origin: int | None, unit: Fraction, rate: Fraction) -> None:
         self.unit, self.set_back = unit, False
         self._origin, self._step = origin, 1 / rate
-        self._count = 0
+        self._count = self._early = 0
         self._ahead = Fraction(0)
         self._last: Fraction | None = None
 
@@ -249,14 +250,15 @@ class _Clock:
         time = self._told(frame)
         self._count += 1
         if self._last is not None and time <= self._last:
-            if self._last - time <= _CLOCK_SET_BACK:
+            self._early += 1
+            if self._early < _SET_BACK:
                 return None
             self.set_back = True
             self._ahead += self._last + self._step - time
             time = self._last + self._step
         if time < 0:
             return None
-        self._last = time
+        self._last, self._early = time, 0
         return float(time)
 
     def _told(self, frame: av.VideoFrame) -> Fraction:
