@@ -66,8 +66,8 @@ class Film:
         size: (width, height) of the pictures.
         shots: in the order of time.
         times: when each picture is shown, in seconds from the first one's time; so variable rates are told apart.
-        start: seconds of the film's own timecode at its first picture, its number of frames divided by the rate (3603.6 of
-            01:00:00:00 at 23.976); 0 where it has none.
+        start: seconds of the film's own timecode at its first picture, its number of frames divided by the rate: 3603.6
+            of 01:00:00:00 at 23.976; 0 where it has none.
     """
 
     name: str

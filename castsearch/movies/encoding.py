@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +24,7 @@ _ENCODERS: tuple[tuple[str, int, dict[str, str]], ...] = (
     ("libx264", 120_000, {"preset": "veryfast", "crf": "20", "bf": "0"}),
     ("mpeg4", 60_000, {"qscale": "4", "flags": "+qscale"}),
 )
+_OPTIONS = {"protocol_whitelist": "file,crypto,data"}
 _BT709 = 1  # of colours, as the standard numbers it
 _SAMPLES = 48_000  # of sound a second
 _CHANNELS = 2
@@ -42,6 +43,7 @@ class FilmWriter:
         self._stream: av.video.stream.VideoStream = container.add_stream(codec, rate=rate, options=options)  # type: ignore[assignment]
         self._stream.width, self._stream.height = (max(2, side // 2 * 2) for side in size)
         self._stream.pix_fmt = "yuv420p"
+        self._size = size[::-1]
         context = self._stream.codec_context
         context.time_base = Fraction(1, self._ticks)
         context.color_primaries = context.color_trc = context.colorspace = _BT709
@@ -66,7 +68,9 @@ class FilmWriter:
         from av.video.reformatter import ColorRange, Colorspace
 
         height, width = self._stream.height, self._stream.width
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture[:height, :width]), format="rgb24").reformat(
+        if picture.shape[:2] == self._size:  # of an odd size, a row or column goes; of another, it is scaled
+            picture = picture[:height, :width]
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24").reformat(
             width, height, "yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
         )
         ticks = round(seconds * self._ticks)
@@ -142,8 +146,8 @@ def has_sound(path: Path) -> bool:
     import av
 
     try:
-        with av.open(str(path)) as container:
-            return bool(container.streams.audio and container.streams.video)
+        with _opened(path) as container:
+            return bool(container.streams.audio) and _pictures(container) is not None
     except (OSError, av.FFmpegError):
         return False
 
@@ -154,23 +158,46 @@ def sound(path: Path, stretches: Sequence[Stretch]) -> Iterator[np.ndarray]:
     Together they are as long as the stretches, to the sample; where there is no sound, or it is damaged, they are
     silent. Time counts from the first picture, as everywhere.
     """
+    beginning, told, given = _beginning(path), 0.0, 0
+    for stretch in stretches:
+        told += stretch.duration
+        length = round(told * _SAMPLES) - given
+        for block in _stretch_of_sound(path, beginning + stretch.start, length):
+            given += block.shape[1]
+            yield block
+
+
+def _opened(path: Path) -> av.container.InputContainer:
     import av
 
-    with av.open(str(path)) as container:
-        beginning = next(float(frame.time or 0) for frame in container.decode(video=0))
-        told, given = 0.0, 0
-        for stretch in stretches:
-            told += stretch.duration
-            length = round(told * _SAMPLES) - given
-            for block in _stretch_of_sound(container, beginning + stretch.start, length):
-                given += block.shape[1]
-                yield block
+    # Absolute, so that no name is taken for an address; nor does a playlist lead to one.
+    return av.open(str(path.absolute()), options=_OPTIONS, metadata_errors="replace")
 
 
-def _stretch_of_sound(container: av.container.InputContainer, start: float, length: int) -> Iterator[np.ndarray]:
+def _pictures(container: av.container.InputContainer) -> av.video.stream.VideoStream | None:
+    """The first stream of pictures that is no cover."""
+    from av.stream import Disposition
+
+    return next((one for one in container.streams.video if Disposition.attached_pic not in one.disposition), None)
+
+
+def _beginning(path: Path) -> float:
+    """Seconds of the container's time at the first picture that can be decoded."""
+    import av
+
+    with _opened(path) as container:
+        if (stream := _pictures(container)) is not None:
+            for packet in container.demux(stream):
+                with suppress(av.FFmpegError):
+                    for frame in stream.decode(packet):
+                        return float(frame.time or 0)
+    return 0.0
+
+
+def _stretch_of_sound(path: Path, start: float, length: int) -> Iterator[np.ndarray]:
     """``length`` samples of sound from ``start`` seconds of the container's time on."""
     given = 0
-    for at, samples in _decoded(container, start):
+    for at, samples in _decoded(path, start):
         behind = round((at - start) * _SAMPLES) - given
         if abs(behind) > _JITTER * _SAMPLES or not given:
             if behind > 0:
@@ -187,13 +214,14 @@ def _stretch_of_sound(container: av.container.InputContainer, start: float, leng
     yield np.zeros((_CHANNELS, length - given), np.float32)
 
 
-def _decoded(container: av.container.InputContainer, start: float) -> Iterator[tuple[float, np.ndarray]]:
+def _decoded(path: Path, start: float) -> Iterator[tuple[float, np.ndarray]]:
     """Blocks of sound and their times, from a little before ``start`` on, until the sound ends or cannot be decoded."""
     import av
 
     resampler = av.AudioResampler("fltp", "stereo", _SAMPLES)
-    try:
-        container.seek(max(0, int((start - 0.2) * av.time_base)))
+    with suppress(av.FFmpegError), _opened(path) as container:
+        with suppress(av.FFmpegError):  # what cannot seek is read from its beginning
+            container.seek(max(0, int((start - 0.2) * av.time_base)))
         for frame in container.decode(audio=0):
             if float(frame.time or 0) + frame.samples / frame.sample_rate < start - 0.1:
                 continue
@@ -201,5 +229,3 @@ def _decoded(container: av.container.InputContainer, start: float) -> Iterator[t
                 yield float(block.time or 0), block.to_ndarray()
         for block in resampler.resample(None):
             yield float(block.time or 0), block.to_ndarray()
-    except av.FFmpegError:
-        return

@@ -262,6 +262,16 @@ def test_sound_beyond_the_end_is_silent(tones: Path) -> None:
     assert np.abs(samples[:, 27_000:]).max() < 0.01
 
 
+def test_damaged_sound_is_as_long(tones: Path, tmp_path: Path) -> None:
+    data = bytearray(tones.read_bytes())
+    third = len(data) // 3
+    data[third : 2 * third] = bytes(third)
+    (tmp_path / "damaged.mkv").write_bytes(data)
+    samples = np.concatenate(list(sound(tmp_path / "damaged.mkv", [Stretch(0, 3)])), axis=1)
+    assert samples.shape == (2, 144_000)
+    assert pitch(samples[0, 5000:30_000]) == pytest.approx(300, abs=5)
+
+
 def test_films_have_their_sound(tones: Path, tmp_path: Path) -> None:
     footage = open_footage(tones)
     times = [frame.seconds for frame in footage.frames()]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -25,7 +26,9 @@ from castsearch.textfiles import read_json
 
 FORMAT, VERSION = "castsearch appearances", 1
 _SECONDS, _PROBABILITIES = 6, 5  # decimals
-_MOST_PICTURES = 10**8  # a week of 120 pictures a second and more
+# More than any film has: numbers beyond are mistakes, and would take memory or time without end.
+_MOST_PICTURES, _LONGEST, _LARGEST = 10**7, 1e7, 10**6  # pictures, seconds, pixels
+_RATE = re.compile(r"\d{1,20}(/\d{1,20})?")
 
 
 def write_json(casts: Sequence[FilmCast], path: Path) -> None:
@@ -152,8 +155,8 @@ class _Item:
         self.check(wrong is None, f"{name!r} is {shown(found)}, which {wrong}")
         return found
 
-    def number(self, name: str, least: float = 0, most: float = math.inf) -> float:
-        within = f"a number from {least:g}" + (f" to {most:g}" if most < math.inf else " on")
+    def number(self, name: str, least: float = 0, most: float = _LONGEST) -> float:
+        within = f"a number from {least:g} to {most:g}"
         return float(self.value(name, lambda found: _is_number(found) and least <= found <= most, within))
 
     def whole(self, name: str, least: int, most: int | None = None) -> int:
@@ -184,7 +187,7 @@ def _called(item: object, place: int) -> str:
 
 
 def _is_number(found: object) -> bool:
-    return type(found) in (int, float) and -math.inf < found < math.inf  # type: ignore[operator]
+    return type(found) in (int, float) and -_LONGEST <= found <= _LONGEST  # type: ignore[operator]
 
 
 def _cast(movie: _Item) -> FilmCast:
@@ -208,7 +211,10 @@ def _film(movie: _Item) -> Film:
     movie.check(name is not None, "has no name")
     duration, rate = movie.number("duration"), _rate(movie)
     size = movie.entries("size")
-    movie.check(len(size) == 2 and all(type(side) is int and side > 0 for side in size), "'size': expected two sides")
+    movie.check(
+        len(size) == 2 and all(type(side) is int and 0 < side <= _LARGEST for side in size),
+        "'size': expected two sides",
+    )
     return Film(
         name=str(name),
         path=Path(movie.word("path")),
@@ -225,12 +231,10 @@ def _film(movie: _Item) -> Film:
 
 def _rate(movie: _Item) -> Fraction:
     told = movie.word("rate")
-    try:
-        rate = Fraction(told)
-    except (ValueError, ZeroDivisionError):
-        rate = Fraction(0)
-    movie.check(rate > 0, f"'rate' is {shown(told)}: expected pictures a second, such as 30000/1001")
-    return rate
+    over, _, under = (told if _RATE.fullmatch(told) else "0").partition("/")
+    right = int(over) > 0 and int(under or 1) > 0
+    movie.check(right, f"'rate' is {shown(told)}: expected pictures a second, such as 30000/1001")
+    return Fraction(told)
 
 
 def _shot(movie: _Item, shot: object, number: int, duration: float) -> Stretch:
@@ -266,7 +270,12 @@ def _appearance(item: _Item, people: Sequence[str], film: Film) -> Appearance:
 
 def _box(item: _Item) -> SeenBox:
     bbox = item.entries("bbox")
-    right = len(bbox) == 4 and all(type(side) is int for side in bbox) and bbox[2] > 0 and bbox[3] > 0
+    right = (
+        len(bbox) == 4
+        and all(type(side) is int and abs(side) <= _LARGEST for side in bbox)
+        and bbox[2] > 0
+        and bbox[3] > 0
+    )
     item.check(right, f"'bbox' is {str(bbox)[:60]}: expected x, y, width and height in whole pixels")
     return SeenBox(
         seconds=item.number("seconds"),
