@@ -38,8 +38,12 @@ def write_elan(cast: FilmCast, path: Path) -> None:
         start = round(1000 * one.stretch.start)
         end = max(start + 1, round(1000 * one.stretch.end))
         eaf.add_annotation(tiers[one.cast], start, end, f"{100 * one.probability:.0f} %")
+    document = Elan.to_adocument(eaf, False)
+    for slots in document.iterfind("TIME_ORDER"):  # which the format wants in the order of time
+        slots[:] = sorted(slots, key=lambda slot: int(slot.attrib["TIME_VALUE"]))
+    ElementTree.indent(document)
     with atomic_write(path) as file:
-        ElementTree.ElementTree(Elan.to_adocument(eaf, True)).write(file, encoding="UTF-8", xml_declaration=True)
+        ElementTree.ElementTree(document).write(file, encoding="UTF-8", xml_declaration=True)
 
 
 def _tiers(people: Iterable[str]) -> dict[str, str]:
