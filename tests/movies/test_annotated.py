@@ -190,6 +190,25 @@ def test_highlights_are_cut_at_pictures(tmp_path: Path) -> None:
     assert len(footage.asked) == 3  # stretches that touch are one
 
 
+def test_highlights_of_times_that_a_file_rounded(tmp_path: Path) -> None:
+    footage = Fake([number * 1001 / 24000 for number in range(60)], rate=Fraction(24000, 1001))
+    rounded = [round(seconds, 6) for seconds in footage.times]
+    for first in range(10, 16):
+        cast = cast_of(footage, appearance("Ann", rounded[first], rounded[first + 7]))
+        cast = dataclasses.replace(cast, film=dataclasses.replace(cast.film, times=rounded))
+        (path,) = highlights(footage, cast, tmp_path)
+        shown = (decoded(path)[1].mean((1, 2, 3)) - 16) / 2
+        assert np.abs(shown - range(first, first + 7)).max() < 0.6
+
+
+def test_pictures_of_one_moment_are_one(tmp_path: Path) -> None:
+    footage = Fake([0.0, 0.04, 0.040001, 0.08])
+    annotated(footage, cast_of(footage), (), tmp_path / "a.mp4")
+    told, pictures = decoded(tmp_path / "a.mp4")
+    assert told.tolist() == pytest.approx([0, 0.04, 0.08], abs=1e-5)
+    assert pictures.mean((1, 2, 3)).tolist() == pytest.approx([16, 20, 22], abs=1.5)
+
+
 def test_what_breaks_off_leaves_nothing(tmp_path: Path) -> None:
     footage = Fake([0.0, 0.1])
     (tmp_path / "a.mp4").write_bytes(b"old")
@@ -207,10 +226,10 @@ def test_what_breaks_off_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_names_of_files() -> None:
-    names = ["Joey", "joey", "a/b\\c", "../x", "CON", "nul.txt", "", "שלום", "n" * 300, "q?*", "tab\there."]
+    names = ["joey", "JOEY", "a/b\\c", "../x", "CON", "nul.txt", "", "שלום", "n" * 300, "q?*", "tab\there."]
     given = list(file_names(names).values())
     assert given == [
-        *("Joey", "joey (2)", "a_b_c", "_x", "CON_", "nul.txt_", "_", "שלום", "n" * 80, "q__", "tab here"),
+        *("joey", "JOEY (2)", "a_b_c", "_x", "CON_", "nul.txt_", "_", "שלום", "n" * 80, "q__", "tab here"),
     ]  # fmt: skip
 
 

@@ -26,7 +26,7 @@ from castsearch.movies.formats.table import COLUMNS
 from castsearch.movies.timecodes import Clock, frame_of
 from castsearch.movies.times import Stretch
 
-NAMES = ("Joey", 'A <b>&"c"</b> --> d', "Line\nbreak", "שלום עולם", "😀 Ann", "=HYPERLINK(1)", "-dash", "'quoted'")
+NAMES = ("Joey", 'A <b>&"c"</b> --> d', "Line\nbreak", "שלום עולם", "😀 Ann", "=HYPERLINK(1)", " -dash", "'quoted'")
 RATES = {"23.976": "24000/1001", "25": "25", "29.97": "30000/1001", "variable": "30000/1001"}
 
 
@@ -65,7 +65,7 @@ def example(
 
 
 def one_line(name: str) -> str:
-    return name.replace("\n", " ")
+    return name.replace("\n", " ").strip()
 
 
 def expected_frames(cast: FilmCast) -> list[tuple[int, int]]:
@@ -160,7 +160,7 @@ class TestNames:
     def test_csv_runs_no_formula(self, folder: Path) -> None:
         found = rows(folder / "appearances.csv")
         assert tuple(found[0]) == COLUMNS
-        expected = [f"'{name}" if name[0] in "=-" else name for name in NAMES]
+        expected = [f"'{name}" if name.strip()[0] in "=-" else name for name in NAMES]
         assert [row["cast"] for row in found[: len(NAMES)]] == expected
 
     def test_csv_is_scored(self, folder: Path, testdata: Path, tmp_path: Path) -> None:
@@ -171,7 +171,7 @@ class TestNames:
         truth = {
             "duration": 60,
             "cuts": [],
-            "visible": {n: visible[n] for n in ("-dash", "=HYPERLINK(1)")},
+            "visible": {n: visible[n] for n in (" -dash", "=HYPERLINK(1)")},
             "unclear": {},
         }
         (tmp_path / "truth.json").write_text(json.dumps(truth))
