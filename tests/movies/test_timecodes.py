@@ -48,7 +48,7 @@ def test_drop_frame_keeps_step_with_the_clock() -> None:
     "code", ["00:01:00;00", "00:01:00;01", "00:00:00;30", "00:60:00;00", "1:00:00:00", "", "00:00:01"]
 )
 def test_what_is_no_timecode_is_refused(code: str) -> None:
-    with pytest.raises(MovieError, match="no timecode at 29.97 frames a second: expected HH:MM:SS;FF"):
+    with pytest.raises(MovieError, match=r"no timecode at 29\.97 frames a second: expected HH:MM:SS;FF"):
         frame_of(code, Fraction(30000, 1001))
 
 
