@@ -13,6 +13,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from av.stream import Disposition
 
 from castsearch.movies.errors import MovieError
 from castsearch.movies.hdr import to_sdr
@@ -198,6 +199,41 @@ def test_the_cut_is_that_of_the_whole_picture(tmp_path: Path) -> None:
     assert cut.rgb().flags.c_contiguous
     small = whole.small_bgr(128, 96)[20:116, 8:88]
     assert np.abs(cut.small_bgr(96, 80).astype(int) - small).max() == 0
+
+
+def test_pictures_of_another_size_later_on_are_brought_to_the_first_ones(tmp_path: Path) -> None:
+    first = write_video(tmp_path / "1.ts", numbered(30), g="10").read_bytes()
+    second = write_video(
+        tmp_path / "2.ts", numbered(30, 144, 192), g="10", stamps=[40 + i for i in range(30)]
+    ).read_bytes()
+    (tmp_path / "a.ts").write_bytes(first + second)
+    pictures = list(open_footage(tmp_path / "a.ts").frames())
+    assert {picture.rgb().shape for picture in pictures} == {(96, 128, 3)}
+    assert [number_of(picture.rgb()) for picture in pictures] == [*range(30), *range(30)]
+
+
+def _with_cover(path: Path, film: list[np.ndarray]) -> Path:
+    """A cover picture, of 64 x 64, and a film of 128 x 96."""
+    with av.open(str(path), "w") as container:
+        cover = container.add_stream("mjpeg", rate=1)
+        cover.width, cover.height, cover.pix_fmt = 64, 64, "yuvj420p"
+        cover.disposition = Disposition.attached_pic
+        stream = container.add_stream("libx264", rate=25) if film else None
+        if stream is not None:
+            stream.width, stream.height, stream.pix_fmt = 128, 96, "yuv420p"
+        for picture in (av.VideoFrame.from_ndarray(np.full((64, 64, 3), 200, dtype=np.uint8), "rgb24"), None):
+            container.mux(cover.encode(picture))
+        for frame in (*(av.VideoFrame.from_ndarray(picture, "rgb24") for picture in film), None):
+            if stream is not None:
+                container.mux(stream.encode(frame))
+    return path
+
+
+def test_a_cover_is_no_film(tmp_path: Path) -> None:
+    footage = open_footage(_with_cover(tmp_path / "a.mp4", numbered(20)))
+    assert [number_of(picture.rgb()) for picture in footage.frames()] == list(range(20))
+    with pytest.raises(MovieError, match=r"b\.mp4: has no video stream \(a cover picture\); name a video"):
+        open_footage(_with_cover(tmp_path / "b.mp4", []))
 
 
 # --- damage ---
