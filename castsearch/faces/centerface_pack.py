@@ -61,6 +61,7 @@ class OpenPack:
         """Cut one face out upright: (3, 150, 150) uint8 RGB."""
         if landmarks is None:
             return cut_box(image, box, CHIP_SIZE)
+        image, landmarks = turned_upright(image, landmarks)
         proportioned = dlib_box(landmarks)
         return self._dlib.align(image, proportioned, self._dlib.landmarks(image, proportioned))
 
@@ -97,6 +98,19 @@ class OpenPack:
             "sha256": {weights.name: file_sha256(weights), PREDICTOR: of_dlib["sha256"][PREDICTOR]},
             "versions": {"onnxruntime": version("onnxruntime"), **of_dlib["versions"]},
         }
+
+
+def turned_upright(image: np.ndarray, landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The picture and a face's landmarks, by quarter turns, which lose nothing, so that the face stands upright.
+
+    dlib's predictor knows faces that lean by an eighth of a turn at most; of somebody who lies it sees nothing.
+    """
+    matrix = similarity_transform(landmarks, LANDMARKS)
+    leans = np.arctan2(matrix[0, 1], matrix[0, 0])  # clockwise as seen
+    for _ in range(round(leans / (np.pi / 2)) % 4):
+        landmarks = np.stack([landmarks[:, 1], image.shape[1] - 1 - landmarks[:, 0]], axis=1)
+        image = np.rot90(image)
+    return image, landmarks
 
 
 def dlib_box(landmarks: np.ndarray) -> np.ndarray:

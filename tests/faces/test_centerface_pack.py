@@ -8,7 +8,7 @@ import pytest
 
 from castsearch.demo_movie import GROUP, SINGLE, package_picture
 from castsearch.faces import PackError, SearchSettings, catalogue, open_pack
-from castsearch.faces.centerface_pack import BOX_CENTRE, BOX_SIDE, LANDMARKS, OpenPack, dlib_box
+from castsearch.faces.centerface_pack import BOX_CENTRE, BOX_SIDE, LANDMARKS, OpenPack, dlib_box, turned_upright
 from castsearch.faces.dlib_pack import EMBEDDER, PREDICTOR
 from castsearch.faces.packs import check_same_detector
 from castsearch.ranking.impostors import Impostors, known
@@ -70,6 +70,23 @@ def test_the_box_for_dlib_goes_along_with_the_landmarks():
     turned = dlib_box(LANDMARKS[:, ::-1] * [-1, 1])  # a quarter turn: the box turns, and keeps its side
     np.testing.assert_allclose(turned[2:] - turned[:2], BOX_SIDE, atol=0.1)
     np.testing.assert_allclose((turned[:2] + turned[2:]) / 2, [-BOX_CENTRE[1], BOX_CENTRE[0]], atol=0.1)
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_who_lies_is_the_same_person(pack, turns):
+    image = package_picture(*SINGLE)
+    (upright, lying) = (embedded(pack, picture)[1] for picture in (image, np.rot90(image, turns)))
+    assert upright.shape == lying.shape == (1, 128)
+    assert float((upright * lying).sum()) > 0.95  # without the turns at most 0.2
+
+
+def test_a_face_that_leans_a_little_is_not_turned():
+    image = np.zeros((200, 300, 3), np.uint8)
+    assert turned_upright(image, LANDMARKS)[0] is image
+    lying = LANDMARKS[:, ::-1] * [-1, 1] + [150, 0]  # the top of the head to the right
+    turned, landmarks = turned_upright(image, lying)
+    assert turned.shape == (300, 200, 3)
+    np.testing.assert_allclose(landmarks - landmarks[0], LANDMARKS - LANDMARKS[0], atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["open", "dlib"])
