@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
 from castsearch.movies.footage import Box
@@ -32,8 +33,11 @@ class Bars:
 
     def see(self, picture: np.ndarray) -> None:
         """Count a picture, (h, w, 3) uint8 RGB."""
-        lit = picture.max(axis=2) > _LIT
-        rows, columns = lit.mean(axis=1) > _FEW, lit.mean(axis=0) > _FEW
+        red, green, blue = (picture[..., colour] for colour in range(3))
+        lit = (np.maximum(np.maximum(red, green), blue) > _LIT).view(np.uint8)
+        width, height = self._size
+        rows = cv2.reduce(lit, 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S)[:, 0] > _FEW * width
+        columns = cv2.reduce(lit, 0, cv2.REDUCE_SUM, dtype=cv2.CV_32S)[0] > _FEW * height
         self.counts += np.concatenate([rows, columns, [rows.any()]])
 
     def box(self) -> Box:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from struct import Struct
 from threading import local
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -31,7 +32,7 @@ _HD = 720  # rows; what tells no colour matrix has BT.709's from here on, BT.601
 _FULL_RANGE = 2
 _MATRIX = Struct("=9i")  # of a display
 _ROUNDED = 0.02  # how oblong pixels are where an encoder only makes up for a size that it rounded
-_SCALING = Interpolation.BICUBIC | Interpolation.ACCURATE_RND
+_EXACT, _QUICK = Interpolation.BICUBIC | Interpolation.ACCURATE_RND, Interpolation.BILINEAR
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,9 @@ class Screen:
     def rgb(self, frame: VideoFrame) -> np.ndarray:
         """(h, w, 3) uint8 RGB, contiguous."""
         x, y, width, height = self.box
-        return np.ascontiguousarray(self.turn(_colours(frame, self.stored))[y : y + height, x : x + width])
+        return np.ascontiguousarray(
+            self.turn(_colours(frame, self.stored, "rgb24", _EXACT))[y : y + height, x : x + width]
+        )
 
     def small_bgr(self, frame: VideoFrame, height: int, width: int) -> np.ndarray:
         """(height, width, 3) uint8 BGR."""
@@ -82,9 +85,9 @@ class Screen:
         x, y, w, h = self.box
         across, down = width / w, height / h
         small = round(whole_width * across), round(whole_height * down)
-        picture = self.turn(_colours(frame, self.turn.size(small)))
+        picture = self.turn(_colours(frame, self.turn.size(small), "bgr24", _QUICK))
         left, top, right, bottom = round(x * across), round(y * down), round((x + w) * across), round((y + h) * down)
-        part = np.ascontiguousarray(picture[top:bottom, left:right, ::-1])
+        part = np.ascontiguousarray(picture[top:bottom, left:right])
         return part if part.shape[:2] == (height, width) else cv2.resize(part, (width, height))
 
 
@@ -100,16 +103,20 @@ def _turn(frame: VideoFrame) -> Turn:
     return Turn(mirror=a < 0, flip=d < 0)
 
 
-def _colours(frame: VideoFrame, size: tuple[int, int]) -> np.ndarray:
-    """A frame as (height, width, 3) uint8 RGB of any size, as stored."""
+def _colours(
+    frame: VideoFrame, size: tuple[int, int], order: Literal["rgb24", "bgr24"], scaling: Interpolation
+) -> np.ndarray:
+    """A frame as (height, width, 3) uint8 of any size, as stored, the colours in that order."""
     transfer = _TRANSFERS.get(frame.color_trc) if frame.format.components[0].bits > 8 else None
-    shape = "rgb24" if transfer is None else "rgb48le"
+    kind = order if transfer is None else "rgb48le"
     told = {} if frame.format.is_rgb else {"src_colorspace": _matrix(frame), "src_color_range": _range(frame)}
-    converted = _reformatter(size, shape).reformat(
-        frame, *size, shape, interpolation=_SCALING, dst_color_range=ColorRange.JPEG, threads=1, **told
+    converted = _reformatter(size, kind).reformat(
+        frame, *size, kind, interpolation=scaling, dst_color_range=ColorRange.JPEG, threads=1, **told
     )
     picture = converted.to_ndarray()
-    return picture if transfer is None else to_sdr(picture, transfer)
+    if transfer is None:
+        return picture
+    return to_sdr(picture, transfer)[..., :: 1 if order == "rgb24" else -1]
 
 
 def _matrix(frame: VideoFrame) -> Colorspace:
