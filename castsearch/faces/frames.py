@@ -170,6 +170,25 @@ def _cut(box: Box, size: tuple[int, int]) -> Box:
     return left, top, min(x + w, width) - left, min(y + h, height) - top
 
 
+def owners(faces: Faces, boxes: np.ndarray, least: float) -> list[int | None]:
+    """Whose face is whose: the likeliest one-to-one pairs of persons and faces, as in ``share_out``.
+
+    Args:
+        faces: in pixels of the frame.
+        boxes: (n, 4) x, y, width, height of the persons.
+        least: likelihood of 0 to 1 below which a face is not the person's.
+
+    Returns:
+        For each person the index of a face, or None.
+    """
+    likely = _likelihoods(faces, boxes)
+    faces_of: list[int | None] = [None] * len(boxes)
+    for box, face in zip(*linear_sum_assignment(likely, maximize=True), strict=True):
+        if likely[box, face] >= least:
+            faces_of[box] = int(face)
+    return faces_of
+
+
 def _likelihoods(faces: Faces, crops: np.ndarray) -> np.ndarray:
     """How likely a face is that of a person, (boxes, faces) of 0 to 1; 0 where its centre lies outside the box."""
     corners, sides = crops[:, None, :2], crops[:, None, 2:]

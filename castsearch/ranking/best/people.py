@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -38,7 +38,14 @@ class Posterior(NamedTuple):
         return logit - _log_rest(logit, scale * self.log_others + shift)
 
 
-def posterior(evidence: F64, others: float, frames: Frames | None = None, sweeps: int = 0) -> Posterior:
+class Company(Protocol):
+    """Which boxes are seen together, and so show different people."""
+
+    def sums_beside(self, values: F64) -> F64:
+        """(p, n) sums of each row of ``values`` over the boxes that are seen together with a box, itself left out."""
+
+
+def posterior(evidence: F64, others: float, company: Company | None = None, sweeps: int = 0) -> Posterior:
     """Bayes' rule with equal priors of all people, and nobody twice in a frame.
 
     A person who is probably in one box of a frame is probably not in another. By belief propagation each box tells the
@@ -50,23 +57,23 @@ def posterior(evidence: F64, others: float, frames: Frames | None = None, sweeps
     Args:
         evidence: (p, n) log likelihood ratios of each person and nobody's of the cast.
         others: prior probability of nobody of the cast.
-        frames: which boxes share one; without, each box is taken by itself.
+        company: which boxes are seen together; without, each box is taken by itself.
         sweeps: how many.
     """
     logit = np.log((1 - others) / len(evidence)) + evidence
     log_others = float(np.log(others))
     probability = _normalised(logit, log_others)
     beside = np.zeros_like(logit)
-    for _ in range(sweeps if frames else 0):
-        assert frames
+    for _ in range(sweeps if company else 0):
+        assert company
         odds = probability / np.maximum(1 - probability, 1 / MOST_ODDS) * np.exp(-beside)  # without what it was told
-        beside = -np.log1p(np.maximum(frames.sums_beside(np.minimum(odds, MOST_ODDS)), 0))
+        beside = -np.log1p(np.maximum(company.sums_beside(np.minimum(odds, MOST_ODDS)), 0))
         probability = _normalised(logit + beside, log_others)
     return Posterior(probability, logit + beside, log_others, beside)
 
 
 class Frames:
-    """Which boxes share a frame.
+    """Which boxes share a frame: see ``Company``.
 
     Args:
         numbers: (n,) of the frame of each box.
@@ -79,7 +86,7 @@ class Frames:
         _, self._first, self._place = np.unique(numbers[self._boxes], return_index=True, return_inverse=True)
 
     def sums_beside(self, values: F64) -> F64:
-        """(p, n) sums of each row of ``values`` over the other boxes of a box's frame."""
+        """See ``Company``."""
         out = np.zeros_like(values)
         if len(self._boxes):
             own = values[:, self._boxes]
