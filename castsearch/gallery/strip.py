@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageOps
 
 from castsearch.annotations import person_ids
 from castsearch.errors import CastSearchError
-from castsearch.gallery.fonts import fit
+from castsearch.fonts import fit
 from castsearch.identifiers import near, shown
 from castsearch.images import read_image
 from castsearch.stagefiles import Split
@@ -123,6 +123,6 @@ def strip(portrait: np.ndarray, name: str, candidates: Sequence[Shown]) -> Strip
         left = MARGIN + column * cell_width
         sheet.paste(picture, (left + (CELL[0] - picture.width) // 2, MARGIN + (CELL[1] - picture.height) // 2))
         line = fit(caption, CELL[0])
-        line.draw(draw, left + CELL[0] / 2, cell_height - FOOT)
+        line.draw(draw, round(left + CELL[0] / 2 - line.width / 2), cell_height - FOOT)
         missing += line.missing
     return Strip(np.asarray(sheet), "".join(dict.fromkeys(missing)))

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
+from castsearch.fonts import Line, fit
 from castsearch.movies.appearances import Appearance, FilmCast
 from castsearch.movies.encoding import film_writer
 from castsearch.movies.footage import Footage
 from castsearch.movies.formats.text import plain
-from castsearch.movies.lettering import cut, font, width
 from castsearch.movies.timecodes import Clock
 from castsearch.movies.times import Stretch
 from castsearch.progress import Progress, silent
@@ -36,7 +36,7 @@ _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  #
 
 def annotated(
     footage: Footage, cast: FilmCast, unknown: Sequence[Appearance], out: Path, progress: Progress = silent
-) -> None:
+) -> str:
     """Write the film as an MP4 with a box and a name round everybody, at the footage's own times and with its sound.
 
     Between the moments at which a box was seen, it moves evenly.
@@ -47,6 +47,9 @@ def annotated(
         unknown: appearances of people who were not looked for, in grey; their ``cast`` may be empty.
         out: the MP4.
         progress: told of each picture.
+
+    Returns:
+        The letters of names that no font here has.
 
     Raises:
         MovieError: the film cannot be decoded.
@@ -59,6 +62,7 @@ def annotated(
             picture = np.array(frame.rgb())
             boxes.draw(picture, frame.seconds)
             writer.add(picture, frame.seconds)
+    return boxes.missing
 
 
 def highlights(footage: Footage, cast: FilmCast, folder: Path, progress: Progress = silent) -> list[Path]:
@@ -157,6 +161,7 @@ class _Boxes:
         self._line = max(2, cast.film.size[1] // 240)
         self._letters = min(40, max(11, cast.film.size[1] // 28))
         self._labels: dict[tuple[str, Colour], np.ndarray] = {}
+        self.missing = ""  # letters of the names drawn that no font has
 
     def draw(self, picture: np.ndarray, seconds: float) -> None:
         """Draw on ``picture``, (h, w, 3) uint8 RGB, what is seen at a time; times ascend from call to call."""
@@ -193,13 +198,15 @@ class _Boxes:
     def _label(self, name: str, colour: Colour) -> np.ndarray:
         """(h, w, 3) uint8: the name on its colour; made once for each."""
         if (name, colour) not in self._labels:
-            self._labels[name, colour] = _label(plain(name), colour, self._letters)
+            line = fit(plain(name), _LONGEST_LABEL * self._letters, self._letters)
+            self._labels[name, colour] = _label(line, colour)
+            self.missing = "".join(dict.fromkeys(self.missing + line.missing))
         return self._labels[name, colour]
 
 
-def _label(name: str, colour: Colour, size: int) -> np.ndarray:
-    shown, rim = cut(name, size, _LONGEST_LABEL * size), size // 4
-    label = Image.new("RGB", (round(width(shown, size)) + 2 * rim, round(1.5 * size)), colour)
+def _label(line: Line, colour: Colour) -> np.ndarray:
+    rim = line.size // 4
+    label = Image.new("RGB", (round(line.width) + 2 * rim, round(1.5 * line.size)), colour)
     bright = 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2] > _BRIGHT
-    ImageDraw.Draw(label).text((rim, 0.75 * size), shown, "black" if bright else "white", font(size), anchor="lm")
+    line.draw(ImageDraw.Draw(label), rim, line.foot(0.75 * line.size), "black" if bright else "white")
     return np.asarray(label)

@@ -7,16 +7,20 @@ each bar's details where the pointer rests on it.
 from __future__ import annotations
 
 import io
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import accumulate
+from math import inf
 from pathlib import Path
+from unicodedata import east_asian_width
 from xml.sax.saxutils import escape
 
 from PIL import Image, ImageDraw
 
+from castsearch.fonts import fit
 from castsearch.movies.appearances import FilmCast, FoundBy
 from castsearch.movies.formats.text import plain
-from castsearch.movies.lettering import cut, font, width
 from castsearch.stagefiles import atomic_write
 
 SCALE = 2  # pixels of the PNG a unit of the SVG, so that it is sharp on screens of today
@@ -44,6 +48,7 @@ _COLOURS = {
     "absent": ("#7d858e", "#848d97"),
 }
 _SIZES = {"title": 17, "name": 13, "small": 12, "absent": 12}
+_BEFORE = {"start": 0.0, "middle": 0.5, "end": 1.0}  # by an anchor, the share of a text that lies before it
 _FOUND_BY: tuple[tuple[FoundBy, str], ...] = (("face", "by face"), ("body", "by body"), ("track", "by track"))
 
 
@@ -69,20 +74,33 @@ class _Words:
     about: str = ""
 
 
-def write_timeline(cast: FilmCast, path: Path) -> None:
+@dataclass(frozen=True)
+class Drawn:
+    """The timeline as a picture, and the letters of its text that no font here has."""
+
+    image: Image.Image
+    missing: str
+
+
+def write_timeline(cast: FilmCast, path: Path) -> str:
     """Write the timeline, as a PNG or, of any other suffix, as SVG.
+
+    Returns:
+        The letters that no font has; of an SVG none, since whoever shows it has fonts of their own.
 
     Raises:
         StageFileError: there is no writing there.
     """
+    missing = ""
     if path.suffix.lower() == ".png":
-        data = io.BytesIO()
-        timeline_picture(cast).save(data, "PNG", optimize=True)
-        content = data.getvalue()
+        data, drawn = io.BytesIO(), timeline_picture(cast)
+        drawn.image.save(data, "PNG", optimize=True)
+        content, missing = data.getvalue(), drawn.missing
     else:
         content = timeline_svg(cast).encode()
     with atomic_write(path) as file:
         file.write(content)
+    return missing
 
 
 def timeline_svg(cast: FilmCast) -> str:
@@ -117,20 +135,21 @@ def _drawn(mark: _Bar | _Words) -> str:
     return f"<rect {at} {sides}>{about}</rect>" if about else f"<rect {at} {sides}/>"
 
 
-def timeline_picture(cast: FilmCast) -> Image.Image:
+def timeline_picture(cast: FilmCast) -> Drawn:
     """The timeline as a picture, in light colours, ``SCALE`` times the size of the SVG."""
     picture = Image.new("RGB", (_WIDTH * SCALE, _height(cast) * SCALE), _COLOURS["ground"][0])
-    draw = ImageDraw.Draw(picture)
-    anchors = {"start": "lm", "middle": "mm", "end": "rm"}
+    draw, missing = ImageDraw.Draw(picture), ""
     for mark in _marks(cast):
         colour = _COLOURS[mark.kind][0]
         x, y = mark.x * SCALE, mark.y * SCALE
         if isinstance(mark, _Words):
-            draw.text((x, y), mark.text, colour, font(_SIZES[mark.kind] * SCALE), anchor=anchors[mark.anchor])
+            line = fit(mark.text, inf, _SIZES[mark.kind] * SCALE)
+            line.draw(draw, x - _BEFORE[mark.anchor] * line.width, line.foot(y), colour)
+            missing += line.missing
         else:
             left, right = round(x), round(x + mark.width * SCALE)
             draw.rectangle((left, round(y), max(left, right - 1), round(y + mark.height * SCALE) - 1), colour)
-    return picture
+    return Drawn(picture, "".join(dict.fromkeys(missing)))
 
 
 def _height(cast: FilmCast) -> int:
@@ -150,7 +169,7 @@ def _marks(cast: FilmCast) -> Iterator[_Bar | _Words]:
     for place, name in enumerate(cast.absent, start=len(seen)):
         told = f"probably not in the film ({100 * cast.presence[name]:.0f} %)"
         yield _name(name, place, "absent")
-        yield _Bar(_LEFT, _row(place) - _ROW / 2, width(told, _SIZES["absent"]) + 12, _ROW, "ground")
+        yield _Bar(_LEFT, _row(place) - _ROW / 2, fit(told, inf, _SIZES["absent"]).width + 12, _ROW, "ground")
         yield _Words(_LEFT + 6, _row(place), told, "absent")
 
 
@@ -161,7 +180,7 @@ def _row(place: int) -> float:
 
 def _header(cast: FilmCast) -> Iterator[_Bar | _Words]:
     legend = _WIDTH - _MARGIN - 290
-    yield _Words(_MARGIN, 22, cut(plain(cast.film.name), _SIZES["title"], legend - _MARGIN - 20), "title")
+    yield _Words(_MARGIN, 22, _cut(plain(cast.film.name), _SIZES["title"], legend - _MARGIN - 20), "title")
     yield _Words(_MARGIN, 43, _about(cast), "small")
     for place, (kind, told) in enumerate(_FOUND_BY):
         x = legend + 100 * place
@@ -177,8 +196,25 @@ def _about(cast: FilmCast) -> str:
 
 def _name(name: str, place: int, kind: str) -> _Words:
     whole = plain(name)
-    shown = cut(whole, _SIZES[kind], _NAMES)
+    shown = _cut(whole, _SIZES[kind], _NAMES)
     return _Words(_MARGIN, _row(place), shown, kind, about=whole if shown != whole else "")
+
+
+def _cut(text: str, size: int, room: float) -> str:
+    """The text, its end cut off where it is wider than ``room`` pixels.
+
+    Letters of East Asia count as wide as they are high, for whoever shows the SVG may have fonts that are not here.
+    """
+    ends = list(
+        accumulate(
+            size if east_asian_width(letter) in "WF" else font.getlength(letter)
+            for run, font in fit(text, inf, size).runs
+            for letter in run
+        )
+    )
+    if not ends or ends[-1] <= room:
+        return text
+    return f"{text[: bisect_right(ends, room - fit('…', inf, size).width)].rstrip()}…"
 
 
 def _person(cast: FilmCast, name: str, place: int) -> Iterator[_Bar | _Words]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from castsearch.gallery import GalleryError, Shown, Verdict, cast_strip, strip
-from castsearch.gallery.strip import BORDER, CELL, MARGIN
+from castsearch.gallery.strip import BORDER, CAPTION, CELL, FOOT, MARGIN
 from castsearch.images import write_jpeg
 from castsearch.stagefiles import MoviePictures, Picture, Split
 
@@ -39,6 +39,16 @@ def test_each_candidate_has_its_verdicts_border_and_its_own_shape():
         assert outer[0] <= CELL[0]
         assert outer[1] <= CELL[1]
         assert (outer[0] - 2 * BORDER) / (outer[1] - 2 * BORDER) == pytest.approx(width / height, rel=0.02)
+
+
+def test_captions_stand_in_the_middle_below():
+    black = filled(80, 80, 0)
+    sheet = strip(black, "nmmmn", [Shown(black, "nmmmn nmmmn", Verdict.HIT)]).image
+    for left in (MARGIN, 2 * MARGIN + CELL[0]):
+        caption = sheet[MARGIN + CELL[1] :, left : left + CELL[0]].min(axis=2) < 255
+        columns, rows = np.flatnonzero(caption.any(axis=0)), np.flatnonzero(caption.any(axis=1))
+        assert abs(columns[0] - (CELL[0] - 1 - columns[-1])) <= 2
+        assert rows[-1] == CAPTION - FOOT - 1
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from castsearch import fonts
 from castsearch.movies import timeline
 from castsearch.movies.appearances import Appearance, Film, FilmCast
 from castsearch.movies.timeline import timeline_picture, timeline_svg, write_timeline
@@ -129,8 +130,18 @@ def test_png_shows_the_same(tmp_path: Path) -> None:
         assert (inside == colour).all()
 
 
+def test_letters_that_no_font_has_are_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fonts, "_system_fonts", lambda letters: iter(()))
+    cast = example(people=("王菲", "王 Joey"))
+    fonts._fonts_with.cache_clear()
+    assert write_timeline(cast, tmp_path / "t.png") == "王菲"
+    fonts._fonts_with.cache_clear()
+    assert write_timeline(cast, tmp_path / "t.svg") == ""
+    assert write_timeline(example(), tmp_path / "t.png") == ""
+
+
 def test_nothing_to_show() -> None:
     film = Film("none", Path("f"), Fraction(25), 0.0, (2, 2), (), [])
     empty = FilmCast(film, (), (), {})
     assert "0:00 · 0 of 0 people · 0 shots" in timeline_svg(empty)
-    assert timeline_picture(empty).width == 2 * timeline._WIDTH
+    assert timeline_picture(empty).image.width == 2 * timeline._WIDTH

@@ -1,4 +1,4 @@
-"""Fonts for captions in any script.
+"""Fonts for captions and names in any script.
 
 Pillow's own font has the letters of English. For a text with others, the system is asked for one font that has them
 all, and failing that, for one for each run of letters that Pillow's own lacks; of a run that no font has whole, each
@@ -20,7 +20,7 @@ from unicodedata import category
 
 from PIL import ImageDraw, ImageFont
 
-FONT_SIZE = 13  # pixels
+FONT_SIZE = 13  # pixels, of captions
 SUFFIXES = (".ttf", ".otf", ".ttc")
 # Where systems without fontconfig keep their fonts.
 FOLDERS = ("/usr/share/fonts", "~/.local/share/fonts", "/System/Library/Fonts", "/Library/Fonts", "~/Library/Fonts")
@@ -39,22 +39,33 @@ class Line:
     Attributes:
         runs: in order.
         missing: letters that no font has; they show as boxes.
+        size: of its letters, in pixels.
     """
 
     runs: tuple[Run, ...]
     missing: str
+    size: int
+
+    @property
+    def text(self) -> str:
+        """What it shows."""
+        return "".join(text for text, _ in self.runs)
 
     @property
     def width(self) -> float:
         """In pixels."""
         return sum(_length(run) for run in self.runs)
 
-    def draw(self, draw: ImageDraw.ImageDraw, middle: float, y: float) -> None:
-        """Draw it in black, centred on ``middle``, its foot at ``y``."""
-        x = float(round(middle - self.width / 2))
+    def foot(self, middle: float) -> float:
+        """Where its foot is if its middle is at ``middle``; all lines of one size stand alike, whatever their fonts."""
+        above, below = _own(self.size).getmetrics()
+        return middle + (above - below) / 2
+
+    def draw(self, draw: ImageDraw.ImageDraw, left: float, foot: float, colour: str = "black") -> None:
+        """Draw it, its left end and its foot at these pixels."""
         for text, font in self.runs:
-            draw.text((x, y), text, "black", font, anchor="ls", direction=_direction(font))
-            x += _length((text, font))
+            draw.text((left, foot), text, colour, font, anchor="ls", direction=_direction(font))
+            left += _length((text, font))
 
 
 def _length(run: Run) -> float:
@@ -67,52 +78,54 @@ def _direction(font: ImageFont.FreeTypeFont) -> str | None:
     return "ltr" if font.layout_engine == ImageFont.Layout.RAQM else None
 
 
-def fit(text: str, width: float) -> Line:
-    """The line of a text, its end cut off where it is wider than ``width`` pixels."""
-    fonts = _fonts(text)
-    line = whole = _line(text, fonts)
+def fit(text: str, width: float, size: int = FONT_SIZE) -> Line:
+    """The line of a text in letters of ``size`` pixels, its end cut off where it is wider than ``width`` pixels."""
+    fonts = _fonts(text, size)
+    line = whole = _line(text, fonts, size)
     if whole.width > width:
-        fitting = bisect_right(range(len(text)), width, key=lambda n: _line(text[:n] + "…", fonts).width)
-        line = _line(text[: max(1, fitting - 1)] + "…", fonts)
-    return Line(line.runs, whole.missing)
+        fitting = bisect_right(range(len(text)), width, key=lambda n: _line(text[:n] + "…", fonts, size).width)
+        line = _line(text[: max(1, fitting - 1)] + "…", fonts, size)
+    return Line(line.runs, whole.missing, size)
 
 
-def _line(text: str, fonts: dict[str, ImageFont.FreeTypeFont]) -> Line:
-    own = _own()
+def _line(text: str, fonts: dict[str, ImageFont.FreeTypeFont], size: int) -> Line:
+    own = _own(size)
     runs = tuple(("".join(letters), font) for font, letters in groupby(text, key=lambda letter: fonts.get(letter, own)))
-    return Line(runs, "".join(letter for letter in dict.fromkeys(text) if not _has(fonts.get(letter, own), letter)))
+    missing = "".join(letter for letter in dict.fromkeys(text) if not _has(fonts.get(letter, own), letter))
+    return Line(runs, missing, size)
 
 
-def _fonts(text: str) -> dict[str, ImageFont.FreeTypeFont]:
+def _fonts(text: str, size: int) -> dict[str, ImageFont.FreeTypeFont]:
     """The font of each letter that is not drawn in Pillow's own."""
-    own = _own()
-    if len(set((whole := _fonts_with(frozenset(text))).values())) == 1 and len(whole) == len(set(text)):
+    own = _own(size)
+    whole = _fonts_with(frozenset(text), size)
+    if len(set(whole.values())) == 1 and len(whole) == len(set(text)):
         return whole
     foreign = (frozenset(run) for has, run in groupby(text, key=lambda letter: _has(own, letter)) if not has)
-    return {letter: font for run in foreign for letter, font in _fonts_with(run).items()}
+    return {letter: font for run in foreign for letter, font in _fonts_with(run, size).items()}
 
 
-@lru_cache(maxsize=1)
-def _own() -> ImageFont.FreeTypeFont:
-    return ImageFont.load_default(FONT_SIZE)  # type: ignore[return-value]
+@lru_cache(maxsize=16)
+def _own(size: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.load_default(size)  # type: ignore[return-value]
 
 
 @lru_cache(maxsize=256)
-def _fonts_with(letters: frozenset[str]) -> dict[str, ImageFont.FreeTypeFont]:
+def _fonts_with(letters: frozenset[str], size: int) -> dict[str, ImageFont.FreeTypeFont]:
     """The first font that has all the letters: Pillow's own, then the system's; or else the first that has each."""
     first: dict[str, ImageFont.FreeTypeFont] = {}
-    for font in _open_fonts(letters):
+    for font in _open_fonts(letters, size):
         if all(_has(font, letter) for letter in letters):
             return dict.fromkeys(letters, font)
         first |= {letter: font for letter in letters - first.keys() if _has(font, letter)}
     return first
 
 
-def _open_fonts(letters: Iterable[str]) -> Iterator[ImageFont.FreeTypeFont]:
-    yield _own()
+def _open_fonts(letters: Iterable[str], size: int) -> Iterator[ImageFont.FreeTypeFont]:
+    yield _own(size)
     for path, index in _system_fonts(letters):
         with suppress(OSError):  # it has pictures of one size, or is damaged
-            yield ImageFont.truetype(path, FONT_SIZE, index)
+            yield ImageFont.truetype(path, size, index)
 
 
 def _system_fonts(letters: Iterable[str]) -> Iterator[tuple[str, int]]:

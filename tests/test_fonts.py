@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from castsearch.gallery import fonts
-from castsearch.gallery.fonts import FONT_SIZE, Line, fit
+from castsearch import fonts
+from castsearch.fonts import FONT_SIZE, Line, fit
 
 WIDE = 10_000  # pixels
 
@@ -32,22 +32,33 @@ def no_fonts(monkeypatch):
 
 def drawn(line):
     sheet = Image.new("L", (round(line.width) + 20, 40), 255)
-    line.draw(ImageDraw.Draw(sheet), sheet.width / 2, 30)
+    line.draw(ImageDraw.Draw(sheet), 10, 30)
     return 255 - np.asarray(sheet)
 
 
 def test_english_is_drawn_in_pillows_own(monkeypatch):
     monkeypatch.setattr(fonts, "_system_fonts", lambda letters: pytest.fail("asked for no reason"))
     line = fit("1: tt0107290_0012", WIDE)
-    assert line.runs == (("1: tt0107290_0012", fonts._own()),)
+    assert line.runs == (("1: tt0107290_0012", fonts._own(FONT_SIZE)),)
     assert line.missing == ""
 
 
-def test_it_is_centred(no_fonts):
-    columns = np.flatnonzero(drawn(fit("nmmmn", WIDE)).any(axis=0))
+def test_it_stands_where_it_is_told(no_fonts):
     ink = drawn(fit("nmmmn", WIDE))
-    assert abs(columns[0] - (ink.shape[1] - 1 - columns[-1])) <= 2
+    columns = np.flatnonzero(ink.any(axis=0))
+    assert abs(columns[0] - 10) <= 2
+    assert abs(columns[-1] - (ink.shape[1] - 11)) <= 2
     assert np.flatnonzero(ink.any(axis=1))[-1] == 29
+
+
+def test_letters_of_any_size_and_colour(no_fonts):
+    line = fit("Hxg", WIDE, 52)
+    assert line.width == pytest.approx(4 * fit("Hxg", WIDE).width, rel=0.05)
+    sheet = Image.new("RGB", (round(line.width) + 20, 80), "white")
+    line.draw(ImageDraw.Draw(sheet), 10, line.foot(40), "#ff0000")
+    assert (np.asarray(sheet)[..., 0] == 255).all()
+    rows = np.flatnonzero((np.asarray(sheet)[..., 1] == 0).any(axis=1))
+    assert (rows[0] + rows[-1]) / 2 == pytest.approx(40, abs=6)
 
 
 def test_a_long_caption_loses_its_end(no_fonts):
@@ -80,7 +91,7 @@ class Dictionary:
     def __init__(self, monkeypatch, **letters):
         self.letters = letters
         self.opened = {name: ImageFont.load_default(FONT_SIZE) for name in letters}
-        own = fonts._own()
+        own = fonts._own(FONT_SIZE)
         monkeypatch.setattr(fonts, "_system_fonts", lambda wanted: ((name, 0) for name in letters))
         monkeypatch.setattr(ImageFont, "truetype", lambda name, size, index: self.opened[name])
         names = {id(font): name for name, font in self.opened.items()}
@@ -111,10 +122,10 @@ def test_a_run_that_no_font_has_whole_is_shared_among_those_that_have_its_letter
 
 def test_a_rank_stands_at_the_left_whichever_way_the_letters_run():
     line = fit("7 אבג", WIDE)
-    ((_, font),) = line.runs if len(line.runs) == 1 else ((None, fonts._own()),)
+    ((_, font),) = line.runs if len(line.runs) == 1 else ((None, fonts._own(FONT_SIZE)),)
     if font.layout_engine != ImageFont.Layout.RAQM:
         pytest.skip("no font with Hebrew, or no raqm")
-    ink, seven = drawn(line), drawn(Line((("7", font),), ""))
+    ink, seven = drawn(line), drawn(Line((("7", font),), "", FONT_SIZE))
     at, of = (np.flatnonzero(picture.any(axis=0)) for picture in (ink, seven))
     np.testing.assert_array_equal(ink[:, at[0] : at[0] + 5], seven[:, of[0] : of[0] + 5])
 
@@ -132,12 +143,12 @@ def greek_font() -> Path:
 
 def test_the_systems_font_draws_what_pillows_own_lacks():
     greek_font()
-    assert not fonts._has(fonts._own(), "α")
+    assert not fonts._has(fonts._own(FONT_SIZE), "α")
     line = fit("Αλέξης", WIDE)
     assert line.missing == ""
     assert drawn(line).any()
     (_, font), *_ = line.runs
-    assert font is not fonts._own()
+    assert font is not fonts._own(FONT_SIZE)
 
 
 def test_without_fontconfig_the_usual_folders_are_searched(monkeypatch, tmp_path):
