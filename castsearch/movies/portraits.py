@@ -28,7 +28,7 @@ _LONGEST_ID = 120  # bytes: an id of the annotations has 255, for a movie and a 
 # What lies among pictures and is none: notes, and what systems and programs leave.
 _NO_PICTURES = {".csv", ".db", ".ini", ".json", ".lnk", ".md", ".txt", ".xmp", ".yaml", ".yml"}
 _NO_FOLDERS = {"__MACOSX", "@eaDir"}
-_NOT_IN_IDS = set(',\\/:*?"<>|')
+_NOT_IN_IDS = set(',\\/:*?"<>|#')  # annotations number a person's portraits by "#"
 
 
 @dataclass(frozen=True)
