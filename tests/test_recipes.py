@@ -146,6 +146,12 @@ def test_varied_models_are_models(recipes: ModuleType) -> None:
     assert np.std(changes) == pytest.approx(0.25, abs=0.04) and np.mean(changes) == pytest.approx(0, abs=0.05)
 
 
+def test_packs_of_stills_without_checkpoints_have_their_own_names(recipes: ModuleType, tmp_path: Path) -> None:
+    named = [name for name, checkpoints in recipes.stills.PACKS.items() if not checkpoints]
+    assert named == ["dlib", "open"]
+    assert [recipes.stills._pack(tmp_path, name) for name in named] == named
+
+
 def test_stills_have_no_time(recipes: ModuleType, testdata: Path) -> None:
     folder = testdata / "golden/jurassic"
     labels = recipes.stills.LABELS["corrected"]

@@ -17,15 +17,9 @@ from castsearch.images import ImageError, declared_size, read_image
 from castsearch.movies.errors import MovieError
 from castsearch.movies.footage import Box, Damage, Tell, untold
 from castsearch.movies.times import Stretch
-from castsearch.paths import shortened, unreadable
+from castsearch.paths import PICTURES, shortened, unreadable
 
 _OF_A_SHOT = re.compile(r"shot(\d+)img\d+$")  # the challenge's names
-# fmt: off
-_PICTURES = {
-    ".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".pnm",
-    ".ppm", ".tif", ".tiff", ".webp",
-}
-# fmt: on
 _NUMBERS = re.compile(r"(\d+)")
 
 
@@ -134,7 +128,7 @@ class PictureFolder:
 
 def _pictures_in(folder: Path) -> tuple[Path, ...]:
     try:
-        files = [path for path in folder.iterdir() if path.suffix.lower() in _PICTURES]
+        files = [path for path in folder.iterdir() if path.suffix.lower() in PICTURES]
     except OSError as error:
         raise MovieError(unreadable(folder, error, "name the folder")) from None
     found = [path for path in files if not path.name.startswith(".")]

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from castsearch.faces import downloads
+from castsearch.faces import catalogue, downloads
 from castsearch.stagefiles.locks import hold
 
 DETECTOR, EMBEDDER = "det_500m.onnx", "w600k_mbf.onnx"
@@ -232,6 +232,13 @@ def test_folder_that_is_no_pack_is_not_here(
     assert re.search(
         r"buffalo_sc +here\n", script("scripts/download_models.py", "--folder", tmp_path / "models").stdout
     )
+
+
+@pytest.mark.parametrize("name", [catalogue.OPEN, catalogue.DLIB])
+def test_packs_that_packages_bring_are_told(script: Callable[..., Any], name: str) -> None:
+    state = re.search(rf"^{name} +(.*)$", script("scripts/download_models.py").stdout, re.MULTILINE)
+    assert state[1].startswith("here" if catalogue.is_here(name) else "not here; installed by ")
+    assert script("scripts/download_models.py", name).stdout.endswith("; nothing to fetch\n")
 
 
 def test_hash_in_upper_case(download: Callable[..., Any], server: Server, tmp_path: Path) -> None:
