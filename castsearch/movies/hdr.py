@@ -5,11 +5,13 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Literal
 
+import cv2
 import numpy as np
 
 Transfer = Literal["pq", "hlg"]
 
 _CODES = 4096  # 12 bits are as fine as either curve needs
+_LIGHTS = 65536  # of light itself, which the display's curve spreads where it is dark
 _WHITE = 203.0  # candelas per square metre of what is white in a picture, not in a lamp (ITU-R BT.2408)
 _KNEE = 0.7  # of that white: what is darker stays as it is
 _PEAK = 1000.0  # candelas per square metre of the screen that HLG is looked at on (ITU-R BT.2100)
@@ -18,7 +20,9 @@ _GAMMA = 2.4  # ITU-R BT.1886
 _PRIMARIES = np.array(
     [[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]], dtype=np.float32
 )
-_BAND = 256  # rows worked on at once, so that floats of a picture of 8K take little room
+_LUMINANCE = np.array([[0.2627, 0.6780, 0.0593]], dtype=np.float32)  # of BT.2020's primaries
+_BAND = 64  # rows worked on at once, so that their floats stay near the processor
+_LEAST = -20  # exponent, below which nothing changes and floats become so small that processors stumble
 
 
 def to_sdr(picture: np.ndarray, transfer: Transfer) -> np.ndarray:
@@ -41,15 +45,20 @@ def to_sdr(picture: np.ndarray, transfer: Transfer) -> np.ndarray:
 
 
 def _band(picture: np.ndarray, transfer: Transfer) -> np.ndarray:
-    light = _light(transfer)[picture >> 4]
+    scene = _light(transfer).take(picture >> 4, mode="clip")
+    light = cv2.transform(scene, _PRIMARIES)
+    largest: np.ndarray = cv2.max(cv2.max(light[..., 0], light[..., 1]), light[..., 2])
     if transfer == "hlg":  # the screen's own contrast goes by brightness, BT.2100, table 5
-        luminance = light @ np.array([0.2627, 0.6780, 0.0593], dtype=np.float32)
-        light *= (_PEAK / _WHITE) * luminance[..., None] ** 0.2
-    light = np.maximum(light @ _PRIMARIES.T, 0)
-    largest = np.maximum(light.max(axis=2, keepdims=True), 1e-6)
-    bent = np.where(largest > _KNEE, 1 - (1 - _KNEE) * np.exp((_KNEE - largest) / (1 - _KNEE)), largest)
-    codes = np.rint(light * (bent / largest) * (_CODES - 1)).astype(np.uint16)
-    return _display()[np.minimum(codes, _CODES - 1)]
+        contrast: np.ndarray = _PEAK / _WHITE * cv2.pow(cv2.transform(scene, _LUMINANCE), 0.2)
+        largest *= contrast
+    bright = np.maximum(largest, _KNEE)
+    bent = 1 - (1 - _KNEE) * cv2.exp(np.maximum((_KNEE - bright) / (1 - _KNEE), _LEAST))
+    gain = (_LIGHTS - 1) * bent / bright
+    if transfer == "hlg":
+        gain *= contrast
+    # Rounded; what is below 0 becomes 0.
+    codes: np.ndarray = cv2.multiply(light, cv2.merge([gain] * 3), dtype=cv2.CV_16U)
+    return _display().take(codes, mode="clip")
 
 
 @lru_cache
@@ -68,5 +77,5 @@ def _light(transfer: Transfer) -> np.ndarray:
 
 @lru_cache
 def _display() -> np.ndarray:
-    """(4096,) uint8: the code of each light from 0 to 1."""
-    return np.rint(255 * (np.arange(_CODES) / (_CODES - 1)) ** (1 / _GAMMA)).astype(np.uint8)
+    """(65536,) uint8: the code of each light from 0 to 1."""
+    return np.rint(255 * (np.arange(_LIGHTS) / (_LIGHTS - 1)) ** (1 / _GAMMA)).astype(np.uint8)
