@@ -59,6 +59,8 @@ class Footage(Protocol):
         duration: seconds that the container claims; 0 where it does not tell.
         stills: the pictures are stills, of which each is a shot of its own and the order tells nothing.
         size: (width, height) in pixels of what ``Frame.rgb`` gives; of stills, of the first.
+        time_base: seconds of the container's unit of time.
+        timecode: of the first picture (``01:00:00:00``), as the container has it; None where it has none.
         told_shots: seconds at which shots begin, where the pictures' names tell; None where the pictures must.
     """
 
@@ -74,6 +76,10 @@ class Footage(Protocol):
     def stills(self) -> bool: ...
     @property
     def size(self) -> tuple[int, int]: ...
+    @property
+    def time_base(self) -> Fraction: ...
+    @property
+    def timecode(self) -> str | None: ...
     @property
     def told_shots(self) -> tuple[float, ...] | None: ...
 

@@ -54,12 +54,15 @@ class PictureFolder:
         MovieError: no picture lies in it, or none can be read.
     """
 
+    timecode = None
+
     def __init__(self, path: str | os.PathLike[str], rate: Fraction | None = None) -> None:
         self.path = Path(path)
         self.name = self.path.absolute().name
         if rate is not None and rate <= 0:
             raise MovieError(f"{shortened(self.path)}: a rate of {rate} pictures a second; expected more than 0")
         self.stills, self.rate = rate is None, rate or Fraction(1)
+        self.time_base = 1 / self.rate
         self.files = _pictures_in(self.path)
         self.duration = float(len(self.files) / self.rate)
         self.told_shots = self._told_shots()

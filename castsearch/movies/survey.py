@@ -114,7 +114,7 @@ class _Look:
 
     def __init__(self, footage: Footage, detector: DetectorName | None, checkpoint: Path | None) -> None:
         self._footage, self._name, self._checkpoint = footage, detector, checkpoint
-        self._of = json.dumps([_VERSION, detector, str(footage.rate), _identity(footage.path)])
+        self._of = json.dumps([_VERSION, detector, str(footage.rate), identity(footage.path)])
         self._bars = Bars(footage.size)
         self._found = self._read() or _Found(self._bars.counts)
         self._bars.counts = self._found.counts
@@ -219,7 +219,7 @@ class _Look:
             ) from None
 
 
-def _identity(path: Path) -> list[Any]:
-    """Tells a file, or a folder's pictures, from what was there before under the same name."""
+def identity(path: Path) -> list[Any]:
+    """What tells a file, or a folder's pictures, from what was there before under the same name."""
     files = sorted(path.iterdir()) if path.is_dir() else [path]
     return [[file.name, (state := file.stat()).st_size, state.st_mtime_ns] for file in files]

@@ -86,7 +86,7 @@ class Linker:
     overlap too. As in ByteTrack (Zhang et al., ECCV 2022), unsure boxes go on with a track and begin none.
     """
 
-    def __init__(self, linking: Linking = Linking()) -> None:  # noqa: B008
+    def __init__(self, linking: Linking = Linking()) -> None:
         self._linking = linking
         self._last: dict[int, Sighting] = {}  # of each open track
         self._bodies: dict[int, F32] = {}  # sums of unit features

@@ -29,6 +29,7 @@ from castsearch.paths import open_plain, shortened, unreadable
 
 LONGEST_SIDE, LARGEST = 16_384, 100_000_000  # pixels; no film has more, and a damaged head may say anything
 _USUAL_RATE = Fraction(25)
+_USUAL_BASE = Fraction(1, 90_000)  # seconds, where the container tells no unit of time
 _HIGHEST_RATE = 1000  # pictures a second; more is a clock's rate that some containers give for the pictures'
 _SET_BACK = 12  # pictures in a row that are earlier than one before them: the clock was set back, they are not stray
 _BACK = (2.0, 15.0, 60.0)  # seconds before the start to seek to, in turn, until a picture before it can be decoded
@@ -80,6 +81,9 @@ class VideoFile:
         self._sought = True
         with self._opened() as (container, stream):
             self.rate = _rate(stream, rate)
+            self.time_base = stream.time_base or _USUAL_BASE
+            told = (part.metadata.get("timecode") for part in (container, *container.streams))
+            self.timecode = next(filter(None, told), None)
             first = self._first(container, stream)
             self._origin: int | None = first.pts
             self._screen = Screen.of(first, float(stream.sample_aspect_ratio or 1))
@@ -129,7 +133,7 @@ class VideoFile:
         """Frames with the seconds at which they are shown, strictly ascending, and for how long."""
         step = float(1 / self.rate)
         account: Account | None = None if after_seek else Account(tell, step)
-        clock = _Clock(self._origin, stream.time_base or Fraction(1, 90_000), self.rate)
+        clock = _Clock(self._origin, stream.time_base or _USUAL_BASE, self.rate)
         for frame in self._decoded(container, stream):
             if isinstance(frame, str):
                 if account is not None:

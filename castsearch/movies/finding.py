@@ -1,0 +1,256 @@
+"""A film and some portraits in, who appears when out."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from castsearch.faces import default_pack, open_pack
+from castsearch.faces.packs import FacePack
+from castsearch.movies.appearances import Appearance, Film, FilmCast
+from castsearch.movies.appearing import LEAST, Appearances
+from castsearch.movies.errors import MovieError
+from castsearch.movies.footage import Footage, Survey
+from castsearch.movies.layout import Seen, frames_folder, movie_name, write_layout
+from castsearch.movies.naming import Named, name_tracks
+from castsearch.movies.opening import open_footage
+from castsearch.movies.persons import SSDLITE, open_persons
+from castsearch.movies.portraits import Cast, Person, read_portraits
+from castsearch.movies.scan import HABITS, Habits, Models, scan
+from castsearch.movies.scanned import Scan
+from castsearch.movies.shots import DetectorName
+from castsearch.movies.survey import identity, survey
+from castsearch.movies.timecodes import frame_of
+from castsearch.movies.unknown import Unknown, cluster_unknown
+from castsearch.networks import find_place
+from castsearch.progress import Progress, silent
+from castsearch.ranking import Impostors
+from castsearch.ranking.impostors import estimated, known
+
+MODE = "test"  # split of the layout: nobody has labelled an own film
+CHECKPOINTS = "checkpoints"
+
+
+@dataclass(frozen=True)
+class Scanned:
+    """A film that was looked through.
+
+    Attributes:
+        footage: without bars.
+        survey: its shots and times.
+        scan: its tracks.
+        movie: its name in the layout.
+        candidates: ids of the kept sightings in the layout.
+    """
+
+    footage: Footage
+    survey: Survey
+    scan: Scan
+    movie: str
+    candidates: dict[Seen, str]
+
+    @property
+    def film(self) -> Film:
+        """What formats tell of it."""
+        return Film(
+            name=self.movie,
+            path=self.footage.path,
+            rate=self.footage.rate,
+            duration=self.survey.duration,
+            size=self.survey.size,
+            shots=self.survey.shots,
+            times=self.survey.times.tolist(),
+            start=_start(self.footage),
+        )
+
+
+@dataclass(frozen=True)
+class Found:
+    """Who was found in a film.
+
+    Attributes:
+        cast: who appears when; unknown people too, where they were looked for.
+        scanned: the film.
+        named: what is believed of each track.
+        unknown: people whom nobody looked for, groups of tracks.
+        nobody: appearances of the tracks that are nobody's of the cast.
+    """
+
+    cast: FilmCast
+    scanned: Scanned
+    named: Named
+    unknown: tuple[Unknown, ...]
+    nobody: tuple[Appearance, ...]
+
+
+def find_cast(
+    video: Path | str,
+    portraits: Path | str,
+    out: Path | str | None = None,
+    models: Models | None = None,
+    progress: Progress = silent,
+) -> FilmCast:
+    """Who appears when in a film.
+
+    Args:
+        video: the film, or a folder of pictures.
+        portraits: folder with a picture a person, or a folder a person.
+        out: folder that receives what is found on the way, so that the work can be stopped and goes on; None for a
+            temporary one.
+        models: what looks at pictures; by default the best that is here.
+        progress: gets an item for each second of film, first for the shots, then for the people.
+
+    Raises:
+        CastSearchError: the film, a portrait or a model cannot be used.
+    """
+    models = models or open_models()
+    if models.faces is None:
+        raise MovieError("people are named by their faces: a face pack is needed")
+    footage = open_footage(video)
+    cast = read_portraits(Path(portraits), models.faces)
+    if out is not None:
+        return name_people(
+            look_through(footage, models, Path(out), cast.people, progress=progress), cast, models.faces
+        ).cast
+    temporary = Path(tempfile.mkdtemp(prefix="castsearch-"))
+    try:
+        return name_people(
+            look_through(footage, models, temporary, cast.people, progress=progress), cast, models.faces
+        ).cast
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def open_models(
+    faces: str | None = None, bodies: Path | None = None, persons: str = SSDLITE, gpu: int | None = None
+) -> Models:
+    """What looks at pictures.
+
+    Args:
+        faces: name of a face pack; by default the best that is here.
+        bodies: an ONNX file of a body model; by default what needs no download.
+        persons: name of a detector of persons.
+        gpu: number of the GPU, -1 for the CPU, None for a GPU if there is one.
+
+    Raises:
+        CastSearchError: one of them is not here, or cannot be used.
+    """
+    place = find_place(gpu)
+    # Either brings torch, which takes seconds to load.
+    if bodies is None:
+        from castsearch.bodies.colours import open_offline
+
+        model = open_offline()
+    else:
+        from castsearch.bodies.onnx_models import open_onnx
+
+        model = open_onnx(bodies, place)
+    return Models(open_persons(persons, place.gpu), model, open_pack(faces or default_pack(), gpu))
+
+
+def look_through(
+    footage: Footage,
+    models: Models,
+    out: Path,
+    people: Sequence[Person] = (),
+    shots: DetectorName = "adaptive",
+    habits: Habits = HABITS,
+    progress: Progress = silent,
+) -> Scanned:
+    """Find shots and tracks of a film, and write it in the challenge's layout.
+
+    Args:
+        footage: the film.
+        models: what looks at its pictures.
+        out: receives the layout, and what is kept so that the work can be stopped.
+        people: who is looked for.
+        shots: detector of shots.
+        habits: how often is looked for what.
+        progress: gets an item for each second of film, first for the shots, then for the people.
+
+    Raises:
+        MovieError: the film cannot be decoded, or shows nobody.
+    """
+    movie = movie_name(footage.name)
+    kept = out / CHECKPOINTS / movie
+    surveyed = survey(footage, shots, kept / "survey.npz", progress)
+    found = scan(
+        surveyed.footage,
+        surveyed.survey,
+        models,
+        frames_folder(out, MODE, movie),
+        kept,
+        _depends(footage, shots, models, habits),
+        habits,
+        progress,
+    )
+    if not found.tracks:
+        raise MovieError(f"{footage.path}: shows nobody, as far as {models.persons.name} sees; name another film")
+    candidates = write_layout(found, surveyed.survey, footage.name, MODE, out, people, footage.rate, footage.time_base)
+    return Scanned(surveyed.footage, surveyed.survey, found, movie, candidates)
+
+
+def _depends(footage: Footage, shots: DetectorName, models: Models, habits: Habits) -> object:
+    """What a scan depends on, as JSON has it."""
+    faces = models.faces
+    told = None if faces is None else [faces.identity("detector"), faces.identity("embedder")]
+    bodies = dict(models.bodies.depends)
+    return [identity(footage.path), str(footage.rate), shots, models.persons.name, told, bodies, asdict(habits)]
+
+
+def name_people(scanned: Scanned, cast: Cast, pack: FacePack, cluster: bool = False) -> Found:
+    """Say who the people of a film are.
+
+    Args:
+        scanned: the film.
+        cast: who is looked for.
+        pack: by which the film was looked through.
+        cluster: put the tracks that are nobody's of the cast together, as people of their own.
+    """
+    found, people = scanned.scan, cast.people
+    impostors = _impostors(found, people, pack)
+    named = name_tracks(found, [person.features for person in people], impostors)
+    present = named.present >= LEAST
+    appear = Appearances(found, scanned.movie, scanned.candidates, scanned.survey.size)
+    appearances = [
+        one for row, person in enumerate(people) if present[row] for one in appear.of_person(person.name, row, named)
+    ]
+    theirs = (named.probability[present] > LEAST).any(axis=0) if present.any() else np.zeros(len(found.tracks), bool)
+    nobody = np.flatnonzero(~theirs).tolist()
+    unknown = cluster_unknown(found, nobody, impostors) if cluster else []
+    for one in unknown:
+        appearances += appear.of_unknown(one.name, one.tracks)
+    grouped = {track for one in unknown for track in one.tracks}
+    presence = {person.name: float(row) for person, row in zip(people, named.present, strict=True)}
+    film_cast = FilmCast(
+        film=scanned.film,
+        people=(*(person.name for person in people), *(one.name for one in unknown)),
+        appearances=tuple(sorted(appearances, key=lambda one: (one.stretch, one.cast))),
+        presence=presence | {one.name: 1.0 for one in unknown},
+        absent=tuple(person.name for person, there in zip(people, present, strict=True) if not there),
+    )
+    rest = [one for track in nobody if track not in grouped for one in appear.of_unknown("", [track])]
+    return Found(film_cast, scanned, named, tuple(unknown), tuple(rest))
+
+
+def _impostors(found: Scan, people: Sequence[Person], pack: FacePack) -> Impostors:
+    """Cosines of different people's faces: what is known of the embedder, or what the film tells."""
+    if (told := known(pack.identity("embedder")["sha256"].values())) is not None:
+        return told
+    faces = [track.faces for track in found.tracks if len(track.faces)]
+    if not faces or not people:
+        return estimated(np.zeros(0))
+    return estimated(np.concatenate([person.features for person in people]) @ np.concatenate(faces).T)
+
+
+def _start(footage: Footage) -> float:
+    """Seconds of the film's own timecode at its first picture; 0 where there is none that can be read."""
+    try:
+        return float(frame_of(footage.timecode or "", footage.rate) / footage.rate)
+    except MovieError:
+        return 0.0

@@ -1,0 +1,84 @@
+"""What the scripts that look through films share: flags, what is opened, what is told."""
+
+from __future__ import annotations
+
+import argparse
+import warnings
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import get_args
+
+from castsearch.movies.errors import MovieWarning
+from castsearch.movies.finding import Scanned, look_through, open_models
+from castsearch.movies.footage import Footage
+from castsearch.movies.opening import open_footage
+from castsearch.movies.persons import SSDLITE
+from castsearch.movies.portraits import Cast, Person, read_portraits
+from castsearch.movies.scan import Models
+from castsearch.movies.shots import DetectorName
+from castsearch.stagefiles import check_folder
+from scripts import cli
+
+DETECTORS = get_args(DetectorName)
+
+
+def add_flags(parser: argparse.ArgumentParser, portraits: bool) -> None:
+    """Add the common flags; ``portraits``: they are required."""
+    add = parser.add_argument
+    add(
+        "--video",
+        type=Path,
+        required=True,
+        nargs="+",
+        metavar="FILE",
+        help="the film, or several; a folder of pictures is one, too",
+    )
+    add("--portraits", type=Path, required=portraits, metavar="DIR", help="a picture a person, or a folder a person")
+    add("--out", type=Path, required=True, metavar="DIR", help="receives everything")
+    add("--model", metavar="PACK", help="face pack, as of the stages; by default the best that is here")
+    add("--bodies", type=Path, metavar="FILE.onnx", help="body model; by default what needs no download")
+    add("--persons", default=SSDLITE, metavar="NAME", help="detector of persons: this one, or one of torchvision's")
+    add("--shots", choices=DETECTORS, default=DETECTORS[0], help="detector of shots")
+    add(
+        "--rate",
+        type=_rate,
+        metavar="N",
+        help="pictures a second (25, 30000/1001) of a folder of a film's pictures; without it they are stills",
+    )
+    cli.add_gpu(parser)
+
+
+def _rate(text: str) -> Fraction:
+    try:
+        rate = Fraction(text)
+    except ZeroDivisionError:
+        rate = Fraction(0)
+    if not 0 < rate <= 1000:
+        raise argparse.ArgumentTypeError(f"{text}: expected pictures a second, as 25 or 30000/1001")
+    return rate
+
+
+def opened(args: argparse.Namespace) -> tuple[list[Footage], Models, Cast]:
+    """Open all that the flags name, and say what it is."""
+    warnings.simplefilter("always", MovieWarning)
+    warnings.showwarning = lambda message, *_, **__: cli.warn(str(message))  # type: ignore[assignment]
+    check_folder(args.out)
+    footage = [open_footage(video, args.rate) for video in args.video]
+    models = open_models(args.model, args.bodies, args.persons, args.gpu)
+    assert models.faces is not None
+    cli.announce(models.faces)
+    print(f"persons by {models.persons.name}; {models.persons.licence}")
+    cast = Cast(()) if args.portraits is None else read_portraits(args.portraits, models.faces)
+    return footage, models, cast
+
+
+def looked_through(footage: Footage, models: Models, people: Sequence[Person], args: argparse.Namespace) -> Scanned:
+    """Look through a film, and say what of it could not be decoded."""
+    print(f"{footage.path}: shots, then people")
+    scanned = look_through(footage, models, args.out, people, args.shots, progress=cli.progress)
+    for damage in scanned.survey.damage:
+        cli.warn(
+            f"{footage.path}: {damage.stretch.start:.1f} to {damage.stretch.end:.1f} s cannot be decoded: {damage.why}"
+        )
+    return scanned

@@ -1,0 +1,101 @@
+#!/usr/bin/env python3
+"""Who appears when in a film, by a few portraits.
+
+    find_cast.py --video FILM.mp4 --portraits PORTRAITS --out WORK
+
+PORTRAITS holds a picture a person (Joey.jpg), or a folder a person with several (Joey/1.jpg). WORK receives
+appearances.csv and .json, the same for subtitles, editing and annotation programs, a timeline, strips of each person's
+best pictures, and the film in the challenge's layout. Stopped and started again, the search goes on.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from castsearch.gallery.strip import N_SHOWN, Shown, Verdict, strip
+from castsearch.images import read_image, write_jpeg
+from castsearch.movies.annotated import annotated, file_names, highlights
+from castsearch.movies.finding import MODE, Found, name_people
+from castsearch.movies.formats import write_formats
+from castsearch.movies.layout import frames_folder
+from castsearch.movies.looks import best_boxes, cut, write_unknown
+from castsearch.movies.timeline import write_timeline
+from castsearch.stagefiles import check_output
+from scripts import cli, films
+
+
+def main() -> None:
+    parser = cli.parser(__doc__)
+    films.add_flags(parser, portraits=True)
+    add = parser.add_argument
+    add("--cluster", action="store_true", help="put the people whom nobody looks for together: unknown-1, ...")
+    add("--annotated", type=Path, metavar="FILE.mp4", help="receives the film with boxes and names drawn")
+    add("--highlights", action="store_true", help="cut one video a person")
+    args = parser.parse_args()
+    if args.annotated is not None:
+        if args.annotated.suffix.lower() != ".mp4" or len(args.video) > 1:
+            parser.error("--annotated names one .mp4, for one film")
+        check_output(args.annotated)
+
+    footage, models, cast = films.opened(args)
+    assert models.faces is not None
+    print(f"looking for {cli.first_few([person.name for person in cast.people])}")
+    found = []
+    for film in footage:
+        scanned = films.looked_through(film, models, cast.people, args)
+        found.append(name_people(scanned, cast, models.faces, args.cluster))
+    for path in write_formats([each.cast for each in found], args.out):
+        print(path)
+    portraits = {person.name: person.files[0] for person in cast.people}
+    for each in found:
+        draw(each, portraits, args)
+    for each in found:
+        tell(each)
+
+
+def draw(found: Found, portraits: dict[str, Path], args: argparse.Namespace) -> None:
+    """Write everything that is to be looked at."""
+    movie, cast = found.scanned.movie, found.cast
+    split = args.out / "origin" / MODE
+    faces = dict(portraits)
+    for path in write_unknown(found, frames_folder(args.out, MODE, movie), args.out / "unknown" / movie):
+        faces[path.stem] = path
+    missing = write_timeline(cast, args.out / f"{movie}.svg") + write_timeline(cast, args.out / f"{movie}.png")
+    files = file_names(cast.people)
+    for name in cast.people:
+        boxes = best_boxes(cast, name, N_SHOWN)
+        shown = [Shown(cut(split, box), f"{box.seconds:.1f} s, {box.found_by}", Verdict.UNKNOWN) for box in boxes]
+        if shown:
+            sheet = strip(read_image(faces[name]), name, shown)
+            write_jpeg(args.out / "strips" / movie / f"{files[name]}.jpg", sheet.image, 92)
+            missing += sheet.missing
+    print(args.out / f"{movie}.svg", args.out / f"{movie}.png", args.out / "strips" / movie, sep="\n")
+    footage = found.scanned.footage
+    if args.annotated is not None:
+        missing += annotated(footage, cast, found.nobody, args.annotated, cli.progress)
+        print(args.annotated)
+    if args.highlights:
+        for path in highlights(footage, cast, args.out / "highlights" / movie, cli.progress):
+            print(path)
+    if missing:
+        letters = "".join(dict.fromkeys(missing))
+        cli.warn(f"no font here has the letters {letters}; install one that does, as those called Noto")
+
+
+def tell(found: Found) -> None:
+    """Print who is in the film for how long, and who is not."""
+    cast, tracks = found.cast, len(found.scanned.scan.tracks)
+    print(f"{cast.film.name}: {cast.film.duration:.1f} s, {len(cast.film.shots)} shots, {tracks} tracks")
+    for name in cast.people:
+        if name in cast.absent:
+            print(f"  {name}: probably not in it ({cast.presence[name]:.0%})")
+            continue
+        own = [one.stretch for one in cast.appearances if one.cast == name]
+        first = f", first at {min(own).start:.1f} s" if own else ""
+        print(f"  {name}: {sum(one.duration for one in own):.1f} s in {len(own)} appearances{first}")
+
+
+if __name__ == "__main__":
+    cli.run(main)
