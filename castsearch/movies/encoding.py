@@ -27,7 +27,8 @@ _ENCODERS: tuple[tuple[str, int, dict[str, str]], ...] = (
 _OPTIONS = {"protocol_whitelist": "file,crypto,data"}
 _BT709 = 1  # of colours, as the standard numbers it
 _SAMPLES = 48_000  # of sound a second
-_CHANNELS = 2
+# Layouts of its channels that the encoder takes; of others two channels are made.
+_LAYOUTS = ("mono", "stereo", "2.1", "3.0", "quad", "4.0", "5.0", "5.0(side)", "5.1", "5.1(side)")
 _JITTER = 0.02  # seconds that packets of sound may seem to lie apart, or overlap, by rounded times
 _AHEAD = 0.5  # seconds that sound is written ahead of the pictures
 
@@ -52,10 +53,10 @@ class FilmWriter:
         self._sound: Iterator[np.ndarray] = iter(())
         self._sound_samples = 0
 
-    def with_sound(self, sound: Iterator[np.ndarray]) -> None:
-        """Take sound, too: blocks of (2, n) float32."""
-        self._sound = sound
-        self._sound_stream = self._container.add_stream("aac", rate=_SAMPLES, layout="stereo")
+    def with_sound(self, sound: Iterator[np.ndarray], layout: str) -> None:
+        """Take sound, too: blocks of (channels, n) float32, and the layout of the channels."""
+        self._sound, self._layout = sound, layout
+        self._sound_stream = self._container.add_stream("aac", rate=_SAMPLES, layout=layout)
 
     def add(self, picture: np.ndarray, seconds: float) -> None:
         """The next picture.
@@ -109,7 +110,7 @@ class FilmWriter:
                 if until == float("inf") and self._sound_samples:
                     self._container.mux(self._sound_stream.encode(None))
                 return
-            frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block), format="fltp", layout="stereo")
+            frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block), format="fltp", layout=self._layout)
             frame.sample_rate, frame.time_base, frame.pts = _SAMPLES, Fraction(1, _SAMPLES), self._sound_samples
             self._sound_samples += block.shape[1]
             self._container.mux(self._sound_stream.encode(frame))
@@ -135,34 +136,40 @@ def film_writer(
 
     with atomic_write(path) as file, av.open(file, "w", format="mp4") as container:
         writer = FilmWriter(container, rate, size)
-        if has_sound(sound_of):
-            writer.with_sound(sound(sound_of, stretches))
+        if (layout := sound_layout(sound_of)) is not None:
+            writer.with_sound(sound(sound_of, stretches), layout)
         yield writer
         writer.finish(sum(stretch.duration for stretch in stretches))
 
 
-def has_sound(path: Path) -> bool:
-    """Whether a film has sound; what is no film has none."""
+def sound_layout(path: Path) -> str | None:
+    """How the channels of a film's sound lie as ``sound`` gives them; None without sound. What is no film has none."""
     import av
 
     try:
         with _opened(path) as container:
-            return bool(container.streams.audio) and _pictures(container) is not None
+            if not container.streams.audio or _pictures(container) is None:
+                return None
+            layout = container.streams.audio[0].layout
     except (OSError, av.FFmpegError):
-        return False
+        return None
+    if layout.nb_channels == 1:
+        return "mono"
+    return layout.name if layout.name in _LAYOUTS else "stereo"
 
 
 def sound(path: Path, stretches: Sequence[Stretch]) -> Iterator[np.ndarray]:
-    """The sound of stretches of a film, one after the other: blocks of (2, n) float32, 48,000 samples a second.
+    """The sound of stretches of a film, one after the other: blocks of (channels, n) float32, 48,000 samples a second.
 
-    Together they are as long as the stretches, to the sample; where there is no sound, or it is damaged, they are
-    silent. Time counts from the first picture, as everywhere.
+    Channels lie as ``sound_layout`` says. Together the blocks are as long as the stretches, to the sample; where there
+    is no sound, or it is damaged, they are silent. Time counts from the first picture, as everywhere.
     """
     beginning, told, given = _beginning(path), 0.0, 0
+    layout = sound_layout(path) or "stereo"
     for stretch in stretches:
         told += stretch.duration
         length = round(told * _SAMPLES) - given
-        for block in _stretch_of_sound(path, beginning + stretch.start, length):
+        for block in _stretch_of_sound(path, layout, beginning + stretch.start, length):
             given += block.shape[1]
             yield block
 
@@ -194,15 +201,17 @@ def _beginning(path: Path) -> float:
     return 0.0
 
 
-def _stretch_of_sound(path: Path, start: float, length: int) -> Iterator[np.ndarray]:
+def _stretch_of_sound(path: Path, layout: str, start: float, length: int) -> Iterator[np.ndarray]:
     """``length`` samples of sound from ``start`` seconds of the container's time on."""
-    given = 0
-    for at, samples in _decoded(path, start):
+    import av
+
+    channels, given = av.AudioLayout(layout).nb_channels, 0
+    for at, samples in _decoded(path, layout, start):
         behind = round((at - start) * _SAMPLES) - given
         if abs(behind) > _JITTER * _SAMPLES or not given:
             if behind > 0:
                 behind = min(behind, length - given)
-                yield np.zeros((_CHANNELS, behind), np.float32)
+                yield np.zeros((channels, behind), np.float32)
                 given += behind
             samples = samples[:, max(0, -behind) :]
         samples = samples[:, : length - given]
@@ -211,14 +220,14 @@ def _stretch_of_sound(path: Path, start: float, length: int) -> Iterator[np.ndar
             given += samples.shape[1]
         if given >= length:
             return
-    yield np.zeros((_CHANNELS, length - given), np.float32)
+    yield np.zeros((channels, length - given), np.float32)
 
 
-def _decoded(path: Path, start: float) -> Iterator[tuple[float, np.ndarray]]:
+def _decoded(path: Path, layout: str, start: float) -> Iterator[tuple[float, np.ndarray]]:
     """Blocks of sound and their times, from a little before ``start`` on, until the sound ends or cannot be decoded."""
     import av
 
-    resampler = av.AudioResampler("fltp", "stereo", _SAMPLES)
+    resampler = av.AudioResampler("fltp", layout, _SAMPLES)
     with suppress(av.FFmpegError), _opened(path) as container:
         with suppress(av.FFmpegError):  # what cannot seek is read from its beginning
             container.seek(max(0, int((start - 0.2) * av.time_base)))

@@ -16,7 +16,7 @@ import pytest
 from castsearch.movies import encoding
 from castsearch.movies.annotated import _GREY, annotated, file_names, highlights
 from castsearch.movies.appearances import Appearance, Film, FilmCast, SeenBox
-from castsearch.movies.encoding import sound
+from castsearch.movies.encoding import film_writer, sound
 from castsearch.movies.footage import Frame
 from castsearch.movies.opening import open_footage
 from castsearch.movies.times import Stretch
@@ -266,17 +266,50 @@ def pitch(samples: np.ndarray) -> float:
 def test_sound_is_cut_to_the_sample(tones: Path) -> None:
     stretches = [Stretch(2.0, 2.5), Stretch(0.25, 0.75), Stretch(0.9, 1.1)]
     samples = np.concatenate(list(sound(tones, stretches)), axis=1)
-    assert samples.shape == (2, 57_600)
+    assert samples.shape == (1, 57_600)
     assert pitch(samples[0, 1000:23_000]) == pytest.approx(1200, abs=5)
     assert pitch(samples[0, 25_000:47_000]) == pytest.approx(300, abs=5)
     assert pitch(samples[0, 48_000:52_000]) == pytest.approx(300, abs=13)
     assert pitch(samples[0, 53_600:57_600]) == pytest.approx(600, abs=13)
-    assert np.abs(samples).max() == pytest.approx(0.5 / 2**0.5, abs=0.03)  # one channel on two
+    assert np.abs(samples).max() == pytest.approx(0.5, abs=0.03)
+
+
+def loudness(path: Path) -> list[float]:
+    """Of each channel, the root of the mean square."""
+    with av.open(str(path)) as container:
+        samples = np.concatenate([frame.to_ndarray() for frame in container.decode(audio=0)], axis=1)
+    return np.sqrt((samples[:, 8_000:40_000] ** 2).mean(axis=1)).tolist()
+
+
+@pytest.mark.parametrize(("layout", "written"), [("mono", "mono"), ("stereo", "stereo"), ("5.1", "5.1"), ("7.1", None)])
+def test_channels_stay_as_they_are_and_as_loud(tmp_path: Path, layout: str, written: str | None) -> None:
+    """Each channel half as loud as the one before; of layouts that the encoder does not take two channels are made."""
+    channels, rate = av.AudioLayout(layout).nb_channels, 48_000
+    with av.open(str(tmp_path / "in.mov"), "w") as container:
+        video, audio = container.add_stream("libx264", rate=25), container.add_stream("pcm_s16le", rate=rate)
+        video.width, video.height, video.pix_fmt, audio.layout = 64, 48, "yuv420p", layout
+        for number in range(25):
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 8 * number, np.uint8), format="rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            container.mux(video.encode(frame))
+        wave = np.sin(2 * np.pi * 80 * np.arange(rate) / rate) * 0.5 ** np.arange(1, channels + 1)[:, None]
+        block = av.AudioFrame.from_ndarray(
+            (32_767 * wave.T).reshape(1, -1).astype(np.int16), format="s16", layout=layout
+        )
+        block.sample_rate, block.time_base, block.pts = rate, Fraction(1, rate), 0
+        for stream, last in ((audio, block), (audio, None), (video, None)):
+            container.mux(stream.encode(last))
+    with film_writer(tmp_path / "out.mp4", Fraction(25), (64, 48), tmp_path / "in.mov", [Stretch(0, 1)]) as writer:
+        writer.add(np.zeros((48, 64, 3), np.uint8), 0)
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert container.streams.audio[0].layout.name == (written or "stereo")
+    if written is not None:
+        assert loudness(tmp_path / "out.mp4") == pytest.approx((0.5 ** np.arange(1.5, channels + 1)).tolist(), rel=0.1)
 
 
 def test_sound_beyond_the_end_is_silent(tones: Path) -> None:
     samples = np.concatenate(list(sound(tones, [Stretch(2.5, 3.5), Stretch(10, 11)])), axis=1)
-    assert samples.shape == (2, 96_000)
+    assert samples.shape == (1, 96_000)
     assert np.abs(samples[:, :20_000]).max() > 0.3
     assert np.abs(samples[:, 27_000:]).max() < 0.01
 
@@ -287,7 +320,7 @@ def test_damaged_sound_is_as_long(tones: Path, tmp_path: Path) -> None:
     data[third : 2 * third] = bytes(third)
     (tmp_path / "damaged.mkv").write_bytes(data)
     samples = np.concatenate(list(sound(tmp_path / "damaged.mkv", [Stretch(0, 3)])), axis=1)
-    assert samples.shape == (2, 144_000)
+    assert samples.shape == (1, 144_000)
     assert pitch(samples[0, 5000:30_000]) == pytest.approx(300, abs=5)
 
 
