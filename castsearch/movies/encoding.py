@@ -227,13 +227,16 @@ def _decoded(path: Path, layout: str, start: float) -> Iterator[tuple[float, np.
     """Blocks of sound and their times, from a little before ``start`` on, until the sound ends or cannot be decoded."""
     import av
 
-    resampler = av.AudioResampler("fltp", layout, _SAMPLES)
+    resampler, taken = av.AudioResampler("fltp", layout, _SAMPLES), None
     with suppress(av.FFmpegError), _opened(path) as container:
         with suppress(av.FFmpegError):  # what cannot seek is read from its beginning
             container.seek(max(0, int((start - 0.2) * av.time_base)))
         for frame in container.decode(audio=0):
             if float(frame.time or 0) + frame.samples / frame.sample_rate < start - 0.1:
                 continue
+            kind = frame.format.name, frame.layout.name, frame.sample_rate
+            if kind != taken:  # broadcasts change theirs midway, which a resampler does not take
+                resampler, taken = av.AudioResampler("fltp", layout, _SAMPLES), kind
             for block in resampler.resample(frame):
                 yield float(block.time or 0), block.to_ndarray()
         for block in resampler.resample(None):

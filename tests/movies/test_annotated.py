@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -305,6 +306,34 @@ def test_channels_stay_as_they_are_and_as_loud(tmp_path: Path, layout: str, writ
         assert container.streams.audio[0].layout.name == (written or "stereo")
     if written is not None:
         assert loudness(tmp_path / "out.mp4") == pytest.approx((0.5 ** np.arange(1.5, channels + 1)).tolist(), rel=0.1)
+
+
+def broadcast(layout: str, start: int) -> bytes:
+    """Two seconds of a transport stream with a tone."""
+    file, rate, channels = io.BytesIO(), 48_000, av.AudioLayout(layout).nb_channels
+    with av.open(file, "w", format="mpegts") as container:
+        video = container.add_stream("mpeg2video", rate=25)
+        audio = container.add_stream("ac3", rate=rate, layout=layout)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        for number in range(50):
+            frame = av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="rgb24")
+            frame.pts, frame.time_base = 25 * start + number, Fraction(1, 25)
+            container.mux(video.encode(frame))
+            tone = 0.5 * np.sin(2 * np.pi * 300 * np.arange(1920) / rate)
+            block = av.AudioFrame.from_ndarray(np.tile(tone.astype(np.float32), (channels, 1)), "fltp", layout)
+            block.sample_rate, block.time_base, block.pts = rate, Fraction(1, rate), rate * start + 1920 * number
+            container.mux(audio.encode(block))
+        for stream in (video, audio):
+            container.mux(stream.encode(None))
+    return file.getvalue()
+
+
+def test_sound_whose_channels_change_midway(tmp_path: Path) -> None:
+    (tmp_path / "a.ts").write_bytes(broadcast("stereo", 0) + broadcast("mono", 2))
+    samples = np.concatenate(list(sound(tmp_path / "a.ts", [Stretch(0, 4)])), axis=1)
+    assert samples.shape == (2, 192_000)
+    assert np.abs(samples[:, 10_000:80_000]).max() == pytest.approx(0.5, abs=0.05)
+    assert np.abs(samples[:, 110_000:180_000]).max() == pytest.approx(0.5 / 2**0.5, abs=0.05)  # one channel on two
 
 
 def test_sound_beyond_the_end_is_silent(tones: Path) -> None:
