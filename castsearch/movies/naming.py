@@ -78,8 +78,9 @@ class Trust:
 
 
 TRUST = Trust()
-PAIRS, SEED = 200_000, 0  # pairs of tracks by which the scatter of bodies is told
+PAIRS, SEED = 20_000, 0  # pairs of tracks by which the scatter of bodies is told
 LEAST_SCATTER = 0.02  # of cosines of bodies
+NORMAL = 1.4826  # standard deviations of a normal distribution in a median distance from its middle
 
 
 @dataclass(frozen=True)
@@ -205,7 +206,7 @@ class _Clothes:
         self._trust = trust
         bodies = np.stack([track.body for track in tracks]).astype(np.float64)
         shots = np.array([track.shot for track in tracks])
-        middle, scatter = _scatter(bodies, shots)
+        middle, scatter = scatter_of(bodies)
         n = len(tracks)
         width = min(n - 1, trust.most_near)
         # Tracks are in the order of shots, so that those near in time are those near in number.
@@ -235,20 +236,24 @@ class _Clothes:
         return np.where(many > 0, told, 0)
 
 
-def _scatter(bodies: F64, shots: npt.NDArray[np.int64]) -> tuple[float, float]:
-    """The median of the cosines of two tracks of different shots, most of which are different people's, and their
-    scatter: that of the lower half, where nobody is compared with themselves.
+def scatter_of(bodies: F64) -> tuple[float, float]:
+    """The median of the cosines of two tracks' bodies, and the scatter about it.
+
+    Most pairs are of different people. The scatter is that of the lower half, where nobody is compared with themselves.
+
+    Args:
+        bodies: (n, d) rows of unit length.
     """
     n = len(bodies)
     if n < 2:
         return 0.0, 1.0
-    one, other = (
-        np.triu_indices(n, 1) if n * (n - 1) // 2 <= PAIRS else np.random.default_rng(SEED).integers(n, size=(2, PAIRS))
-    )
-    elsewhere = shots[one] != shots[other] if len(set(shots.tolist())) > 1 else one != other
-    cosines = np.einsum("ij,ij->i", bodies[one[elsewhere]], bodies[other[elsewhere]])
+    one, other = np.triu_indices(n, 1)
+    if len(one) > PAIRS:
+        chosen = np.random.default_rng(SEED).choice(len(one), PAIRS, replace=False)
+        one, other = one[chosen], other[chosen]
+    cosines = np.einsum("ij,ij->i", bodies[one], bodies[other])
     middle = float(np.median(cosines))
-    scatter = 1.4826 * float(np.median(middle - cosines[cosines <= middle]))
+    scatter = NORMAL * float(np.median(middle - cosines[cosines <= middle]))
     return middle, max(scatter, LEAST_SCATTER)
 
 

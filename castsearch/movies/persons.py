@@ -72,7 +72,7 @@ def kept(boxes: np.ndarray, scores: np.ndarray, size: tuple[int, int]) -> Person
     sides = corners[:, 2:] - corners[:, :2]
     usable = (scores >= LEAST_SCORE) & (sides >= 2).all(axis=1)
     corners, sides, scores = corners[usable], sides[usable], scores[usable].astype(np.float32)
-    chosen = cv2.dnn.NMSBoxes(np.hstack([corners[:, :2], sides]).tolist(), scores.tolist(), LEAST_SCORE, NESTED)
+    chosen = cv2.dnn.NMSBoxes(np.hstack([corners[:, :2], sides]).tolist(), scores.tolist(), 0.0, NESTED)
     order = np.asarray(chosen, dtype=np.int64).reshape(-1)
     return PersonBoxes(corners[order], scores[order])
 

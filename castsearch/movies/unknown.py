@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from castsearch.movies.naming import _scatter
+from castsearch.movies.naming import scatter_of
 from castsearch.movies.scanned import Scan
 from castsearch.movies.tracks import Track
 from castsearch.ranking import Impostors
@@ -147,7 +147,7 @@ def _add_by_clothes(
         return
     bodies = np.stack([track.body for track in tracks]).astype(np.float64)
     shots = np.array([track.shot for track in tracks])
-    middle, scatter = _scatter(bodies, shots)
+    middle, scatter = scatter_of(bodies)
     found = []
     for number, group in enumerate(groups):
         members = np.array(sorted(group))

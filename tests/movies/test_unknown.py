@@ -79,7 +79,7 @@ def test_two_groups_stay_apart_by_one_moment() -> None:
 @pytest.fixture
 def scatter(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three deviations above the mean lie at a cosine of .7: bodies up to 45 degrees apart are alike."""
-    monkeypatch.setattr(unknown, "_scatter", lambda bodies, shots: (0.1, 0.2))
+    monkeypatch.setattr(unknown, "scatter_of", lambda bodies: (0.1, 0.2))
 
 
 @pytest.mark.parametrize(
