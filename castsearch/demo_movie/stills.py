@@ -2,46 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 
 from castsearch.annotations import OTHERS
-from castsearch.errors import CastSearchError
-from castsearch.images import read_image
+from castsearch.demo_movie.people import CAST, GROUP, PEOPLE, SINGLE, package_picture
 from castsearch.stagefiles import atomic_write
 
 FRAME_SIZE = (960, 540)  # pixels, width and height
 QUALITY = 90
-GROUP = "insightface", "data/images/t1.jpg"
-SINGLE = "skimage", "data/astronaut.png"
-
-
-@dataclass(frozen=True)
-class Person:
-    """Somebody in a source picture; boxes are x1 y1 x2 y2 in its pixels."""
-
-    label: str
-    source: tuple[str, str]
-    body: tuple[int, int, int, int]
-    portrait: tuple[int, int, int, int] | None = None  # of the cast only
-
-
-PEOPLE = (
-    Person("nm0000001", GROUP, (0, 225, 275, 870), (0, 215, 250, 500)),
-    Person("nm0000002", GROUP, (345, 210, 660, 640), (410, 195, 650, 470)),
-    Person("nm0000003", GROUP, (990, 225, 1280, 700), (1070, 215, 1280, 470)),
-    Person("nm0000004", SINGLE, (20, 0, 430, 512), (110, 0, 350, 270)),
-    Person("nm0000005", GROUP, (258, 95, 480, 640)),
-    Person("nm0000006", GROUP, (640, 280, 925, 630)),
-    Person("nm0000007", GROUP, (875, 0, 1125, 560)),
-)
-CAST = tuple(person for person in PEOPLE if person.portrait)
 
 
 def render_split(out: Path, mode: str, movie: str, n_frames: int, seed: Sequence[int]) -> int:
@@ -63,7 +36,7 @@ def render_split(out: Path, mode: str, movie: str, n_frames: int, seed: Sequence
     cast = []
     for person in CAST:
         img = f"{movie}/cast/{person.label}.jpg"
-        _save(origin / img, _relit(pictures[person.source].crop(person.portrait), rng))
+        _save(origin / img, relit(pictures[person.source].crop(person.portrait), rng))
         cast.append({"id": f"{movie}_{person.label}", "img": img, "label": person.label})
     cast_labels = {person.label for person in CAST}
     candidates: list[dict] = []
@@ -93,7 +66,7 @@ def _shot(pictures: dict, rng: np.random.Generator) -> tuple[Image.Image, list[t
     column = width / len(people)
     boxes = []
     for place, person in enumerate(people):
-        body = _relit(pictures[person.source].crop(person.body), rng)
+        body = relit(pictures[person.source].crop(person.body), rng)
         if rng.random() < 0.5:
             body = ImageOps.mirror(body)
         # A little wider than the column: neighbours in a crowd cover each other's edge.
@@ -110,7 +83,8 @@ def _shot(pictures: dict, rng: np.random.Generator) -> tuple[Image.Image, list[t
     return frame, boxes
 
 
-def _relit(image: Image.Image, rng: np.random.Generator) -> Image.Image:
+def relit(image: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """The picture in other light, brighter or darker by up to 30 %."""
     for enhance in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
         image = enhance(image).enhance(rng.uniform(0.7, 1.3))
     return image
@@ -120,14 +94,6 @@ def _cover(image: Image.Image, rng: np.random.Generator) -> None:
     """Something dark before the upper part, where the face is: only the body is left to go by."""
     top, colour = rng.uniform(0, 0.1) * image.height, tuple(int(v) for v in rng.integers(20, 80, 3))
     ImageDraw.Draw(image).rectangle((0, top, image.width, top + image.height * rng.uniform(0.4, 0.55)), fill=colour)
-
-
-def package_picture(package: str, file: str) -> np.ndarray:
-    """A picture, (h, w, 3) uint8 RGB, that an installed package ships; the package itself is not imported."""
-    spec = importlib.util.find_spec(package)
-    if spec is None or spec.origin is None:
-        raise CastSearchError(f"{file}: comes with the package {package}; pip install -r requirements.txt")
-    return read_image(Path(spec.origin).parent / file)
 
 
 def _save(path: Path, image: Image.Image) -> None:
