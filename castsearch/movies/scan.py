@@ -7,11 +7,10 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from castsearch.bodies import BodyModel
 from castsearch.faces.frames import owners
 from castsearch.faces.packs import FacePack
 from castsearch.faces.pose import off_axis
@@ -24,6 +23,9 @@ from castsearch.movies.tracks import F32, Linker, Sighting, Track, areas, inters
 from castsearch.parallel import ahead
 from castsearch.progress import Progress, silent
 from castsearch.stagefiles import Faces
+
+if TYPE_CHECKING:
+    from castsearch.bodies import BodyModel  # brings torch, which takes seconds to load
 
 AHEAD = 4  # pictures that are decoded before they are needed
 EMBEDDED = 64  # faces that are embedded together
@@ -175,6 +177,8 @@ def _work(
                 yield told
         found.append(Scan.joined(parts))
         write_scan(_file(checkpoints, number), found[-1], depends)
+    if told < units[-1][-1].stretch.end - CLOSE:
+        yield told  # the second that the end cuts short
 
 
 class _Picture(NamedTuple):
