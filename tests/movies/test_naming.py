@@ -23,6 +23,12 @@ CLOTHES = {name: RNG.normal(size=D) for name in ("grey", "green", "white", "brow
 COMMON = RNG.normal(size=D)
 
 
+@pytest.fixture(autouse=True)
+def _same_noise() -> None:
+    """Each test its own noise, whichever ran before."""
+    RNG.bit_generator.state = np.random.default_rng(8).bit_generator.state
+
+
 def looks(name: str, share: float = 0.7) -> np.ndarray:
     """A face that is like its person's portrait by that cosine."""
     noise = RNG.normal(size=D)
@@ -96,7 +102,7 @@ def test_each_track_has_one_name_and_nobody_two_places(film) -> None:
 def test_unsure_tracks_lend_no_clothes() -> None:
     """A stranger who looks a little like Joey, once with a face and four times without."""
     tracks = [
-        seen(1, "white", "joey", 0.16),
+        seen(1, "white", "joey", 0.12),
         *(seen(shot, "white") for shot in range(2, 6)),
         seen(6, "green", "rachel"),
     ]
