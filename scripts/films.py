@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import argparse
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import get_args
 
-from castsearch.movies.errors import MovieWarning
+from castsearch.movies.errors import MovieError, MovieWarning
 from castsearch.movies.finding import Scanned, look_through, open_models
 from castsearch.movies.footage import Footage
+from castsearch.movies.layout import movie_name
 from castsearch.movies.opening import open_footage
 from castsearch.movies.persons import SSDLITE
 from castsearch.movies.portraits import Cast, Person, read_portraits
 from castsearch.movies.scan import Models
 from castsearch.movies.shots import DetectorName
+from castsearch.paths import folded
 from castsearch.stagefiles import check_folder
 from scripts import cli
 
@@ -52,7 +54,7 @@ def add_flags(parser: argparse.ArgumentParser, portraits: bool) -> None:
 def _rate(text: str) -> Fraction:
     try:
         rate = Fraction(text)
-    except ZeroDivisionError:
+    except (ValueError, ZeroDivisionError):
         rate = Fraction(0)
     if not 0 < rate <= 1000:
         raise argparse.ArgumentTypeError(f"{text}: expected pictures a second, as 25 or 30000/1001")
@@ -65,6 +67,7 @@ def opened(args: argparse.Namespace) -> tuple[list[Footage], Models, Cast]:
     warnings.showwarning = lambda message, *_, **__: cli.warn(str(message))  # type: ignore[assignment]
     check_folder(args.out)
     footage = [open_footage(video, args.rate) for video in args.video]
+    _check_names(footage)
     models = open_models(args.model, args.bodies, args.persons, args.gpu)
     assert models.faces is not None
     cli.announce(models.faces)
@@ -73,12 +76,49 @@ def opened(args: argparse.Namespace) -> tuple[list[Footage], Models, Cast]:
     return footage, models, cast
 
 
-def looked_through(footage: Footage, models: Models, people: Sequence[Person], args: argparse.Namespace) -> Scanned:
-    """Look through a film, and say what of it could not be decoded."""
-    print(f"{footage.path}: shots, then people")
-    scanned = look_through(footage, models, args.out, people, args.shots, progress=cli.progress)
-    for damage in scanned.survey.damage:
-        cli.warn(
-            f"{footage.path}: {damage.stretch.start:.1f} to {damage.stretch.end:.1f} s cannot be decoded: {damage.why}"
-        )
-    return scanned
+def _check_names(footage: Sequence[Footage]) -> None:
+    """See that no film's results would take the place of another's."""
+    named: dict[str, Footage] = {}
+    for film in footage:
+        first = named.setdefault(folded(movie_name(film.name)), film)
+        if first is not film:
+            raise MovieError(
+                f"{film.path}: its results would have the names of those of {first.path}; rename one of the films, or "
+                "look through it by itself into another folder"
+            )
+
+
+def looked_through(
+    footage: Sequence[Footage], models: Models, people: Sequence[Person], args: argparse.Namespace
+) -> Iterator[Scanned]:
+    """Look through one film after the other, and say what of each could not be decoded.
+
+    Of several films, those that cannot be used are told of and left out; ``check_all`` ends the run with an error then.
+
+    Raises:
+        MovieError: the only film cannot be used.
+    """
+    for film in footage:
+        print(f"{film.path}: shots, then people")
+        try:
+            scanned = look_through(film, models, args.out, people, args.shots, progress=cli.progress)
+        except MovieError as error:
+            if len(footage) == 1:
+                raise
+            cli.warn(str(error))
+            continue
+        for damage in scanned.survey.damage:
+            stretch = f"{damage.stretch.start:.1f} to {damage.stretch.end:.1f} s"
+            cli.warn(f"{film.path}: {stretch} cannot be decoded: {damage.why}")
+        yield scanned
+
+
+def check_all(used: int, footage: Sequence[Footage]) -> None:
+    """End the run with an error where films were left out, once the results of the others are written.
+
+    Raises:
+        MovieError: only ``used`` of the films could be used.
+    """
+    if used < len(footage):
+        rest = "; the results of the others are written" if used else ""
+        raise MovieError(f"{len(footage) - used} of {len(footage)} films cannot be used, as told above{rest}")

@@ -37,15 +37,18 @@ def main() -> None:
     if args.annotated is not None:
         if args.annotated.suffix.lower() != ".mp4" or len(args.video) > 1:
             parser.error("--annotated names one .mp4, for one film")
+        video = args.video[0]
+        if args.annotated.exists() and video.exists() and args.annotated.samefile(video):
+            parser.error("--annotated names the film itself, which it would replace; name another file")
         check_output(args.annotated)
 
     footage, models, cast = films.opened(args)
     assert models.faces is not None
     print(f"looking for {cli.first_few([person.name for person in cast.people])}")
-    found = []
-    for film in footage:
-        scanned = films.looked_through(film, models, cast.people, args)
-        found.append(name_people(scanned, cast, models.faces, args.cluster))
+    scans = films.looked_through(footage, models, cast.people, args)
+    found = [name_people(scanned, cast, models.faces, args.cluster) for scanned in scans]
+    if not found:
+        films.check_all(0, footage)
     for path in write_formats([each.cast for each in found], args.out):
         print(path)
     portraits = {person.name: person.files[0] for person in cast.people}
@@ -53,6 +56,7 @@ def main() -> None:
         draw(each, portraits, args)
     for each in found:
         tell(each)
+    films.check_all(len(found), footage)
 
 
 def draw(found: Found, portraits: dict[str, Path], args: argparse.Namespace) -> None:
@@ -94,7 +98,8 @@ def tell(found: Found) -> None:
             continue
         own = [one.stretch for one in cast.appearances if one.cast == name]
         first = f", first at {min(own).start:.1f} s" if own else ""
-        print(f"  {name}: {sum(one.duration for one in own):.1f} s in {len(own)} appearances{first}")
+        many = f"{len(own)} appearance{'s' * (len(own) != 1)}"
+        print(f"  {name}: {sum(one.duration for one in own):.1f} s in {many}{first}")
 
 
 if __name__ == "__main__":

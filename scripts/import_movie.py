@@ -24,10 +24,12 @@ def main() -> None:
     films.add_flags(parser, portraits=False)
     args = parser.parse_args()
     footage, models, cast = films.opened(args)
-    for film in footage:
-        scanned = films.looked_through(film, models, cast.people, args)
+    used = 0
+    for scanned in films.looked_through(footage, models, cast.people, args):
         shots, tracks, boxes = map(len, (scanned.survey.shots, scanned.scan.tracks, scanned.candidates))
         print(f"{scanned.movie}: {shots} shots, {tracks} tracks, {boxes} boxes -> {args.out / MODE}.json")
+        used += 1
+    films.check_all(used, footage)
 
 
 if __name__ == "__main__":

@@ -143,7 +143,7 @@ def open_models(
     place = find_place(gpu)
     # Either brings torch, which takes seconds to load.
     if bodies is None:
-        from castsearch.bodies.colours import open_offline
+        from castsearch.bodies.offline import open_offline
 
         model = open_offline()
     else:
@@ -190,7 +190,10 @@ def look_through(
         progress,
     )
     if not found.tracks:
-        raise MovieError(f"{footage.path}: shows nobody, as far as {models.persons.name} sees; name another film")
+        raise MovieError(
+            f"{footage.path}: shows nobody, as far as {models.persons.name} sees; choose another detector of persons, "
+            "or name another film"
+        )
     candidates = write_layout(found, surveyed.survey, footage.name, MODE, out, people, footage.rate, footage.time_base)
     return Scanned(surveyed.footage, surveyed.survey, found, movie, candidates)
 
