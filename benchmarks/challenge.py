@@ -36,8 +36,9 @@ sys.path.insert(0, str(ROOT))
 
 from castsearch import annotations, crops
 from castsearch.bodies import checkpoints
+from castsearch.bodies.body_model import Pictures
 from castsearch.bodies.extraction import Extractor
-from castsearch.bodies.models import Pictures, open_network
+from castsearch.bodies.models import open_network
 from castsearch.bodies.networks import Network
 from castsearch.faces.arcface import open_arcface
 from castsearch.faces.lists import LIST_LENGTH

@@ -14,8 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from castsearch import networks, stagefiles
 from castsearch.bodies import checkpoints, distributed, engines
-from castsearch.bodies.backbones import MEAN, STD, BodyModelError
-from castsearch.bodies.models import BodyModel, Pictures
+from castsearch.bodies.body_model import MEAN, STD, BodyModel, BodyModelError, Pictures
 from castsearch.bodies.onnx_models import Habits, open_onnx
 from castsearch.bodies.settings import Settings
 from reid import extraction

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from castsearch import stagefiles
 from castsearch.bodies import distributed, extraction
-from castsearch.bodies.models import BodyModel, Pictures
+from castsearch.bodies.body_model import BodyModel, Pictures
 from castsearch.images import ImageReader, check_pictures
 from castsearch.progress import silent
 from scripts import cli

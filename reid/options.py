@@ -11,7 +11,8 @@ from pathlib import Path
 import torch
 
 from castsearch.bodies import checkpoints
-from castsearch.bodies.backbones import BACKBONES, LAST_STRIDES, TIMM, BodyModelError
+from castsearch.bodies.backbones import BACKBONES, LAST_STRIDES, TIMM
+from castsearch.bodies.body_model import BodyModelError
 from castsearch.bodies.losses import METRICS, MINING
 from castsearch.bodies.settings import PRECISIONS, Settings, fastest_precision
 from castsearch.networks import PRECISIONS as EVAL_PRECISIONS

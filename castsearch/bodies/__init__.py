@@ -22,12 +22,13 @@ import importlib
 from typing import Any
 
 _HOMES = {
-    "BodyModel": "models",
+    "BodyModel": "body_model",
     "Extractor": "extraction",
     "Settings": "settings",
     "Trainer": "training",
     "extract_split": "extraction",
     "open_model": "models",
+    "open_offline": "offline",
     "open_network": "models",
     "open_onnx": "onnx_models",
     "open_run": "training",

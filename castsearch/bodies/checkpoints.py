@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from castsearch.bodies import backbones, torchfiles
-from castsearch.bodies.backbones import BodyModelError
+from castsearch.bodies.body_model import BodyModelError
 from castsearch.bodies.networks import NETWORKS, Network
 from castsearch.errors import one_line
 from castsearch.paths import open_plain, unreadable

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image, ImageEnhance
 
 from castsearch.annotations import OTHERS
-from castsearch.bodies.backbones import MEAN
+from castsearch.bodies.body_model import MEAN
 from castsearch.errors import CastSearchError
 from castsearch.images import ImageReader
 from castsearch.stagefiles import Split, body_name

@@ -11,9 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from castsearch.bodies import distributed
-from castsearch.bodies.backbones import BodyModelError
+from castsearch.bodies.body_model import BodyModel, BodyModelError
 from castsearch.bodies.distributed import Stopped
-from castsearch.bodies.models import BodyModel
 from castsearch.images import ImageReader
 from castsearch.parallel import ahead
 from castsearch.progress import Progress, silent

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from castsearch.bodies import backbones
+from castsearch.bodies.body_model import LARGEST_SIDE, BodyModelError
 
 # What a network gives in training mode: embeddings (n, dim) and logits (n, num_classes), one of each per part.
 Parts: TypeAlias = tuple[list[Tensor], list[Tensor]]
@@ -88,7 +89,7 @@ class MGN(nn.Module):
         """Take ``net``, a backbone without its classifier, for trunk and branches, which begin alike."""
         backbone = backbones.find(self.cnn)
         if backbone.tail is None:
-            raise backbones.BodyModelError(
+            raise BodyModelError(
                 f"{self.cnn}: MGN cannot divide networks of timm into trunk and branches; choose triplet, or one of "
                 f"{', '.join(backbones.BACKBONES)}"
             )
@@ -102,9 +103,6 @@ class MGN(nn.Module):
 
 Network: TypeAlias = CNN | MGN
 NETWORKS: dict[str, type[CNN] | type[MGN]] = {"triplet": CNN, "mgn": MGN}
-
-
-LARGEST_SIDE = 2048  # pixels
 
 
 def least_size(network: str, last_stride: int) -> tuple[int, int]:
@@ -124,7 +122,7 @@ def check_size(network: str, last_stride: int, height: int, width: int) -> None:
     sides = zip(("height", "width"), (height, width), least_size(network, last_stride), strict=True)
     for name, side, least in sides:
         if not least <= side <= LARGEST_SIDE:
-            raise backbones.BodyModelError(f"{name} is {side}; {network} takes {least} to {LARGEST_SIDE} pixels")
+            raise BodyModelError(f"{name} is {side}; {network} takes {least} to {LARGEST_SIDE} pixels")
 
 
 def _classifier(dim: int, num_classes: int) -> nn.Linear:

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from castsearch import networks
 from castsearch.bodies import backbones, checkpoints
+from castsearch.bodies.body_model import BodyModel, as_model
 from castsearch.bodies.colours import colours
 from castsearch.bodies.graphs import Engine, open_graph
-from castsearch.bodies.models import BodyModel, as_model
 from castsearch.bodies.networks import Network
 from castsearch.networks import Place
 from castsearch.networks.int8 import Feed

@@ -11,11 +11,18 @@ from typing import Any
 import numpy as np
 
 from castsearch import networks
-from castsearch.bodies.backbones import MEAN, STD, BodyModelError
+from castsearch.bodies.body_model import (
+    HEIGHT,
+    LARGEST_SIDE,
+    MEAN,
+    STD,
+    WIDTH,
+    BodyModel,
+    BodyModelError,
+    Pictures,
+    as_model,
+)
 from castsearch.bodies.graphs import Engine, open_graph
-from castsearch.bodies.models import BodyModel, Pictures, as_model
-from castsearch.bodies.networks import LARGEST_SIDE
-from castsearch.bodies.settings import Settings
 from castsearch.networks import Place, Port
 from castsearch.networks.int8 import Feed
 from castsearch.networks.onnx_files import OnnxFacts, check_in_one_file, read_facts
@@ -84,8 +91,8 @@ class OnnxModel:
         self.height, self.width = (
             self._side(name, side, asked, usual)
             for name, side, asked, usual in (
-                ("height", sides[0], height, Settings.height),
-                ("width", sides[1], width, Settings.width),
+                ("height", sides[0], height, HEIGHT),
+                ("width", sides[1], width, WIDTH),
             )
         )
         self._output = self._chosen(facts)

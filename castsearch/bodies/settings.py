@@ -6,8 +6,9 @@ import math
 from dataclasses import dataclass
 
 from castsearch.bodies import backbones
+from castsearch.bodies.body_model import HEIGHT, LARGEST_SIDE, WIDTH
 from castsearch.bodies.losses import METRICS, MINING
-from castsearch.bodies.networks import LARGEST_SIDE, NETWORKS, least_size
+from castsearch.bodies.networks import NETWORKS, least_size
 from castsearch.errors import CastSearchError
 
 PRECISIONS = ("float32", "mixed", "float64")
@@ -60,8 +61,8 @@ class Settings:
 
     network: str
     cnn: str
-    height: int = 256
-    width: int = 128
+    height: int = HEIGHT
+    width: int = WIDTH
     last_stride: int = 1
     batch_size: int = 18
     image_num: int = 4

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from castsearch.bodies.backbones import MEAN, STD, TIMM, BodyModelError, Layer
+from castsearch.bodies.backbones import TIMM, Layer
+from castsearch.bodies.body_model import MEAN, STD, BodyModelError
 from castsearch.errors import one_line
 from castsearch.stagefiles import atomic_write
 

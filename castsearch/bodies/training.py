@@ -19,7 +19,8 @@ from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from castsearch.bodies import checkpoints, distributed, losses, runs
-from castsearch.bodies.backbones import BodyModelError, normalise
+from castsearch.bodies.backbones import normalise
+from castsearch.bodies.body_model import BodyModelError
 from castsearch.bodies.checkpoints import BEST, LAST, RunState
 from castsearch.bodies.data import Augmentation, Batches, Identity, Pictures, Sample, digests
 from castsearch.bodies.distributed import Stopped

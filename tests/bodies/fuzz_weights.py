@@ -30,7 +30,7 @@ import tiny
 import torch
 
 from castsearch.bodies import checkpoints
-from castsearch.bodies.backbones import BodyModelError
+from castsearch.bodies.body_model import BodyModelError
 from castsearch.bodies.settings import Settings
 from castsearch.bodies.training import Trainer
 from castsearch.images import ImageReader

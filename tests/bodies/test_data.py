@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from castsearch import stagefiles
 from castsearch.bodies import data
+from castsearch.bodies.body_model import resize
 from castsearch.bodies.data import (
     Augmentation,
     Batches,
@@ -22,7 +23,6 @@ from castsearch.bodies.data import (
     erase,
     identities,
 )
-from castsearch.bodies.models import resize
 from castsearch.images import ImageError, ImageReader
 from castsearch.stagefiles import MoviePictures, Picture, Split
 

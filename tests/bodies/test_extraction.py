@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from castsearch import stagefiles
+from castsearch.bodies.body_model import BodyModel
 from castsearch.bodies.extraction import Extractor, FeatureError, extract_split, files_of
-from castsearch.bodies.models import BodyModel
 from castsearch.images import ImageError, ImageReader
 from castsearch.networks import Ran
 from castsearch.stagefiles import MoviePictures, Picture, Split

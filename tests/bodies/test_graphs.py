@@ -12,10 +12,11 @@ import torch
 
 from castsearch import stagefiles
 from castsearch.bodies import checkpoints
+from castsearch.bodies.body_model import BodyModel, Pictures
 from castsearch.bodies.engines import OwnGraph, open_engine
 from castsearch.bodies.extraction import Extractor, extract_split, files_of
 from castsearch.bodies.graphs import Opened
-from castsearch.bodies.models import BodyModel, Pictures, open_model, open_network
+from castsearch.bodies.models import open_model, open_network
 from castsearch.images import ImageReader
 from castsearch.networks import PrecisionError, Ran, int8
 from castsearch.networks.places import has_bfloat16

@@ -11,9 +11,10 @@ from PIL import Image
 
 from castsearch import stagefiles
 from castsearch.bodies import checkpoints
-from castsearch.bodies.backbones import BACKBONES, BodyModelError
+from castsearch.bodies.backbones import BACKBONES
+from castsearch.bodies.body_model import BodyModel, BodyModelError
 from castsearch.bodies.engines import device, open_engine, torch_engine
-from castsearch.bodies.models import BodyModel, open_model, open_network
+from castsearch.bodies.models import open_model, open_network
 from castsearch.networks import DeviceError
 
 CPU = torch.device("cpu")

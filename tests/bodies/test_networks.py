@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from castsearch.bodies import backbones, checkpoints
-from castsearch.bodies.backbones import BACKBONES, BodyModelError
+from castsearch.bodies.backbones import BACKBONES
+from castsearch.bodies.body_model import BodyModelError
 
 
 def shapes(state: dict[str, torch.Tensor]) -> dict[str, list[int]]:

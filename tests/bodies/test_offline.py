@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from castsearch.bodies import colours as module
+from castsearch.bodies.body_model import BodyModel
 from castsearch.bodies.colours import DIM, colours
-from castsearch.bodies.models import BodyModel
 from castsearch.images import read_image
 
 RED, BLUE, GREEN = (150, 40, 35), (40, 50, 140), (50, 130, 60)

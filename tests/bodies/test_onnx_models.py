@@ -13,8 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from castsearch import stagefiles
 from castsearch.bodies import graphs
-from castsearch.bodies.backbones import MEAN, STD, BodyModelError
-from castsearch.bodies.models import Pictures
+from castsearch.bodies.body_model import MEAN, STD, BodyModelError, Pictures
 from castsearch.bodies.onnx_models import Habits, open_onnx
 from castsearch.errors import CastSearchError
 from castsearch.images import ImageReader

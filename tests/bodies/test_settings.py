@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import castsearch.bodies
-from castsearch.bodies.backbones import BodyModelError
+from castsearch.bodies.body_model import BodyModelError
 from castsearch.bodies.settings import Settings, SettingsError, fastest_precision
 
 

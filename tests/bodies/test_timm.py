@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from castsearch.bodies import backbones, checkpoints
-from castsearch.bodies.backbones import BodyModelError
+from castsearch.bodies.body_model import BodyModelError
 from castsearch.bodies.distributed import SyncedBatchNorm, synchronised
 
 timm = pytest.importorskip("timm", reason="timm is not installed")

@@ -20,12 +20,12 @@ from torch import Tensor
 
 from castsearch import stagefiles
 from castsearch.bodies import checkpoints, data, losses, training
-from castsearch.bodies.backbones import BACKBONES, BodyModelError
+from castsearch.bodies.backbones import BACKBONES
+from castsearch.bodies.body_model import BodyModel, BodyModelError
 from castsearch.bodies.data import Augmentation, Batches, TrainingDataError
 from castsearch.bodies.engines import torch_engine
 from castsearch.bodies.extraction import Extractor
 from castsearch.bodies.log import Log, Step, Validation
-from castsearch.bodies.models import BodyModel
 from castsearch.bodies.runs import RunError, RunExistsError, alone
 from castsearch.bodies.scoring import Retrieval
 from castsearch.bodies.settings import PRECISIONS, Settings

@@ -17,7 +17,8 @@ import pytest
 import torch
 
 from castsearch.bodies import checkpoints, torchfiles
-from castsearch.bodies.backbones import BACKBONES, BodyModelError
+from castsearch.bodies.backbones import BACKBONES
+from castsearch.bodies.body_model import BodyModelError
 
 DTYPES = (torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 ARCHIVE = pytest.mark.parametrize("archive", [True, False], ids=["archive", "stream"])

@@ -22,9 +22,9 @@ from torch import Tensor, nn
 
 from castsearch import stagefiles
 from castsearch.bodies import checkpoints, data, distributed, training
+from castsearch.bodies.body_model import BodyModel
 from castsearch.bodies.engines import torch_engine
 from castsearch.bodies.extraction import Extractor, extract_split
-from castsearch.bodies.models import BodyModel
 from castsearch.bodies.validation import validator
 from castsearch.images import ImageReader
 

@@ -18,8 +18,8 @@ from onnx import helper
 from castsearch import stagefiles
 from castsearch.bodies import checkpoints
 from castsearch.bodies.backbones import BACKBONES
+from castsearch.bodies.body_model import resize
 from castsearch.bodies.data import identities
-from castsearch.bodies.models import resize
 from castsearch.bodies.settings import Settings
 from castsearch.bodies.training import open_run
 from castsearch.images import ImageReader, read_image, write_jpeg
