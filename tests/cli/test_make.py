@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -16,8 +18,9 @@ def test_make_builds_the_kernel() -> None:
     assert f"built {ROOT / 'castsearch/ranking/_kernel'}" in done.stdout
 
 
-def test_the_quickstart_runs_in_the_environment_that_make_made() -> None:
+@pytest.mark.parametrize(("target", "script"), [("demo", "quickstart"), ("film", "film")])
+def test_the_quickstarts_run_in_the_environment_that_make_made(target: str, script: str) -> None:
     done = subprocess.run(
-        ["make", "--dry-run", "demo", "PYTHON=python3.99"], cwd=ROOT, capture_output=True, text=True, check=True
+        ["make", "--dry-run", target, "PYTHON=python3.99"], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert f"PYTHON={ROOT}/.venv/bin/python bash scripts/quickstart.sh" in done.stdout.splitlines()
+    assert f"PYTHON={ROOT}/.venv/bin/python bash scripts/{script}.sh" in done.stdout.splitlines()
