@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -59,9 +59,9 @@ def still(x: float, y: float = 40) -> Callable[[float], Corner]:
     return lambda seconds: (x, y)
 
 
-def painted(actors: Sequence[Actor], seconds: float) -> np.ndarray:
+def painted(actors: Sequence[Actor], seconds: float, backdrop: Colour = (GREY, GREY, GREY)) -> np.ndarray:
     """(h, w, 3) uint8 RGB; the later ones stand in front."""
-    picture = np.full((HEIGHT, WIDTH, 3), GREY, np.uint8)
+    picture = np.full((HEIGHT, WIDTH, 3), backdrop, np.uint8)
     for actor in actors:
         if (corner := actor.at(seconds)) is None:
             continue
@@ -163,7 +163,7 @@ def _boxes(image: np.ndarray, colours: Iterable[Colour], near: int = 60) -> list
     found = []
     for colour in colours:
         rows, columns = np.nonzero(np.abs(image.astype(int) - colour).sum(axis=2) < near)
-        if len(rows) >= 30:
+        if len(rows) >= 200:  # edges blend into any colour
             found.append((colour, (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)))
     return found
 
@@ -210,7 +210,7 @@ class Bodies:
 
 @dataclass
 class Pack:
-    """Sees faces of these colours, a vector of 64 for each; see ``faces.packs.FacePack``.
+    """Sees faces of these colours, a vector of 256 for each; see ``faces.packs.FacePack``.
 
     Attributes:
         colours: of faces.
@@ -263,10 +263,10 @@ class Pack:
         return np.stack([self.features(chip[:, 0, 0]) for chip in chips])
 
     def features(self, colour: np.ndarray | Colour) -> np.ndarray:
-        """(64,) float32; of different colours, nearly at right angles."""
+        """(256,) float32; of different colours, nearly at right angles."""
         nearest = min(self.colours, key=lambda one: int(np.abs(np.array(one) - np.asarray(colour, int)).sum()))
         rng = np.random.default_rng(zlib.crc32(bytes(nearest)))
-        return rng.normal(size=64).astype(np.float32)
+        return rng.normal(size=256).astype(np.float32)
 
     def identity(self, task: str) -> dict[str, Any]:
         return {"sha256": {f"{task}.onnx": self.weights}, "versions": {}}
@@ -279,8 +279,3 @@ def models(
     scores = dict(bodies) if isinstance(bodies, Mapping) else dict.fromkeys(bodies, 0.9)
     detector, pack = Persons(scores, **persons), Pack(tuple(faces))
     return Models(detector, Bodies(), pack), detector, pack  # type: ignore[arg-type]
-
-
-def anew(some: Models, **changed: Any) -> Models:
-    """The same with something changed."""
-    return replace(some, **changed)
