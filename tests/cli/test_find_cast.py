@@ -303,3 +303,47 @@ def test_an_interrupt_is_a_line(film: Path, portraits: Path, tmp_path: Path) -> 
     code, told = stopped(started(film, portraits, out), signal.SIGINT, out / "checkpoints/drawn_film/00001.npz")
     assert (code, told) == (130, "interrupted\n")
     assert not (out / "appearances.csv").exists()
+
+
+# ---------------------------------------------------------------------------- real
+
+
+@pytest.fixture
+def four_seconds(testdata: Path, tmp_path: Path) -> Path:
+    """The first ones of the clip of friends, with their sound."""
+    path = tmp_path / "friends.mp4"
+    with av.open(str(testdata / "data/clips/friends/friends.mp4")) as whole, av.open(str(path), "w") as piece:
+        streams = {stream.index: piece.add_stream_from_template(stream) for stream in whole.streams}
+        for packet in whole.demux():
+            if packet.dts is not None and packet.pts is not None and packet.pts * packet.time_base < 4:
+                packet.stream = streams[packet.stream.index]
+                piece.mux(packet)
+    return path
+
+
+def test_four_seconds_of_a_real_film(testdata: Path, four_seconds: Path, tmp_path: Path) -> None:
+    (tmp_path / "pack").mkdir()
+    for name in ("retinaface_mnet25", "mobilefacenet_y1"):
+        for file in (testdata / "models" / name).iterdir():
+            shutil.copy(file, tmp_path / "pack")
+    out, portraits = tmp_path / "out", testdata / "data/clips/friends/portraits"
+    models = ["--model", tmp_path / "pack", "--bodies", testdata / "models/osnet/osnet_x0_25_msmt17.onnx", "--gpu", -1]
+    command = [sys.executable, ROOT / "scripts/find_cast.py", *flags(four_seconds, portraits, out), *models]
+    command += ["--annotated", tmp_path / "drawn.mp4"]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    found: dict[str, list[tuple[float, float]]] = {}
+    for row in rows(out):
+        found.setdefault(row["cast"], []).append((float(row["start"]), float(row["end"])))
+    named = {name: stretches for name, stretches in found.items() if not name.startswith("unknown-")}
+    end = max(stretch[-1][1] for stretch in named.values())
+    assert end == pytest.approx(4, abs=0.1)
+    both = [(0, 2.2), (2.2, end)]
+    expected = {"Joey": both[:1], "Phoebe": both[1:], "Rachel": both, "Ross": both}
+    assert named.keys() == expected.keys()
+    for name, stretches in expected.items():
+        assert np.array(named[name]) == pytest.approx(np.array(stretches), abs=0.25)
+    with av.open(str(tmp_path / "drawn.mp4")) as drawn:
+        assert {stream.type for stream in drawn.streams} == {"video", "audio"}
+        assert sum(1 for _ in drawn.decode(video=0)) == pytest.approx(end * 30, abs=1)
+    assert {path.stem for path in (out / "highlights/friends").iterdir()} == found.keys()
