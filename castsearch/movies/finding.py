@@ -160,7 +160,7 @@ def open_models(
 
 
 def _open_faces(name: str, gpu: int | None) -> FacePack:
-    """A face pack that searches frames: RetinaFace at one scale in place of two, for faces that tell who somebody is."""
+    """A face pack for frames, in which RetinaFace searches at one scale in place of two."""
     pack = open_pack(name, gpu)
     return pack if pack.search.scales != SCALES else open_pack(name, gpu, SearchSettings(FRAME_SCALES))
 
@@ -213,7 +213,7 @@ def look_through(
 def _depends(footage: Footage, shots: DetectorName, models: Models, habits: Habits) -> object:
     """What a scan depends on, as JSON has it."""
     faces = models.faces
-    told = None if faces is None else [faces.identity("detector"), faces.identity("embedder")]
+    told = faces and [faces.identity("detector"), faces.identity("embedder"), faces.search.metadata()]
     bodies = dict(models.bodies.depends)
     return [identity(footage.path), str(footage.rate), shots, models.persons.name, told, bodies, asdict(habits)]
 
