@@ -116,6 +116,10 @@ class Apart:
         """See ``Company``."""
         return values @ self.table
 
+    def beside(self, track: int) -> npt.NDArray[np.integer]:
+        """Those who are somebody else than that track."""
+        return self.table.indices[self.table.indptr[track] : self.table.indptr[track + 1]]
+
 
 def name_tracks(
     scan: Scan, portraits: Sequence[npt.NDArray[np.float32]], impostors: Impostors, trust: Trust = TRUST
@@ -214,9 +218,10 @@ class _Clothes:
         self._near = first[:, None] + np.arange(width + 1) if n > 1 else np.zeros((n, 0), np.int64)
         self._likeness = np.empty(self._near.shape)
         for row, near in enumerate(self._near):
-            self._likeness[row] = (bodies[near] @ bodies[row] - middle) / scatter
-            told = (np.abs(shots[near] - shots[row]) <= trust.near) & (near != row)
-            told &= apart.table[[row]].toarray()[0, near] == 0
+            some = slice(near[0], near[-1] + 1)
+            self._likeness[row] = (bodies[some] @ bodies[row] - middle) / scatter
+            told = np.abs(shots[some] - shots[row]) <= trust.near
+            told &= ~np.isin(near, np.append(apart.beside(row), row))
             self._likeness[row, ~told] = -np.inf
 
     def evidence(self, probability: F64) -> F64:
@@ -224,10 +229,14 @@ class _Clothes:
         return np.stack([self._of_person(row) for row in probability])
 
     def _of_person(self, probability: F64) -> F64:
-        trust = self._trust
-        likeness = np.where(probability[self._near] >= trust.seed, self._likeness, -np.inf)
+        trust, lends = self._trust, probability >= self._trust.seed
+        if not lends.any():
+            return np.zeros(len(probability))
+        likeness = np.where(lends[self._near], self._likeness, -np.inf)
         many = np.isfinite(likeness).sum(axis=1)
-        best = -np.sort(-likeness, axis=1)[:, : trust.best]
+        # Not sorted: of a long film that would take most of the time.
+        likeness.partition(max(likeness.shape[1] - trust.best, 0), axis=1)
+        best = likeness[:, -trust.best :]
         taken = np.maximum(np.minimum(many, trust.best), 1)
         mean = np.where(np.isfinite(best), best, 0).sum(axis=1) / taken
         middle = trust.clothes_middle + trust.among_many * np.sqrt(2 * np.log(np.maximum(many / taken, 1)))
@@ -247,10 +256,11 @@ def scatter_of(bodies: F64) -> tuple[float, float]:
     n = len(bodies)
     if n < 2:
         return 0.0, 1.0
-    one, other = np.triu_indices(n, 1)
-    if len(one) > PAIRS:
-        chosen = np.random.default_rng(SEED).choice(len(one), PAIRS, replace=False)
-        one, other = one[chosen], other[chosen]
+    first = np.append(0, np.cumsum(np.arange(n - 1, 0, -1)))  # the number of each one's first pair
+    count = n * (n - 1) // 2
+    pairs = np.random.default_rng(SEED).choice(count, PAIRS, replace=False) if count > PAIRS else np.arange(count)
+    one = np.searchsorted(first, pairs, side="right") - 1
+    other = pairs - first[one] + one + 1
     cosines = np.einsum("ij,ij->i", bodies[one], bodies[other])
     middle = float(np.median(cosines))
     scatter = NORMAL * float(np.median(middle - cosines[cosines <= middle]))

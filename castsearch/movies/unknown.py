@@ -15,6 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import coo_array, vstack
+from scipy.sparse.csgraph import connected_components
 
 from castsearch.movies.naming import scatter_of
 from castsearch.movies.scanned import Scan
@@ -24,6 +26,8 @@ from castsearch.ranking import Impostors
 F64 = npt.NDArray[np.float64]
 
 _NEVER = 4.0  # distance of tracks that are two people; cosine distances end at 2
+_BLOCK = 256  # tracks that are compared with all others at once
+_ROUNDING = 1e-9  # of distances: too many pairs hold a part together rather than too few
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,8 @@ def cluster_unknown(
 ) -> list[Unknown]:
     """Put the tracks of unknown people together.
 
-    Of n tracks with good faces it takes some 30 n² bytes.
+    Of n tracks with good faces that all resemble each other somehow it takes some 30 n² bytes; of a film's people, who
+    do not, far less.
 
     Args:
         scan: of the film.
@@ -106,16 +111,45 @@ def _by_faces(
 ) -> list[set[int]]:
     """Groups of tracks by average linkage of their faces' cosine distances, up to ``farthest``.
 
-    A merge that would bring foes together is left out, and so are those that build on it.
+    A merge that would bring foes together is left out, and so are those that build on it. Of two groups that meet some
+    pair is as near as that: so each part of the tracks that such pairs hold together is a matter of its own, and of a
+    long film no table of all pairs is needed.
     """
-    if len(faced) < 2:
-        return [{track} for track in faced]
+    faces = np.stack([_mean_face(tracks[track]) for track in faced]) if faced else np.zeros((0, 1))
+    groups: list[set[int]] = []
+    for part in _parts(faces, farthest):
+        groups += _of_part([faced[row] for row in part], faces[part], foes, farthest)
+    return groups
+
+
+def _mean_face(track: Track) -> F64:
+    mean: F64 = track.faces.mean(axis=0, dtype=np.float64)
+    return mean / max(float(np.linalg.norm(mean)), float(np.finfo(np.float32).tiny))
+
+
+def _parts(faces: F64, farthest: float) -> list[npt.NDArray[np.intp]]:
+    """Rows of faces that pairs no farther than that hold together, each part ascending, by their first."""
+    near = [
+        coo_array(faces[start : start + _BLOCK] @ faces.T >= 1 - farthest - _ROUNDING)
+        for start in range(0, len(faces), _BLOCK)
+    ]
+    if not near:
+        return []
+    _, part = connected_components(vstack(near), directed=False)
+    order = np.argsort(part, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(part[order])) + 1)
+
+
+def _of_part(part: Sequence[int], faces: F64, foes: Sequence[set[int]], farthest: float) -> list[set[int]]:
+    """The groups of a part."""
+    if len(part) < 2:
+        return [{track} for track in part]
     from sklearn.cluster import AgglomerativeClustering
 
     tree = AgglomerativeClustering(n_clusters=None, distance_threshold=0, metric="precomputed", linkage="average")
-    tree.fit(_distances(tracks, faced, foes))
-    nodes: list[set[int] | None] = [{track} for track in faced]
-    whole: dict[int, set[int]] = {node: {track} for node, track in enumerate(faced)}
+    tree.fit(_distances(part, faces, foes))
+    nodes: list[set[int] | None] = [{track} for track in part]
+    whole: dict[int, set[int]] = {node: {track} for node, track in enumerate(part)}
     for (one, other), distance in zip(tree.children_.tolist(), tree.distances_.tolist(), strict=True):
         left, right = nodes[one], nodes[other]
         if left is None or right is None or distance > farthest or any(foes[track] & right for track in left):
@@ -127,12 +161,10 @@ def _by_faces(
     return list(whole.values())
 
 
-def _distances(tracks: Sequence[Track], faced: Sequence[int], foes: Sequence[set[int]]) -> F64:
-    """(n, n) cosine distances of the tracks' mean faces; foes are farther from each other than any."""
-    faces = np.stack([tracks[track].faces.mean(axis=0, dtype=np.float64) for track in faced])
-    faces /= np.maximum(np.linalg.norm(faces, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+def _distances(part: Sequence[int], faces: F64, foes: Sequence[set[int]]) -> F64:
+    """(n, n) cosine distances of the tracks' faces; foes are farther from each other than any."""
     distances = 1 - faces @ faces.T
-    place = {track: row for row, track in enumerate(faced)}
+    place = {track: row for row, track in enumerate(part)}
     for track, row in place.items():
         distances[row, [place[foe] for foe in foes[track] if foe in place]] = _NEVER
     np.fill_diagonal(distances, 0)
