@@ -97,9 +97,11 @@ def tell(found: Found) -> None:
             print(f"  {name}: probably not in it ({cast.presence[name]:.0%})")
             continue
         own = [one.stretch for one in cast.appearances if one.cast == name]
-        first = f", first at {min(own).start:.1f} s" if own else ""
+        if not own:
+            print(f"  {name}: probably in it ({cast.presence[name]:.0%}), but nowhere more probably than somebody else")
+            continue
         many = f"{len(own)} appearance{'s' * (len(own) != 1)}"
-        print(f"  {name}: {sum(one.duration for one in own):.1f} s in {many}{first}")
+        print(f"  {name}: {sum(one.duration for one in own):.1f} s in {many}, first at {min(own).start:.1f} s")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from castsearch.movies.times import Stretch
 LEAST = 0.5  # probability above which a track is somebody's, and below which somebody is not in the film
 GAP = 1.0  # seconds: pieces of a shot that are parted by no more are one appearance
 TELLING = 1.0  # log likelihood ratio from which evidence of a kind tells who somebody is
+ENOUGH = 3.0  # from which a face does by itself, whatever the body adds
 
 
 class Appearances:
@@ -91,4 +92,4 @@ def _found_by(named: Named, person: int, track: int) -> FoundBy:
     face, body = float(named.face[person, track]), float(named.body[person, track])
     if max(face, body) < TELLING:
         return "track"
-    return "face" if face >= body else "body"
+    return "face" if face >= min(body, ENOUGH) else "body"

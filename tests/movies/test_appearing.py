@@ -47,7 +47,16 @@ def test_half_is_not_more_probable_than_not() -> None:
 
 
 @pytest.mark.parametrize(
-    ("face", "body", "kind"), [(5, 2, "face"), (2, 5, "body"), (0.9, 0.9, "track"), (1.0, 0.5, "face"), (-1, 1, "body")]
+    ("face", "body", "kind"),
+    [
+        (5, 2, "face"),
+        (2, 5, "body"),
+        (3.0, 6, "face"),
+        (2.9, 6, "body"),
+        (0.9, 0.9, "track"),
+        (1.0, 0.5, "face"),
+        (-1, 1, "body"),
+    ],
 )
 def test_what_it_is_found_by(face: float, body: float, kind: str) -> None:
     (one,) = appear([piece(1, 0, 2)], [0.9], face, body)
