@@ -204,8 +204,8 @@ class Bodies:
     depends: dict[str, Any] = field(default_factory=lambda: {"weights": "drawn"})
 
     def extract(self, pictures: Iterable[np.ndarray]) -> np.ndarray:
-        """(n, 3): the colour in the middle of the lower edge, from grey on."""
-        return np.stack([picture[-1, picture.shape[1] // 2].astype(np.float32) - GREY for picture in pictures])
+        """(n, 3): the mean colour of the lower edge, from grey on."""
+        return np.stack([picture[-1].mean(axis=0, dtype=np.float32) - GREY for picture in pictures])
 
 
 @dataclass

@@ -118,8 +118,9 @@ class _Colourless:
 
 def test_a_body_is_that_of_the_boxes_which_others_cover_least(tmp_path: Path) -> None:
     """The colours of the crops tell: while green covers red's feet, red's crops show green there."""
-    passing = Actor(GREEN, None, lambda seconds: (115, 70) if 1 <= seconds < 1.8 else (250, 40))
+    passing = Actor(GREEN, None, lambda seconds: (125, 70) if 1 <= seconds < 1.8 else (250, 40))
     found = looked(film(tmp_path, (4, [Actor(RED, None, still(100)), passing])), models([RED, GREEN], [])[0])
+    assert len(found.tracks[0].sightings) == 20
     red = np.array(RED, np.float32) - GREY
     assert found.tracks[0].body == pytest.approx(red / np.linalg.norm(red), abs=1e-3)
 
