@@ -26,7 +26,7 @@ class Appearances:
         scan: the tracks.
         movie: of the layout, in which pictures were kept.
         candidates: their ids in it, see ``layout.write_layout``.
-        size: width and height of the pictures.
+        size: width and height of the pictures; ``layout.ANY_SIZE`` where they differ.
     """
 
     def __init__(self, scan: Scan, movie: str, candidates: Mapping[Seen, str], size: tuple[int, int]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -18,16 +19,17 @@ from castsearch.movies.appearances import Appearance, Film, FilmCast
 from castsearch.movies.appearing import LEAST, Appearances
 from castsearch.movies.errors import MovieError
 from castsearch.movies.footage import Footage, Survey
-from castsearch.movies.layout import Seen, frames_folder, movie_name, write_layout
+from castsearch.movies.layout import ANY_SIZE, Seen, frames_folder, movie_name, write_layout
 from castsearch.movies.naming import Named, name_tracks
 from castsearch.movies.opening import open_footage
 from castsearch.movies.persons import SSDLITE, open_persons
 from castsearch.movies.portraits import Cast, Person, read_portraits
-from castsearch.movies.scan import HABITS, Habits, Models, scan
+from castsearch.movies.scan import HABITS, VERSION, Habits, Models, scan
 from castsearch.movies.scanned import Scan
 from castsearch.movies.shots import DetectorName
 from castsearch.movies.survey import identity, survey
 from castsearch.movies.timecodes import frame_of
+from castsearch.movies.tracks import Linking
 from castsearch.movies.unknown import Unknown, cluster_unknown
 from castsearch.networks import find_place
 from castsearch.progress import Progress, silent
@@ -197,7 +199,7 @@ def look_through(
         models,
         frames_folder(out, MODE, movie),
         kept,
-        _depends(footage, shots, models, habits),
+        _depends(footage, surveyed.survey, shots, models, habits),
         habits,
         progress,
     )
@@ -210,12 +212,14 @@ def look_through(
     return Scanned(surveyed.footage, surveyed.survey, found, movie, candidates)
 
 
-def _depends(footage: Footage, shots: DetectorName, models: Models, habits: Habits) -> object:
+def _depends(footage: Footage, found: Survey, shots: DetectorName, models: Models, habits: Habits) -> object:
     """What a scan depends on, as JSON has it."""
     faces = models.faces
     told = faces and [faces.identity("detector"), faces.identity("embedder"), faces.search.metadata()]
-    bodies = dict(models.bodies.depends)
-    return [identity(footage.path), str(footage.rate), shots, models.persons.name, told, bodies, asdict(habits)]
+    looked = [models.persons.name, told, dict(models.bodies.depends), asdict(habits), asdict(Linking())]
+    times = [found.times, [(shot.start, shot.end) for shot in found.shots], found.size]
+    surveyed = hashlib.sha256(b"".join(np.asarray(some, np.float64).tobytes() for some in times)).hexdigest()
+    return [VERSION, identity(footage.path), str(footage.rate), shots, surveyed, *looked]
 
 
 def name_people(scanned: Scanned, cast: Cast, pack: FacePack, cluster: bool = False) -> Found:
@@ -231,7 +235,8 @@ def name_people(scanned: Scanned, cast: Cast, pack: FacePack, cluster: bool = Fa
     impostors = _impostors(found, people, pack)
     named = name_tracks(found, [person.features for person in people], impostors)
     present = named.present >= LEAST
-    appear = Appearances(found, scanned.movie, scanned.candidates, scanned.survey.size)
+    size = ANY_SIZE if scanned.footage.stills else scanned.survey.size
+    appear = Appearances(found, scanned.movie, scanned.candidates, size)
     appearances = [
         one for row, person in enumerate(people) if present[row] for one in appear.of_person(person.name, row, named)
     ]

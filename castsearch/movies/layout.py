@@ -25,6 +25,7 @@ from castsearch.stagefiles import atomic_write
 from castsearch.textfiles import read_json
 
 QUALITY = 95  # of portraits that were no JPEG, or lay on their side
+ANY_SIZE = (2**31, 2**31)  # of pictures that differ, as stills do: what was found in them lies within them anyway
 _FOR_EVER = 1e9  # seconds
 _FRAME = re.compile(r"shot\d+img\d+\.jpg")  # what a scan calls its pictures
 

@@ -145,14 +145,15 @@ def name_tracks(
     usual = shares.copy()
     for _ in range(trust.rounds):
         prior = np.log(shares[:-1] / usual[:-1]) - np.log(shares[-1] / usual[-1])
-        believed = posterior(face + body + prior[:, None], trust.others, apart, trust.sweeps)
-        probability = np.where(usable, believed.probability, 0)
+        # What is hardly a person is nobody: it takes nobody's place among those who are seen at the same time, either.
+        told = np.where(usable, face + body + prior[:, None], -np.inf)
+        believed = posterior(told, trust.others, apart, trust.sweeps)
+        probability = believed.probability
         named = probability.sum(axis=1)
         shares = (np.append(named, usable.sum() - named.sum()) + trust.pseudo * usual) / (usable.sum() + trust.pseudo)
         face = faces.evidence(np.where(probability >= trust.sure, probability, 0))
         body = clothes.evidence(probability)
-    log_odds = np.where(usable, believed.log_odds(), -np.inf)
-    return Named(probability, face, body, faces.presence(log_odds))
+    return Named(probability, face, body, faces.presence(believed.log_odds()))
 
 
 def _score(track: Track) -> float:
@@ -215,7 +216,7 @@ class _Clothes:
         width = min(n - 1, trust.most_near)
         # Tracks are in the order of shots, so that those near in time are those near in number.
         first = np.clip(np.arange(n) - width // 2, 0, max(n - 1 - width, 0))
-        self._near = first[:, None] + np.arange(width + 1) if n > 1 else np.zeros((n, 0), np.int64)
+        self._near = first[:, None] + np.arange(width + 1)
         self._likeness = np.empty(self._near.shape)
         for row, near in enumerate(self._near):
             some = slice(near[0], near[-1] + 1)
@@ -229,20 +230,28 @@ class _Clothes:
         return np.stack([self._of_person(row) for row in probability])
 
     def _of_person(self, probability: F64) -> F64:
-        trust, lends = self._trust, probability >= self._trust.seed
-        if not lends.any():
-            return np.zeros(len(probability))
-        likeness = np.where(lends[self._near], self._likeness, -np.inf)
+        trust, likeness = self._trust, self._to(np.flatnonzero(probability >= self._trust.seed))
         many = np.isfinite(likeness).sum(axis=1)
-        # Not sorted: of a long film that would take most of the time.
-        likeness.partition(max(likeness.shape[1] - trust.best, 0), axis=1)
-        best = likeness[:, -trust.best :]
+        best = -np.sort(-likeness, axis=1)[:, : trust.best]
         taken = np.maximum(np.minimum(many, trust.best), 1)
         mean = np.where(np.isfinite(best), best, 0).sum(axis=1) / taken
         middle = trust.clothes_middle + trust.among_many * np.sqrt(2 * np.log(np.maximum(many / taken, 1)))
         ratio = np.minimum(trust.clothes_slope * (mean - middle), trust.clothes_most)
         told = np.logaddexp(np.log(1 - trust.same_clothes), np.log(trust.same_clothes) + ratio)
         return np.where(many > 0, told, 0)
+
+    def _to(self, lenders: npt.NDArray[np.intp]) -> F64:
+        """(n, m) likenesses of each track to the lenders near it, of which there are m at most; the rest -inf.
+
+        Of a long film a person lends few of the tracks that are near, and to sort them all would take minutes.
+        """
+        begin = np.searchsorted(lenders, self._near[:, 0])
+        end = np.searchsorted(lenders, self._near[:, -1], side="right")
+        place = begin[:, None] + np.arange((end - begin).max(initial=0))
+        there = place < end[:, None]
+        column = lenders[np.where(there, place, begin[:, None]).clip(max=len(lenders) - 1)] - self._near[:, :1]
+        likeness = np.take_along_axis(self._likeness, column.clip(0, self._near.shape[1] - 1), axis=1)
+        return np.where(there, likeness, -np.inf)
 
 
 def scatter_of(bodies: F64) -> tuple[float, float]:

@@ -27,6 +27,7 @@ from castsearch.stagefiles import Faces
 if TYPE_CHECKING:
     from castsearch.bodies import BodyModel  # brings torch, which takes seconds to load
 
+VERSION = 2  # of what a scan finds: another number where the same footage and habits give something else
 AHEAD = 4  # pictures that are decoded before they are needed
 EMBEDDED = 64  # faces that are embedded together
 CLOSE = 1e-6  # seconds that times may differ by and be the same
@@ -204,7 +205,7 @@ class _Run:
         """Everybody in a piece of a shot."""
         first = int(np.searchsorted(self._times, self._shots[piece.shot - 1].start))
         wanted = self._wanted(piece.stretch)
-        following = _Following(piece, self._models, self._folder, self._habits)
+        following = _Following(piece, self._models, self._folder, self._habits, self._times)
         pictures = self._pictures(wanted, first)
         with ahead(lambda _: next(pictures, None), itertools.count(), 1, AHEAD) as decoded:
             for picture in iter(lambda: next(decoded), None):
@@ -275,8 +276,9 @@ class _Followed:
 class _Following:
     """Everybody in a piece of a shot."""
 
-    def __init__(self, piece: Piece, models: Models, folder: Path, habits: Habits) -> None:
+    def __init__(self, piece: Piece, models: Models, folder: Path, habits: Habits, shown: np.ndarray) -> None:
         self._piece, self._models, self._folder, self._habits = piece, models, folder, habits
+        self._shown = shown  # when each picture of the film is
         self._linker = Linker()
         self._tracks: list[_Followed] = []
         self._apart: set[tuple[int, int]] = set()
@@ -406,10 +408,15 @@ class _Following:
         first, last = (np.searchsorted(self._times, track.sightings[end].seconds) for end in (0, -1))
         start, end = self._piece.stretch.start, self._piece.stretch.end
         if first > 0:
-            start = (self._times[first - 1] + self._times[first]) / 2
+            start = self._between(self._times[first - 1], self._times[first])
         if last < len(self._times) - 1:
-            end = (self._times[last] + self._times[last + 1]) / 2
+            end = self._between(self._times[last], self._times[last + 1])
         return Stretch(start, end)
+
+    def _between(self, before: float, after: float) -> float:
+        """When somebody came or went between two pictures that were looked at: each is shown until the next one."""
+        soonest = self._shown[np.searchsorted(self._shown, before, side="right")]
+        return float(soonest + after) / 2
 
 
 class _Person(NamedTuple):

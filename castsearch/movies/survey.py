@@ -221,5 +221,5 @@ class _Look:
 
 def identity(path: Path) -> list[Any]:
     """What tells a file, or a folder's pictures, from what was there before under the same name."""
-    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    files = sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
     return [[file.name, (state := file.stat()).st_size, state.st_mtime_ns] for file in files]

@@ -41,8 +41,8 @@ class Track:
 
     Attributes:
         shot: number of the shot, from 1.
-        stretch: from when to when; up to the middle between the pictures that show the person and those beside that do
-            not, or to the end of the shot.
+        stretch: from when to when; up to the middle between the end of the last picture that shows the person and the
+            next one that was looked at, likewise before the first, or to the end of the shot.
         sightings: in the order of time.
         body: (d,) of unit length: the mean of the boxes that others cover least.
         faces: (k, d) rows of unit length, of the best faces; of good ones where there are enough.
