@@ -1,0 +1,197 @@
+"""The search attacked: names against loops, films of thousands of tracks, odd footage."""
+
+from __future__ import annotations
+
+import json
+import tracemalloc
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from castsearch.movies import finding, naming
+from castsearch.movies.finding import find_cast, look_through
+from castsearch.movies.naming import TRUST, name_tracks, scatter_of
+from castsearch.movies.scan import scan as scan_of
+from castsearch.movies.scanned import Scan
+from castsearch.movies.survey import identity
+from castsearch.movies.tracks import Track
+from castsearch.movies.unknown import cluster_unknown
+from castsearch.ranking import Impostors
+from tests.movies.drawn import GREY, Actor, DrawnFilm, models, painted, still
+from tests.movies.reference_naming import named_by_loops
+from tests.movies.tracks_of import FACE, scan, sighting, track, unit
+
+IMPOSTORS = Impostors(0.02, 0.1)
+D = 12
+RED, GREEN, ANN = (200, 40, 40), (40, 180, 40), (240, 200, 160)  # clothes, and a face
+
+
+def drawn_scan(rng: np.random.Generator, n: int, people: np.ndarray, poor: float = 0.3) -> Scan:
+    """Tracks of people and strangers in random shots; some without a face, some turned away, some hardly persons."""
+    clothes = rng.normal(size=(len(people), D))
+    tracks: list[Track] = []
+    for shot in sorted(rng.integers(1, 60, n).tolist()):
+        who = int(rng.integers(len(people)))
+        faces = None
+        if rng.random() < 0.6:
+            faces = people[who] + rng.uniform(0.1, 0.4) * rng.normal(size=(int(rng.integers(1, 4)), D))
+            faces /= np.linalg.norm(faces, axis=1, keepdims=True)
+        good = faces is not None and rng.random() > poor
+        score = float(rng.choice([0.3, 0.5, 0.9]))
+        seen = [sighting(shot + k, face=None if faces is None else FACE, good=good, score=score) for k in range(3)]
+        body = unit(*(clothes[who] + 0.5 * rng.normal(size=D)))
+        tracks.append(track(shot, seen, faces, body, d=D))
+    apart = [(i, j) for j in range(n) for i in range(j) if tracks[i].shot == tracks[j].shot and rng.random() < 0.8]
+    return scan(tracks, apart)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10**6))
+def test_names_are_what_loops_say(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    people = rng.normal(size=(int(rng.integers(2, 7)), D))
+    people /= np.linalg.norm(people, axis=1, keepdims=True)
+    some = drawn_scan(rng, int(rng.integers(1, 25)), people)
+    count = int(rng.integers(1, len(people) + 1))
+    portraits = [unit(*(row + 0.2 * rng.normal(size=D)))[None].repeat(2, axis=0) for row in people[:count]]
+    trust = replace(TRUST, near=int(rng.integers(0, 60)), others=float(rng.choice([0.2, 0.5, 0.8])))
+    told = name_tracks(some, portraits, IMPOSTORS, trust)
+    expected = named_by_loops(some, portraits, IMPOSTORS, trust)
+    for one, other in zip((told.probability, told.face, told.body, told.present), expected, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+# ---------------------------------------------------------------------------- names
+
+
+def test_what_is_hardly_a_person_takes_nobodys_place() -> None:
+    """Two boxes in Joey's clothes, of which the detector believes one only."""
+    joey, grey, other = unit(1, 0, 0), unit(1, 0.1, 0), unit(0, 0, 1)
+    known = [track(1, [sighting(k, face=FACE, good=True) for k in range(3)], joey, grey, d=3)]
+    beside = [track(1, [sighting(1)], None, other, d=3), track(3, [sighting(9)], None, other, d=3)]
+    tracks = [*known, *beside[:1], *(track(2, [sighting(5, score=s)], None, grey, d=3) for s in (0.9, 0.4)), beside[1]]
+    told = name_tracks(scan(tracks, [(0, 1), (2, 3)]), [joey[None]], IMPOSTORS)
+    assert told.probability[0, 2] > 0.9
+    assert told.probability[0, 3] == 0
+
+
+@pytest.mark.parametrize(("most_near", "lends"), [(4, True), (2, False)])
+def test_of_very_many_tracks_only_the_nearest_lend_clothes(most_near: int, lends: bool) -> None:
+    joey, grey, white = unit(1, 0, 0), unit(1, 0.1, 0), unit(0, 0, 1)
+    first = track(1, [sighting(0, face=FACE, good=True)], joey, grey, d=3)
+    rest = [track(1, [sighting(k)], None, body, d=3) for k, body in enumerate((white, grey, white, white), start=1)]
+    told = name_tracks(scan([first, *rest]), [joey[None]], IMPOSTORS, replace(TRUST, most_near=most_near))
+    assert bool(told.body[0, 2] > 1) is lends
+
+
+def test_portraits_that_contradict_each_other_and_a_face_of_zeros() -> None:
+    face = unit(1, 0, 0)
+    seen = [sighting(0, face=FACE, good=True)]
+    some = scan([track(1, seen, face, d=3), track(2, seen, np.zeros((1, 3)), np.zeros(2, np.float32))])
+    told = name_tracks(some, [np.stack([face, -face]), face[None]], IMPOSTORS)
+    assert told.probability[1, 0] > 0.9
+    assert told.probability[0].max() < 0.2
+    assert np.isfinite([*told.face, *told.body]).all() and np.isfinite(told.present).all()
+
+
+def test_the_scatter_is_told_by_some_pairs_of_very_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(5)
+    bodies = rng.normal(size=(120, 40)) + 1
+    bodies /= np.linalg.norm(bodies, axis=1, keepdims=True)
+    middle, scatter = scatter_of(bodies)
+    cosines = (bodies @ bodies.T)[np.triu_indices(120, 1)]
+    assert middle == pytest.approx(np.median(cosines))
+    monkeypatch.setattr(naming, "PAIRS", 3000)
+    assert scatter_of(bodies) == pytest.approx((middle, scatter), abs=0.1 * scatter)
+
+
+# ---------------------------------------------------------------------------- thousands of tracks
+
+
+def test_a_film_of_thousands_of_tracks_takes_no_table_of_all_pairs() -> None:
+    """Such a table of 2400 tracks has 46 MB, and to group them by it takes four."""
+    pytest.importorskip("sklearn.cluster")  # not measured
+    rng = np.random.default_rng(0)
+    people = rng.normal(size=(40, 64))
+    tracks = []
+    for k in range(2400):
+        face = unit(*(people[k % 40] + 0.3 * rng.normal(size=64)))
+        tracks.append(
+            track(1 + k // 4, [sighting(k, face=FACE, good=True)], face, unit(*rng.normal(size=64)), (k, k + 2))
+        )
+    some = scan(tracks, [(k, k + 1) for k in range(0, 2400, 4)])
+    tracemalloc.start()
+    try:
+        told = name_tracks(some, [unit(*row)[None] for row in people[:3]], Impostors(0.0, 0.1))
+        left = np.flatnonzero(told.probability.max(axis=0) < 0.5).tolist()
+        found = cluster_unknown(some, left, Impostors(0.0, 0.1))
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (told.probability > 0.5).sum(axis=1).tolist() == [60] * 3
+    assert [len(one.tracks) for one in found] == [60] * 37
+    assert most < 80e6
+
+
+# ---------------------------------------------------------------------------- odd footage
+
+
+@pytest.mark.parametrize(("rate", "shown"), [(1, (2.0, 4.0)), (2, (2.0, 4.0)), (25, (1.92, 3.92))])
+def test_a_picture_is_shown_until_the_next_one(tmp_path: Path, rate: int, shown: tuple[float, float]) -> None:
+    """Somebody is there from 2 to 4 s; of few pictures each is looked at, and tells exactly when. Of many, those
+    looked at at 1.8 and 2.0 s tell that it is from some picture between 1.84 and 2.0 s on."""
+    path = tmp_path / "film.mp4"
+    path.touch()
+    actor = Actor(RED, None, lambda seconds: (100, 40) if 2 <= seconds < 4 else None)
+    film = DrawnFilm(path, [(8, [actor])], Fraction(rate))
+    (found,) = scan_of(film, film.survey(), models([RED], [])[0], tmp_path / "frames", tmp_path / "kept", None).tracks
+    assert (found.stretch.start, found.stretch.end) == pytest.approx(shown)
+
+
+def test_stills_of_other_sizes_than_the_first_have_their_boxes_whole(tmp_path: Path) -> None:
+    for folder in ("stills", "portraits"):
+        (tmp_path / folder).mkdir()
+    small = np.full((60, 60, 3), GREY, np.uint8)
+    Image.fromarray(small).save(tmp_path / "stills/0.png")
+    Image.fromarray(painted([Actor(RED, ANN, still(200))], 0)).save(tmp_path / "stills/1.png")
+    Image.fromarray(painted([Actor(None, ANN, still(60))], 0)).save(tmp_path / "portraits/Ann.png")
+    (one,) = find_cast(
+        tmp_path / "stills", tmp_path / "portraits", tmp_path / "out", models([RED], [ANN])[0]
+    ).appearances
+    (candidate,) = json.loads((tmp_path / "out/test.json").read_text())["stills"]["candidates"]
+    assert [list(box.bbox) for box in one.boxes] == [candidate["bbox"]] == [[200, 40, 50, 120]]
+
+
+# ---------------------------------------------------------------------------- stopped and called again
+
+
+@pytest.mark.parametrize("change", ["code", "shots found"])
+def test_what_another_version_found_is_done_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str) -> None:
+    path = tmp_path / "film.mp4"
+    path.touch()
+    shots = [(1.0, [Actor(RED, ANN, still(100))]), (1.0, [Actor(GREEN, None, still(100))])]
+    by, persons, _ = models([RED, GREEN], [ANN])
+    assert len(look_through(DrawnFilm(path, shots), by, tmp_path / "out").scan.tracks) == 2
+    if change == "code":
+        monkeypatch.setattr(finding, "VERSION", -1)
+    else:
+        (tmp_path / "out/checkpoints/film/survey.npz").unlink()
+        shots = [(0.6, shots[0][1]), (0.4, shots[0][1]), shots[1]]
+    again = look_through(DrawnFilm(path, shots), by, tmp_path / "out")
+    assert (persons.seen, len(again.scan.tracks)) == ((20, 2) if change == "code" else (20, 3))
+
+
+def test_a_folder_of_pictures_is_the_same_whatever_else_lies_in_it(tmp_path: Path) -> None:
+    (tmp_path / "0.png").touch()
+    before = identity(tmp_path)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere")
+    assert identity(tmp_path) == before
+    (tmp_path / "1.png").touch()
+    assert identity(tmp_path) != before
