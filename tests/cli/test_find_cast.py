@@ -259,7 +259,7 @@ runpy.run_path("scripts/find_cast.py", run_name="__main__")
 
 
 def flags(film: Path, portraits: Path, out: Path) -> list[object]:
-    return ["--video", film, "--portraits", portraits, "--out", out, "--cluster", "--highlights"]
+    return ["--video", film, "--portraits", portraits, "--out", out, "--cluster"]
 
 
 def started(film: Path, portraits: Path, out: Path) -> subprocess.Popen[str]:
@@ -288,7 +288,7 @@ def test_killed_at_any_stage_it_ends_with_the_same_bytes(
     monkeypatch.setattr(films, "look_through", partial(look_through, habits=SMALL_UNITS))
     script("scripts/find_cast.py", *flags(film, portraits, tmp_path / "once"))
     out = tmp_path / "often"
-    for stage in ("checkpoints/drawn_film/survey.npz", "checkpoints/drawn_film/00002.npz", "appearances.csv"):
+    for stage in ("checkpoints/drawn_film/00002.npz", "appearances.csv"):
         code, _ = stopped(started(film, portraits, out), signal.SIGKILL, out / stage)
         assert code == -signal.SIGKILL, "it was done before"
     assert started(film, portraits, out).wait(timeout=60) == 0
@@ -329,7 +329,7 @@ def test_four_seconds_of_a_real_film(testdata: Path, four_seconds: Path, tmp_pat
     out, portraits = tmp_path / "out", testdata / "data/clips/friends/portraits"
     models = ["--model", tmp_path / "pack", "--bodies", testdata / "models/osnet/osnet_x0_25_msmt17.onnx", "--gpu", -1]
     command = [sys.executable, ROOT / "scripts/find_cast.py", *flags(four_seconds, portraits, out), *models]
-    command += ["--annotated", tmp_path / "drawn.mp4"]
+    command += ["--annotated", tmp_path / "drawn.mp4", "--highlights"]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True)
     assert done.stderr == ""
     found: dict[str, list[tuple[float, float]]] = {}
