@@ -15,6 +15,7 @@ from castsearch.faces.frames import owners
 from castsearch.faces.packs import FacePack
 from castsearch.faces.pose import off_axis
 from castsearch.images import write_jpeg
+from castsearch.movies.errors import MovieError
 from castsearch.movies.footage import Footage, Frame, Survey
 from castsearch.movies.persons import PersonBoxes, PersonDetector
 from castsearch.movies.scanned import Scan, read_scan, write_scan
@@ -127,10 +128,10 @@ def scan(
         progress: gets an item for each second of film that is left.
 
     Raises:
-        MovieError: the footage cannot be decoded; a checkpoint is no such file.
+        MovieError: the footage cannot be decoded; a checkpoint is no such file; features are not finite.
         NetworkError: a network is broken.
     """
-    units = _units(survey.shots, habits)
+    units = _units(survey, habits)
     found: list[Scan] = []
     for number in range(len(units)):
         part = read_scan(_file(checkpoints, number), depends)
@@ -151,17 +152,26 @@ def _file(checkpoints: Path, number: int) -> Path:
     return checkpoints / f"{number:05d}.npz"
 
 
-def _units(shots: Sequence[Stretch], habits: Habits) -> list[list[Piece]]:
+def _units(survey: Survey, habits: Habits) -> list[list[Piece]]:
     """Pieces of shots, as many together as make the time after which results are kept."""
     units: list[list[Piece]] = [[]]
-    for number, shot in enumerate(shots, start=1):
-        parts = max(1, math.ceil(shot.duration / habits.longest))
-        ends = [*(shot.start + shot.duration * part / parts for part in range(parts)), shot.end]
-        for start, end in itertools.pairwise(ends):
+    for number, shot in enumerate(survey.shots, start=1):
+        for start, end in itertools.pairwise(_ends(shot, survey.times, habits)):
             if units[-1] and end - units[-1][0].stretch.start > habits.unit:
                 units.append([])
             units[-1].append(Piece(number, Stretch(start, end)))
     return units
+
+
+def _ends(shot: Stretch, times: np.ndarray, habits: Habits) -> list[float]:
+    """Where the pieces of a shot begin and end; a picture that is shown for long is not parted."""
+    parts = max(1, math.ceil(shot.duration / habits.longest))
+    ends = {shot.start, shot.end}
+    for part in range(1, parts):
+        end = shot.start + shot.duration * part / parts
+        following = min([shot.end, *times[times >= end][:1].tolist()])
+        ends.add(following if following - end > 1 / habits.rate else end)
+    return sorted(ends)
 
 
 def _work(
@@ -344,11 +354,8 @@ class _Following:
         if not seen:
             return np.zeros((0, 0), np.float32)
         corners = [np.rint(one.box).astype(int) for one in seen]
-        return unit(
-            self._models.bodies.extract(
-                [image[y1 : max(y2, y1 + 1), x1 : max(x2, x1 + 1)] for x1, y1, x2, y2 in corners]
-            )
-        )
+        crops = [image[y1 : max(y2, y1 + 1), x1 : max(x2, x1 + 1)] for x1, y1, x2, y2 in corners]
+        return unit(_finite(self._models.bodies.extract(crops), "the body model gives", "take another"))
 
     def _keep_face(self, track: _Followed, image: np.ndarray, face: int | None, faces: Faces) -> None:
         """Keep the face's chip if it is among the track's best."""
@@ -402,7 +409,8 @@ class _Following:
         if not chips or self._models.faces is None:
             return np.zeros((0, 0), np.float32)
         parts = [chips[start : start + EMBEDDED] for start in range(0, len(chips), EMBEDDED)]
-        return unit(np.concatenate([self._models.faces.embed(np.stack(part)) for part in parts]))
+        features = np.concatenate([self._models.faces.embed(np.stack(part)) for part in parts])
+        return unit(_finite(features, f"the embedder of {self._models.faces.name} gives", "get its files again"))
 
     def _stretch(self, track: _Followed) -> Stretch:
         first, last = (np.searchsorted(self._times, track.sightings[end].seconds) for end in (0, -1))
@@ -461,6 +469,12 @@ def _covered(seen: Sequence[Sighting]) -> list[float]:
     shared = intersections(boxes, boxes) / np.maximum(areas(boxes), 1e-9)[:, None]
     np.fill_diagonal(shared, 0)
     return [float(share) for share in shared.max(axis=1)]
+
+
+def _finite(features: np.ndarray, who: str, mend: str) -> np.ndarray:
+    if not np.isfinite(features).all():
+        raise MovieError(f"{who} numbers that are not finite; {mend}")
+    return features
 
 
 def unit(rows: np.ndarray) -> F32:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tracemalloc
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -15,15 +16,20 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from castsearch.movies import finding, naming
-from castsearch.movies.finding import find_cast, look_through
-from castsearch.movies.naming import TRUST, name_tracks, scatter_of
+from castsearch.movies.appearances import Appearance
+from castsearch.movies.appearing import Appearances
+from castsearch.movies.errors import MovieError
+from castsearch.movies.finding import find_cast, look_through, name_people
+from castsearch.movies.naming import TRUST, Named, name_tracks, scatter_of
+from castsearch.movies.portraits import read_portraits
+from castsearch.movies.scan import HABITS
 from castsearch.movies.scan import scan as scan_of
 from castsearch.movies.scanned import Scan
 from castsearch.movies.survey import identity
 from castsearch.movies.tracks import Track
 from castsearch.movies.unknown import cluster_unknown
 from castsearch.ranking import Impostors
-from tests.movies.drawn import GREY, Actor, DrawnFilm, models, painted, still
+from tests.movies.drawn import GREY, Actor, DrawnFilm, Pack, models, painted, still
 from tests.movies.reference_naming import named_by_loops
 from tests.movies.tracks_of import FACE, scan, sighting, track, unit
 
@@ -154,6 +160,59 @@ def test_a_picture_is_shown_until_the_next_one(tmp_path: Path, rate: int, shown:
     assert (found.stretch.start, found.stretch.end) == pytest.approx(shown)
 
 
+def test_a_picture_that_is_shown_for_long_is_in_one_piece(tmp_path: Path) -> None:
+    """Red is shown for 65 s, green for two minutes; pieces last 50 s."""
+    path = tmp_path / "film.mp4"
+    path.touch()
+    red = Actor(RED, None, lambda seconds: (100, 40) if seconds < 65 else None)
+    green = Actor(GREEN, None, lambda seconds: (30, 40) if seconds >= 65 else None)
+    film = DrawnFilm(path, [(200, [red, green])], Fraction(1))
+    survey = replace(film.survey(), times=np.array([0.0, 65.0, 66.0, 190.0]))
+    found = scan_of(film, survey, models([RED, GREEN], [])[0], tmp_path / "frames", tmp_path / "kept", None)
+    assert [(one.stretch.start, one.stretch.end) for one in found.tracks] == [(0, 65), (65, 190), (190, 200)]
+    assert [len(one.sightings) for one in found.tracks] == [1, 2, 1]
+
+
+def test_somebody_in_a_long_shot_appears_once(tmp_path: Path) -> None:
+    """Pieces are named one by one, and joined: Ann is there throughout, but for half a second between two pieces."""
+    path = tmp_path / "film.mp4"
+    path.touch()
+    (tmp_path / "portraits").mkdir()
+    Image.fromarray(painted([Actor(None, ANN, still(60))], 0)).save(tmp_path / "portraits/Ann.png")
+    by = models([RED], [ANN])[0]
+    ann = Actor(RED, ANN, lambda seconds: None if 3.8 <= seconds < 4.3 else (100, 40))
+    film, cast = DrawnFilm(path, [(8, [ann])]), read_portraits(tmp_path / "portraits", by.faces)
+    scanned = look_through(film, by, tmp_path / "out", cast.people, habits=replace(HABITS, longest=2, unit=3))
+    assert len(scanned.scan.tracks) == 4
+    (one,) = name_people(scanned, cast, by.faces).cast.appearances
+    assert (one.stretch.start, one.stretch.end, one.shot) == (0, 8, 1)
+    seconds = [box.seconds for box in one.boxes]
+    assert seconds == sorted(set(seconds)) and len(seconds) == 37
+
+
+class _Broken:
+    """A network whose numbers overflow."""
+
+    def extract(self, pictures: Sequence[np.ndarray]) -> np.ndarray:
+        return np.full((len(pictures), 3), np.nan, np.float32)
+
+
+class _BrokenPack(Pack):
+    def embed(self, chips: np.ndarray) -> np.ndarray:
+        return np.full((len(chips), 8), np.inf, np.float32)
+
+
+@pytest.mark.parametrize("broken", ["the body model", "the embedder of drawn"])
+def test_features_that_are_not_finite(tmp_path: Path, broken: str) -> None:
+    path = tmp_path / "film.mp4"
+    path.touch()
+    film, by = DrawnFilm(path, [(1, [Actor(RED, ANN, still(100))])]), models([RED], [ANN])[0]
+    by = replace(by, bodies=_Broken()) if "body" in broken else replace(by, faces=_BrokenPack([ANN]))  # type: ignore[arg-type]
+    with pytest.raises(MovieError, match=f"{broken} gives numbers that are not finite; "):
+        scan_of(film, film.survey(), by, tmp_path / "frames", tmp_path / "kept", None)
+    assert not (tmp_path / "kept").exists()
+
+
 def test_stills_of_other_sizes_than_the_first_have_their_boxes_whole(tmp_path: Path) -> None:
     for folder in ("stills", "portraits"):
         (tmp_path / folder).mkdir()
@@ -195,3 +254,24 @@ def test_a_folder_of_pictures_is_the_same_whatever_else_lies_in_it(tmp_path: Pat
     assert identity(tmp_path) == before
     (tmp_path / "1.png").touch()
     assert identity(tmp_path) != before
+
+
+# ---------------------------------------------------------------------------- appearances
+
+
+def _appearing(tracks: Sequence[Track], face: Sequence[float], body: Sequence[float]) -> list[Appearance]:
+    named = Named(np.full((1, len(tracks)), 0.9), np.array([face]), np.array([body]), np.ones(1))
+    return list(Appearances(scan(tracks), "film", {}, (100, 100)).of_person("Ann", 0, named))
+
+
+def test_an_appearance_is_found_by_what_its_longest_track_is_found_by() -> None:
+    tracks = [track(1, [sighting(start)], stretch=(start, end)) for start, end in ((0, 1), (1, 4), (4, 6))]
+    (one,) = _appearing(tracks, [5, 0, 5], [0, 5, 0])
+    assert (one.found_by, [box.found_by for box in one.boxes]) == ("body", ["face", "body", "face"])
+
+
+def test_a_box_with_a_poor_face_rests_on_its_track() -> None:
+    made = track(1, [sighting(0, face=FACE), sighting(1)], unit(1, 0), stretch=(0, 2))
+    assert made.faces_of == (0,) and not made.good
+    (one,) = _appearing([made], [1.5], [0])
+    assert [box.found_by for box in one.boxes] == ["track", "track"]
