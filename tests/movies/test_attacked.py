@@ -26,7 +26,7 @@ from castsearch.movies.scan import HABITS
 from castsearch.movies.scan import scan as scan_of
 from castsearch.movies.scanned import Scan
 from castsearch.movies.survey import identity
-from castsearch.movies.tracks import Track
+from castsearch.movies.tracks import Linker, Sighting, Track
 from castsearch.movies.unknown import cluster_unknown
 from castsearch.ranking import Impostors
 from tests.movies.drawn import GREY, Actor, DrawnFilm, Pack, models, painted, still
@@ -267,7 +267,7 @@ def _appearing(tracks: Sequence[Track], face: Sequence[float], body: Sequence[fl
 def test_an_appearance_is_found_by_what_its_longest_track_is_found_by() -> None:
     tracks = [track(1, [sighting(start)], stretch=(start, end)) for start, end in ((0, 1), (1, 4), (4, 6))]
     (one,) = _appearing(tracks, [5, 0, 5], [0, 5, 0])
-    assert (one.found_by, [box.found_by for box in one.boxes]) == ("body", ["face", "body", "face"])
+    assert (one.found_by, [box.found_by for box in one.boxes]) == ("body", ["track", "body", "track"])
 
 
 def test_a_box_with_a_poor_face_rests_on_its_track() -> None:
@@ -275,3 +275,28 @@ def test_a_box_with_a_poor_face_rests_on_its_track() -> None:
     assert made.faces_of == (0,) and not made.good
     (one,) = _appearing([made], [1.5], [0])
     assert [box.found_by for box in one.boxes] == ["track", "track"]
+
+
+# ---------------------------------------------------------------------------- tracks
+
+
+def _numbers(*seen: tuple[Sighting, np.ndarray]) -> list[int | None]:
+    """The track of each of some sightings, one a picture."""
+    linker = Linker()
+    return [linker.add([one], body[None])[0] for one, body in seen]
+
+
+def test_one_odd_picture_does_not_change_what_a_track_looks_like() -> None:
+    """In the fourth picture somebody else's arm hides the clothes; in the fifth red is some way off."""
+    red, blue = unit(1, 0), unit(0, 1)
+    places = [(0, red), (0, red), (0, red), (0, blue), (20, red)]
+    seen = [(sighting(k / 5, (x, 0, x + 40, 100)), body) for k, (x, body) in enumerate(places)]
+    assert _numbers(*seen) == [0] * 5
+    assert _numbers(*seen[3:]) == [0, 1]
+
+
+@pytest.mark.parametrize("faces", [True, False])
+def test_faces_in_one_place_hold_a_track_whose_boxes_hardly_meet(faces: bool) -> None:
+    face = (10, 10, 30, 30) if faces else None
+    small, large = sighting(0, (8, 8, 32, 32), face), sighting(0.2, (0, 0, 100, 90), face)
+    assert _numbers((small, unit(1, 0)), (large, unit(1, 0))) == ([0, 0] if faces else [0, 1])
