@@ -300,3 +300,14 @@ def test_faces_in_one_place_hold_a_track_whose_boxes_hardly_meet(faces: bool) ->
     face = (10, 10, 30, 30) if faces else None
     small, large = sighting(0, (8, 8, 32, 32), face), sighting(0.2, (0, 0, 100, 90), face)
     assert _numbers((small, unit(1, 0)), (large, unit(1, 0))) == ([0, 0] if faces else [0, 1])
+
+
+@pytest.mark.parametrize("first", [RED, GREEN])
+def test_a_small_box_within_a_large_one_may_be_the_same_person(tmp_path: Path, first: tuple[int, int, int]) -> None:
+    """Five eighths of the green box, which the edge cuts, lie in the red one; a quarter of the red one in the green."""
+    path = tmp_path / "film.mp4"
+    path.touch()
+    film = DrawnFilm(path, [(1, [Actor(RED, None, still(265)), Actor(GREEN, None, still(300, 60))])])
+    by = models({RED: 0.8, GREEN: 0.8} | {first: 0.9}, [])[0]
+    found = scan_of(film, film.survey(), by, tmp_path / "frames", tmp_path / "kept", None)
+    assert len(found.tracks) == 2 and found.apart == ()
