@@ -29,6 +29,7 @@ from castsearch.movies.survey import identity
 from castsearch.movies.tracks import Linker, Sighting, Track
 from castsearch.movies.unknown import cluster_unknown
 from castsearch.ranking import Impostors
+from castsearch.stagefiles import Faces
 from tests.movies.drawn import GREY, Actor, DrawnFilm, Pack, models, painted, still
 from tests.movies.reference_naming import named_by_loops
 from tests.movies.tracks_of import FACE, scan, sighting, track, unit
@@ -311,3 +312,25 @@ def test_a_small_box_within_a_large_one_may_be_the_same_person(tmp_path: Path, f
     by = models({RED: 0.8, GREEN: 0.8} | {first: 0.9}, [])[0]
     found = scan_of(film, film.survey(), by, tmp_path / "frames", tmp_path / "kept", None)
     assert len(found.tracks) == 2 and found.apart == ()
+
+
+class _Unsure(Pack):
+    """Is as sure of each face as ``score`` says."""
+
+    score = 0.9
+
+    def detect(self, image: np.ndarray) -> Faces:
+        found = super().detect(image)
+        return replace(found, scores=np.full(len(found), self.score, np.float32))
+
+
+@pytest.mark.parametrize(("score", "count"), [(0.91, 1), (0.89, 0)])
+def test_only_a_sure_face_gives_a_person_whom_the_detector_does_not_see(
+    tmp_path: Path, score: float, count: int
+) -> None:
+    path = tmp_path / "film.mp4"
+    path.touch()
+    film, pack = DrawnFilm(path, [(1, [Actor(None, ANN, still(100))])]), _Unsure([ANN])
+    pack.score = score
+    by = replace(models([RED], [])[0], faces=pack)
+    assert len(scan_of(film, film.survey(), by, tmp_path / "frames", tmp_path / "kept", None).tracks) == count
