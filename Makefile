@@ -42,6 +42,7 @@ bench: install-dev
 	$(BIN)/python benchmarks/recipes.py --cache data/stills
 	$(BIN)/python benchmarks/faces.py
 	$(BIN)/python benchmarks/bodies.py
+	$(BIN)/python benchmarks/films.py
 
 fuzz: install-dev
 	$(BIN)/python -m tests.fuzz 10000
