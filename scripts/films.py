@@ -23,6 +23,8 @@ from castsearch.stagefiles import check_folder
 from scripts import cli
 
 DETECTORS = get_args(DetectorName)
+SLOWEST = Fraction(1, 3600)  # pictures a second; each second of a film is gone through
+WRITTEN = ("checkpoints", "highlights", "origin", "strips", "unknown")  # folders of --out
 
 
 def add_flags(parser: argparse.ArgumentParser, portraits: bool) -> None:
@@ -56,8 +58,8 @@ def _rate(text: str) -> Fraction:
         rate = Fraction(text)
     except (ValueError, ZeroDivisionError):
         rate = Fraction(0)
-    if not 0 < rate <= 1000:
-        raise argparse.ArgumentTypeError(f"{text}: expected pictures a second, as 25 or 30000/1001")
+    if not SLOWEST <= rate <= 1000:
+        raise argparse.ArgumentTypeError(f"{text}: expected pictures a second, as 25 or 30000/1001, at least 1/3600")
     return rate
 
 
@@ -66,6 +68,7 @@ def opened(args: argparse.Namespace) -> tuple[list[Footage], Models, Cast]:
     warnings.simplefilter("always", MovieWarning)
     warnings.showwarning = lambda message, *_, **__: cli.warn(str(message))  # type: ignore[assignment]
     check_folder(args.out)
+    _check_places(args)
     footage = [open_footage(video, args.rate) for video in args.video]
     _check_names(footage)
     models = open_models(args.model, args.bodies, args.persons, args.gpu)
@@ -74,6 +77,26 @@ def opened(args: argparse.Namespace) -> tuple[list[Footage], Models, Cast]:
     print(f"persons by {models.persons.name}; {models.persons.licence}")
     cast = Cast(()) if args.portraits is None else read_portraits(args.portraits, models.faces)
     return footage, models, cast
+
+
+def _check_places(args: argparse.Namespace) -> None:
+    """See that what is written is not read the next time, nor what is read replaced.
+
+    Raises:
+        MovieError: the results would lie among pictures, or portraits among the results.
+    """
+    out = args.out.resolve()
+    if any(video.is_dir() and video.resolve() == out for video in args.video):
+        raise MovieError(f"{args.out}: --out is the folder of the film's pictures; name another folder, or one in it")
+    if args.portraits is None:
+        return
+    portraits = args.portraits.resolve()
+    if portraits == out or portraits in out.parents:
+        raise MovieError(
+            f"{args.out}: --out lies among the portraits, and would be taken for some; name another folder"
+        )
+    if any(portraits.is_relative_to(out / folder) for folder in WRITTEN):
+        raise MovieError(f"{args.portraits}: what lies there is written anew; copy the portraits to another folder")
 
 
 def _check_names(footage: Sequence[Footage]) -> None:

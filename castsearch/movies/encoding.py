@@ -30,6 +30,7 @@ _SAMPLES = 48_000  # of sound a second
 # Layouts of its channels that the encoder takes; of others two channels are made.
 _LAYOUTS = ("mono", "stereo", "2.1", "3.0", "quad", "4.0", "5.0", "5.0(side)", "5.1", "5.1(side)")
 _JITTER = 0.02  # seconds that packets of sound may seem to lie apart, or overlap, by rounded times
+_LONGEST = 3600  # seconds that one picture is encoded for: MP4 has 32 bits for the ticks
 _AHEAD = 0.5  # seconds that sound is written ahead of the pictures
 
 
@@ -92,9 +93,11 @@ class FilmWriter:
         (frame, start), self._waiting = self._waiting, None
         if end <= start:  # rounded to the same tick: the later one is shown
             return
-        self._durations[start] = end - start
-        self._mux(self._stream.encode(frame))
-        self._write_sound(start / self._ticks + _AHEAD)
+        for begin in range(start, end, _LONGEST * self._ticks):
+            frame.pts = begin
+            self._durations[begin] = min(end - begin, _LONGEST * self._ticks)
+            self._mux(self._stream.encode(frame))
+            self._write_sound(begin / self._ticks + _AHEAD)
 
     def _mux(self, packets: Sequence[av.Packet]) -> None:
         for packet in packets:

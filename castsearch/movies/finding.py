@@ -19,7 +19,7 @@ from castsearch.movies.appearances import Appearance, Film, FilmCast
 from castsearch.movies.appearing import LEAST, Appearances
 from castsearch.movies.errors import MovieError
 from castsearch.movies.footage import Footage, Survey
-from castsearch.movies.layout import ANY_SIZE, Seen, frames_folder, movie_name, write_layout
+from castsearch.movies.layout import ANY_SIZE, Seen, check_place, frames_folder, movie_name, write_layout
 from castsearch.movies.naming import Named, name_tracks
 from castsearch.movies.opening import open_footage
 from castsearch.movies.persons import SSDLITE, open_persons
@@ -188,10 +188,11 @@ def look_through(
         progress: gets an item for each second of film, first for the shots, then for the people.
 
     Raises:
-        MovieError: the film cannot be decoded, or shows nobody.
+        MovieError: the film cannot be decoded, or shows nobody; what lies in ``out`` is no film's.
     """
     movie = movie_name(footage.name)
     kept = out / CHECKPOINTS / movie
+    check_place(out, MODE, footage.name, begun=kept.exists())
     surveyed = survey(footage, shots, kept / "survey.npz", progress)
     found = scan(
         surveyed.footage,

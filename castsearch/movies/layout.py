@@ -75,6 +75,26 @@ def times_file(root: Path, mode: str) -> Path:
 # ---------------------------------------------------------------------------- writing
 
 
+def check_place(root: Path, mode: str, film: str, begun: bool) -> None:
+    """See that a film may become a movie of a split, before the work: pictures that are no film's stay as they are.
+
+    Args:
+        root: see ``write_layout``, as are the other two.
+        begun: the film, or one of its name, was looked through there before, perhaps in part.
+
+    Raises:
+        MovieError: the split has a movie of this name that is no film, or pictures of unknown origin lie in its place.
+        AnnotationError: the split's annotations are broken.
+    """
+    movie = movie_name(film)
+    _, times = _others(root / f"{mode}.json", times_file(root, mode), movie)
+    folder = frames_folder(root, mode, movie).parent
+    if not begun and movie not in times and any(path.is_file() for path in folder.rglob("*")):
+        raise MovieError(
+            f"{shortened(folder)}: holds files that no search wrote; write into another folder, or rename the film"
+        )
+
+
 def write_layout(
     scan: Scan,
     survey: Survey,

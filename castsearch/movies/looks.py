@@ -11,6 +11,7 @@ from castsearch.images import read_image, write_jpeg
 from castsearch.movies.appearances import FilmCast, SeenBox
 from castsearch.movies.finding import Found
 from castsearch.movies.layout import Seen
+from castsearch.movies.portraits import UNKNOWN
 
 QUALITY = 92  # of portraits
 AROUND = 0.6  # of a face's sides, that its portrait shows beyond it
@@ -44,8 +45,9 @@ def write_unknown(found: Found, pictures: Path, folder: Path) -> Iterator[Path]:
         folder: receives ``unknown-1.jpg`` and so on; what lies there of an earlier search is removed.
     """
     if folder.is_dir():
-        for stale in folder.glob("unknown-*.jpg"):
-            stale.unlink()
+        for stale in sorted(folder.glob("unknown-*.jpg")):
+            if UNKNOWN.fullmatch(stale.stem):
+                stale.unlink()
     for person in found.unknown:
         path = folder / f"{person.name}.jpg"
         write_jpeg(path, _portrait(found, pictures, person.portrait), QUALITY)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,10 +20,11 @@ from castsearch.faces.selection import portrait_doubt, select_portrait
 from castsearch.identifiers import movie_fault, shown
 from castsearch.images import ImageError, read_image
 from castsearch.movies.errors import MovieError, MovieWarning
-from castsearch.paths import folded, shortened, unreadable
+from castsearch.paths import folded, open_plain, shortened, unreadable
 from castsearch.stagefiles import Faces
 
 SAME_PERSON = 0.9  # cosine of two people's portraits from which they probably show one
+UNKNOWN = re.compile(r"unknown-\d+")  # what people are called whom nobody looks for
 _LONGEST_ID = 120  # bytes: an id of the annotations has 255, for a movie and a person
 
 # What lies among pictures and is none: notes, and what systems and programs leave.
@@ -138,6 +140,8 @@ def _portraits_in(folder: Path) -> dict[str, tuple[Path, ...]]:
 def _check_name(name: str, path: Path) -> None:
     if (fault := movie_fault(name)) is not None:
         raise MovieError(f"{shortened(path.parent)}: {shown(path.name)}: the name of a person {fault}; rename it")
+    if UNKNOWN.fullmatch(folded(name)):
+        raise MovieError(f"{shortened(path)}: {name} is what somebody is called whom nobody looks for; name the person")
     if folded(name) == OTHERS:
         raise MovieError(f"{shortened(path)}: {OTHERS} is what people are called who are none of the cast; rename it")
 
@@ -176,9 +180,10 @@ def _check_different(portraits: Mapping[str, Sequence[Path]]) -> None:
     for name, files in portraits.items():
         for file in files:
             try:
-                digest = hashlib.sha256(file.read_bytes()).hexdigest()
+                with open_plain(file) as opened:
+                    digest = hashlib.sha256(opened.read()).hexdigest()
             except OSError as error:
-                raise MovieError(unreadable(file, error)) from None
+                raise MovieError(unreadable(file, error, "remove it, or put the picture there")) from None
             whose, first = seen.setdefault(digest, (name, file))
             if whose != name:
                 raise MovieError(
