@@ -19,12 +19,13 @@ from castsearch.movies.appearances import Appearance, Film, FilmCast
 from castsearch.movies.appearing import LEAST, Appearances
 from castsearch.movies.errors import MovieError
 from castsearch.movies.footage import Footage, Survey
+from castsearch.movies.habits import HABITS, Habits, Models
 from castsearch.movies.layout import ANY_SIZE, Seen, check_place, frames_folder, movie_name, write_layout
 from castsearch.movies.naming import Named, name_tracks
 from castsearch.movies.opening import open_footage
 from castsearch.movies.persons import SSDLITE, open_persons
 from castsearch.movies.portraits import Cast, Person, read_portraits
-from castsearch.movies.scan import HABITS, VERSION, Habits, Models, scan
+from castsearch.movies.scan import VERSION, scan
 from castsearch.movies.scanned import Scan
 from castsearch.movies.shots import DetectorName
 from castsearch.movies.survey import identity, survey
@@ -188,11 +189,12 @@ def look_through(
         progress: gets an item for each second of film, first for the shots, then for the people.
 
     Raises:
-        MovieError: the film cannot be decoded, or shows nobody; what lies in ``out`` is no film's.
+        MovieError: the film cannot be decoded, is changed meanwhile, or shows nobody; its place in ``out`` is taken.
     """
     movie = movie_name(footage.name)
     kept = out / CHECKPOINTS / movie
     check_place(out, MODE, footage.name, begun=kept.exists())
+    before = identity(footage.path)
     surveyed = survey(footage, shots, kept / "survey.npz", progress)
     found = scan(
         surveyed.footage,
@@ -204,6 +206,8 @@ def look_through(
         habits,
         progress,
     )
+    if identity(footage.path) != before:
+        raise MovieError(f"{footage.path}: was changed while it was looked through; run this again once it is whole")
     if not found.tracks:
         raise MovieError(
             f"{footage.path}: shows nobody, as far as {models.persons.name} sees; choose another detector of persons, "
