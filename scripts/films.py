@@ -12,11 +12,11 @@ from typing import get_args
 from castsearch.movies.errors import MovieError, MovieWarning
 from castsearch.movies.finding import Scanned, look_through, open_models
 from castsearch.movies.footage import Footage
+from castsearch.movies.habits import Models
 from castsearch.movies.layout import movie_name
 from castsearch.movies.opening import open_footage
 from castsearch.movies.persons import SSDLITE
 from castsearch.movies.portraits import Cast, Person, read_portraits
-from castsearch.movies.scan import Models
 from castsearch.movies.shots import DetectorName
 from castsearch.paths import folded
 from castsearch.stagefiles import check_folder

@@ -13,8 +13,8 @@ import numpy as np
 
 from castsearch.faces.search import DEFAULT_SEARCH
 from castsearch.movies.footage import Box, Survey, Tell, untold
+from castsearch.movies.habits import Models
 from castsearch.movies.persons import PersonBoxes
-from castsearch.movies.scan import Models
 from castsearch.movies.times import Stretch
 from castsearch.stagefiles import Faces
 

@@ -20,9 +20,9 @@ from castsearch.movies.appearances import Appearance
 from castsearch.movies.appearing import Appearances
 from castsearch.movies.errors import MovieError
 from castsearch.movies.finding import find_cast, look_through, name_people
+from castsearch.movies.habits import HABITS
 from castsearch.movies.naming import TRUST, Named, name_tracks, scatter_of
 from castsearch.movies.portraits import read_portraits
-from castsearch.movies.scan import HABITS
 from castsearch.movies.scan import scan as scan_of
 from castsearch.movies.scanned import Scan
 from castsearch.movies.survey import identity

@@ -17,8 +17,8 @@ from castsearch.movies.appearances import FilmCast
 from castsearch.movies.errors import MovieError
 from castsearch.movies.finding import Scanned, find_cast, look_through, name_people, open_models
 from castsearch.movies.formats import write_formats
+from castsearch.movies.habits import HABITS, Models
 from castsearch.movies.portraits import Cast, read_portraits
-from castsearch.movies.scan import HABITS, Models
 from tests.movies.drawn import Actor, Bodies, DrawnFilm, Pack, Persons, models, painted, still
 from tests.movies.places import load_places, misplaced
 

@@ -14,7 +14,8 @@ import pytest
 
 from castsearch.images import declared_size
 from castsearch.movies.footage import Survey, Tell, untold
-from castsearch.movies.scan import HABITS, Habits, Models, scan
+from castsearch.movies.habits import HABITS, Habits, Models
+from castsearch.movies.scan import scan
 from castsearch.movies.scanned import Scan
 from castsearch.movies.times import Stretch
 from castsearch.movies.tracks import Track
