@@ -7,7 +7,6 @@ import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from pathlib import Path
 from unicodedata import normalize
 
@@ -242,13 +241,16 @@ def _places(faces: Faces) -> str:
 
 
 def _tell_alike(people: Sequence[Person]) -> None:
-    for one, other in combinations(people, 2):
-        cosine = float((one.features @ other.features.T).max())
-        if cosine > SAME_PERSON:
-            _warn(
-                f"{shortened(other.files[0])}: {other.name} and {one.name} look nearly the same (cosine "
-                f"{cosine:.2f}): the same person? put the pictures of a person into one folder"
-            )
+    """Warn of each person who looks nearly the same as one before, once."""
+    for place, other in enumerate(people):
+        for one in people[:place]:
+            cosine = float((one.features @ other.features.T).max())
+            if cosine > SAME_PERSON:
+                _warn(
+                    f"{shortened(other.files[0])}: {other.name} and {one.name} look nearly the same (cosine "
+                    f"{cosine:.2f}): the same person? put the pictures of a person into one folder"
+                )
+                break
 
 
 def _warn(line: str) -> None:

@@ -165,6 +165,17 @@ def test_a_pipe_is_no_portrait(script: Run, work: Path) -> None:
     assert find(script, work, code=2).startswith(says)
 
 
+def test_people_who_look_the_same_are_told_of_once_each(script: Run, work: Path) -> None:
+    for number in range(5):
+        picture = painted([Actor(None, BOB, still(40))], 0)
+        picture[0, 0] = number
+        Image.fromarray(picture).save(work / f"portraits/B{number}.png")
+    lines = find(script, work).splitlines()
+    assert [line.split(" look nearly")[0].split(": ")[2] for line in lines] == [
+        f"{other} and B0" for other in ("B1", "B2", "B3", "B4", "Bob")
+    ]
+
+
 # ---------------------------------------------------------------------------- films
 
 
