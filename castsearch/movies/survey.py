@@ -20,7 +20,7 @@ from castsearch.movies.errors import MovieError
 from castsearch.movies.footage import Damage, Footage, Frame, Survey
 from castsearch.movies.shots import CONTEXT, LAG, STRIDE, DetectorName, Mark, cuts, open_detector
 from castsearch.movies.times import Stretch
-from castsearch.paths import shortened
+from castsearch.paths import PICTURES, shortened
 from castsearch.progress import Progress, silent
 from castsearch.stagefiles import atomic_write
 
@@ -221,5 +221,7 @@ class _Look:
 
 def identity(path: Path) -> list[Any]:
     """What tells a file, or a folder's pictures, from what was there before under the same name."""
-    files = sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
+    files = [path]
+    if path.is_dir():  # what else lies there may come and go
+        files = sorted(file for file in path.iterdir() if file.suffix.lower() in PICTURES and file.is_file())
     return [[file.name, (state := file.stat()).st_size, state.st_mtime_ns] for file in files]

@@ -251,6 +251,7 @@ def test_a_folder_of_pictures_is_the_same_whatever_else_lies_in_it(tmp_path: Pat
     (tmp_path / "0.png").touch()
     before = identity(tmp_path)
     (tmp_path / "out").mkdir()
+    (tmp_path / "Thumbs.db").touch()
     (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere")
     assert identity(tmp_path) == before
     (tmp_path / "1.png").touch()
