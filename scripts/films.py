@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import get_args
 
 from castsearch.movies.errors import MovieError, MovieWarning
-from castsearch.movies.finding import Scanned, look_through, open_models
+from castsearch.movies.finding import Scanned, look_through
 from castsearch.movies.footage import Footage
-from castsearch.movies.habits import Models
 from castsearch.movies.layout import movie_name
+from castsearch.movies.models import Models, open_models
 from castsearch.movies.opening import open_footage
 from castsearch.movies.persons import SSDLITE
 from castsearch.movies.portraits import Cast, Person, read_portraits

@@ -15,7 +15,7 @@ _HOMES = {
     "name_people": "finding",
     "name_tracks": "naming",
     "open_footage": "opening",
-    "open_models": "finding",
+    "open_models": "models",
     "read_appearances": "formats",
     "read_portraits": "portraits",
     "scan": "scan",

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
-import tempfile
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from castsearch.faces import default_pack, open_pack
 from castsearch.faces.packs import FacePack
-from castsearch.faces.retinaface import SCALES
-from castsearch.faces.search import SearchSettings
 from castsearch.movies.appearances import Appearance, Film, FilmCast
 from castsearch.movies.appearing import LEAST, Appearances
 from castsearch.movies.errors import MovieError
 from castsearch.movies.footage import Footage, Survey
-from castsearch.movies.habits import HABITS, Habits, Models
+from castsearch.movies.habits import HABITS, Habits
 from castsearch.movies.layout import ANY_SIZE, Seen, check_place, frames_folder, movie_name, write_layout
+from castsearch.movies.models import Models, open_models
 from castsearch.movies.naming import Named, name_tracks
 from castsearch.movies.opening import open_footage
-from castsearch.movies.persons import SSDLITE, open_persons
 from castsearch.movies.portraits import Cast, Person, read_portraits
 from castsearch.movies.scan import VERSION, scan
 from castsearch.movies.scanned import Scan
@@ -32,16 +29,12 @@ from castsearch.movies.survey import identity, survey
 from castsearch.movies.timecodes import frame_of
 from castsearch.movies.tracks import Linking
 from castsearch.movies.unknown import Unknown, cluster_unknown
-from castsearch.networks import find_place
 from castsearch.progress import Progress, silent
 from castsearch.ranking import Impostors
 from castsearch.ranking.impostors import estimated, known
 
 MODE = "test"  # split of the layout: nobody has labelled an own film
 CHECKPOINTS = "checkpoints"
-# Short side in pixels at which RetinaFace searches frames. In the clips it found as many faces as at both of its own,
-# 500 and 800 (121 and 120; 84 and 81), in a third less time; at 500 alone 109 and 77.
-FRAME_SCALES = (640,)
 
 
 @dataclass(frozen=True)
@@ -121,51 +114,9 @@ def find_cast(
         raise MovieError("people are named by their faces: a face pack is needed")
     footage = open_footage(video)
     cast = read_portraits(Path(portraits), models.faces)
-    if out is not None:
-        return name_people(
-            look_through(footage, models, Path(out), cast.people, progress=progress), cast, models.faces
-        ).cast
-    temporary = Path(tempfile.mkdtemp(prefix="castsearch-"))
-    try:
-        return name_people(
-            look_through(footage, models, temporary, cast.people, progress=progress), cast, models.faces
-        ).cast
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def open_models(
-    faces: str | None = None, bodies: Path | None = None, persons: str = SSDLITE, gpu: int | None = None
-) -> Models:
-    """What looks at pictures.
-
-    Args:
-        faces: name of a face pack; by default the best that is here.
-        bodies: an ONNX file of a body model; by default what needs no download.
-        persons: name of a detector of persons.
-        gpu: number of the GPU, -1 for the CPU, None for a GPU if there is one.
-
-    Raises:
-        CastSearchError: one of them is not here, or cannot be used.
-    """
-    place = find_place(gpu)
-    # Either brings torch, which takes seconds to load.
-    if bodies is None:
-        from castsearch.bodies.offline import open_offline
-
-        model = open_offline()
-    else:
-        from castsearch.bodies.onnx_models import Habits as BodyHabits
-        from castsearch.bodies.onnx_models import open_onnx
-
-        model = open_onnx(bodies, place, BodyHabits(mirror=False))  # a track has many pictures; half the time
-    return Models(open_persons(persons, place.gpu), model, _open_faces(faces or default_pack(), gpu))
-
-
-def _open_faces(name: str, gpu: int | None) -> FacePack:
-    """A face pack for frames, in which RetinaFace searches at one scale in place of two."""
-    pack = open_pack(name, gpu)
-    return pack if pack.search.scales != SCALES else open_pack(name, gpu, SearchSettings(FRAME_SCALES))
+    with nullcontext(out) if out is not None else TemporaryDirectory(prefix="castsearch-") as folder:
+        scanned = look_through(footage, models, Path(folder), cast.people, progress=progress)
+        return name_people(scanned, cast, models.faces).cast
 
 
 def look_through(

@@ -14,7 +14,8 @@ import numpy as np
 from castsearch.faces.pose import off_axis
 from castsearch.images import write_jpeg
 from castsearch.movies.errors import MovieError
-from castsearch.movies.habits import CLOSE, Habits, Models
+from castsearch.movies.habits import CLOSE, Habits
+from castsearch.movies.models import Models
 from castsearch.movies.people import Somebody, shares_covered, who_is_there
 from castsearch.movies.scanned import Scan
 from castsearch.movies.times import Stretch

@@ -1,30 +1,8 @@
-"""What looks at footage, and how often."""
+"""How often is looked for what."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-from castsearch.faces.packs import FacePack
-from castsearch.movies.persons import PersonDetector
-
-if TYPE_CHECKING:
-    from castsearch.bodies import BodyModel  # takes a while to load
-
-
-@dataclass(frozen=True)
-class Models:
-    """What looks at pictures.
-
-    Attributes:
-        persons: finds persons.
-        bodies: tells them by their clothes and build.
-        faces: finds and tells faces; None to look for none.
-    """
-
-    persons: PersonDetector
-    bodies: BodyModel
-    faces: FacePack | None
 
 
 @dataclass(frozen=True)

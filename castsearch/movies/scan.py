@@ -11,7 +11,8 @@ import numpy as np
 
 from castsearch.movies.following import Following, Picture, Piece
 from castsearch.movies.footage import Footage, Frame, Survey
-from castsearch.movies.habits import CLOSE, HABITS, Habits, Models
+from castsearch.movies.habits import CLOSE, HABITS, Habits
+from castsearch.movies.models import Models
 from castsearch.movies.scanned import Scan, read_scan, write_scan
 from castsearch.movies.times import Stretch
 from castsearch.parallel import ahead

@@ -23,8 +23,9 @@ from PIL import Image
 
 from castsearch.annotations import read_annotations
 from castsearch.movies.finding import look_through
-from castsearch.movies.habits import HABITS, Models
+from castsearch.movies.habits import HABITS
 from castsearch.movies.layout import read_times
+from castsearch.movies.models import Models
 from scripts import films
 from tests.cli.here import Run, runs_here
 from tests.conftest import ROOT

@@ -13,7 +13,7 @@ import numpy as np
 
 from castsearch.faces.search import DEFAULT_SEARCH
 from castsearch.movies.footage import Box, Survey, Tell, untold
-from castsearch.movies.habits import Models
+from castsearch.movies.models import Models
 from castsearch.movies.persons import PersonBoxes
 from castsearch.movies.times import Stretch
 from castsearch.stagefiles import Faces

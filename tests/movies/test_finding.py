@@ -15,9 +15,10 @@ from PIL import Image
 
 from castsearch.movies.appearances import FilmCast
 from castsearch.movies.errors import MovieError
-from castsearch.movies.finding import Scanned, find_cast, look_through, name_people, open_models
+from castsearch.movies.finding import Scanned, find_cast, look_through, name_people
 from castsearch.movies.formats import write_formats
-from castsearch.movies.habits import HABITS, Models
+from castsearch.movies.habits import HABITS
+from castsearch.movies.models import Models, open_models
 from castsearch.movies.portraits import Cast, read_portraits
 from tests.movies.drawn import Actor, Bodies, DrawnFilm, Pack, Persons, models, painted, still
 from tests.movies.places import load_places, misplaced

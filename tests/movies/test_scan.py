@@ -14,7 +14,8 @@ import pytest
 
 from castsearch.images import declared_size
 from castsearch.movies.footage import Survey, Tell, untold
-from castsearch.movies.habits import HABITS, Habits, Models
+from castsearch.movies.habits import HABITS, Habits
+from castsearch.movies.models import Models
 from castsearch.movies.scan import scan
 from castsearch.movies.scanned import Scan
 from castsearch.movies.times import Stretch
