@@ -360,7 +360,7 @@ CASES = [
     Case("scales too large", pack, f"{DEPLOY} --scales 500 1000000", ("scales [500, 1000000]: give",)),
     Case("no scale", pack, f"{DEPLOY} --scales", ("argument --scales: expected at least one argument",)),
     Case("no face at a time", pack, f"{FACE_FEAT} --num 0", ("--num must be at least 1",)),
-    Case("unknown pack", pack, f"{DEPLOY}s", ("{tmp}/packs: no such face pack; choose one of dlib, r50-r100, ",)),
+    Case("unknown pack", pack, f"{DEPLOY}s", ("{tmp}/packs: no such face pack; choose one of dlib, open, r50-r100, ",)),
     Case(
         "pack in upper case",
         pack,
