@@ -12,7 +12,7 @@ from PIL import Image
 
 from castsearch.bodies import offline
 from castsearch.demo_movie import GROUP, SINGLE, package_picture
-from castsearch.movies import finding
+from castsearch.movies import models
 from castsearch.movies.persons import SSDLITE, PersonDetector, open_persons
 from tests.cli.here import Run, runs_here
 from tests.cli.table import Case, check
@@ -29,7 +29,7 @@ def ssdlite() -> PersonDetector:
 @pytest.fixture
 def script(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
     known = lambda name, gpu: ssdlite() if name == SSDLITE else open_persons(name, gpu)  # noqa: E731
-    monkeypatch.setattr(finding, "open_persons", known)
+    monkeypatch.setattr(models, "open_persons", known)
     monkeypatch.setattr(offline, "open_offline", Bodies)  # no case gets so far
     return runs_here(monkeypatch, capfd)
 
