@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,6 +55,14 @@ def run(video: Path, portraits: Path, out: Path, faces: str, bodies: Path | None
     if status:
         sys.exit(f"{video}: find_cast.py ended with {os.waitstatus_to_exitcode(status)}")
     return Run(out, time.perf_counter() - begun, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+
+
+def costs(done: Sequence[Run]) -> str:
+    """Medians of what runs took."""
+    took, busy, most = (
+        statistics.median(getattr(each, name) for each in done) for name in ("seconds", "processor", "megabytes")
+    )
+    return f"{took:.1f} s, {busy:.1f} s of processor, {most:.0f} MB"
 
 
 def score(found: Run) -> str:
@@ -114,22 +123,15 @@ def main() -> None:
                     done = run(video, CLIPS / whose / "portraits", out, places[faces], bodies)
                     runs.setdefault((name, clip, whose), []).append(done)
         for (name, clip, whose), done in runs.items():
-            took = statistics.median(each.seconds for each in done)
-            busy = statistics.median(each.processor for each in done)
-            most = statistics.median(each.megabytes for each in done)
             told = score(done[0]) if clip == whose == "friends" else stretches(done[0]) or "nobody"
-            costs = f"{took:.1f} s, {busy:.1f} s of processor, {most:.0f} MB"
-            print(f"{name} | {clip}, portraits of {whose} | {costs} | {told}")
+            print(f"{name} | {clip}, portraits of {whose} | {costs(done)} | {told}")
         if args.long:
             film = played_over(CLIPS / "friends" / "friends.mp4", work / "long.mp4", args.long)
             done = [
                 run(film, CLIPS / "friends" / "portraits", work / f"long{turn}", str(checkpoints), OSNET)
                 for turn in range(args.runs)
             ]
-            took = statistics.median(each.seconds for each in done)
-            busy = statistics.median(each.processor for each in done)
-            most = statistics.median(each.megabytes for each in done)
-            print(f"{args.long:.0f} s of film: {took:.0f} s, {busy:.0f} s of processor, {most:.0f} MB")
+            print(f"{args.long:.0f} s of film: {costs(done)}")
 
 
 if __name__ == "__main__":

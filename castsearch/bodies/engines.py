@@ -97,7 +97,7 @@ class OwnGraph:
         self.path = path
         self.depends = {"size": [height, width]}
         self.at_once = 1
-        self.model = _exported(model, height, width)
+        self.model = exported(_Mirrored(model), torch.zeros(2, height, width, 3, dtype=torch.uint8), any_number=True)
 
     def feeds(self, pictures: np.ndarray) -> Iterator[Feed]:
         """See ``Graph``."""
@@ -108,21 +108,27 @@ class OwnGraph:
         return lambda pictures: network.run({"pictures": pictures})[0]
 
 
-def _exported(model: Network, height: int, width: int) -> bytes:
-    """An ONNX file's content: (n, height, width, 3) uint8 ``pictures`` to (n, d) float32 ``features``."""
+def exported(network: nn.Module, pictures: Tensor, any_number: bool) -> bytes:
+    """An ONNX file's content: uint8 ``pictures`` to float32 ``features``.
+
+    Args:
+        network: maps (n, h, w, 3) uint8 to (n, d) float32.
+        pictures: an example; the graph takes pictures of its size.
+        any_number: of pictures at once; otherwise as many as the example has.
+    """
     graph: Any = io.BytesIO()
     with warnings.catch_warnings():
         # The newer exporter needs one more package for the same graph; what the tracer warns of are constants.
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.simplefilter("ignore", torch.jit.TracerWarning)
         torch.onnx.export(
-            _Mirrored(model).eval().cpu(),
-            (torch.zeros(2, height, width, 3, dtype=torch.uint8),),
+            network.eval().cpu(),
+            (pictures,),
             graph,
             dynamo=False,
             input_names=["pictures"],
             output_names=["features"],
-            dynamic_axes={"pictures": {0: "n"}, "features": {0: "n"}},
+            dynamic_axes={"pictures": {0: "n"}, "features": {0: "n"}} if any_number else None,
         )
     return graph.getvalue()
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from castsearch import networks
 from castsearch.bodies import backbones, checkpoints
 from castsearch.bodies.body_model import BodyModel, as_model
 from castsearch.bodies.colours import colours
+from castsearch.bodies.engines import exported
 from castsearch.bodies.graphs import Engine, open_graph
 from castsearch.bodies.networks import Network
 from castsearch.networks import Place
@@ -83,7 +82,8 @@ class _MiddleGraph:
     """``_Middle`` as an ONNX graph; see ``castsearch.bodies.graphs.Graph``."""
 
     def __init__(self, model: Network, path: Path) -> None:
-        self.path, self.model = path, _exported(model)
+        self.path = path
+        self.model = exported(_Middle(model), torch.zeros(1, HEIGHT, WIDTH, 3, dtype=torch.uint8), any_number=False)
         self.depends: dict[str, Any] = {}
         self.at_once = 1
 
@@ -95,20 +95,3 @@ class _MiddleGraph:
     def engine(self, network: networks.Network) -> Engine:
         """See ``Graph``."""
         return lambda pictures: np.concatenate([network.run(feed)[0] for feed in self.feeds(pictures)])
-
-
-def _exported(model: Network) -> bytes:
-    graph: Any = io.BytesIO()
-    with warnings.catch_warnings():
-        # The newer exporter needs one more package for the same graph; what the tracer warns of are constants.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        warnings.simplefilter("ignore", torch.jit.TracerWarning)
-        torch.onnx.export(
-            _Middle(model).eval().cpu(),
-            (torch.zeros(1, HEIGHT, WIDTH, 3, dtype=torch.uint8),),
-            graph,
-            dynamo=False,
-            input_names=["pictures"],
-            output_names=["features"],
-        )
-    return graph.getvalue()
