@@ -18,7 +18,7 @@ import numpy.typing as npt
 from scipy.sparse import coo_array, vstack
 from scipy.sparse.csgraph import connected_components
 
-from castsearch.movies.naming import scatter_of
+from castsearch.movies.naming import Apart, scatter_of
 from castsearch.movies.scanned import Scan
 from castsearch.movies.tracks import Track
 from castsearch.ranking import Impostors
@@ -89,21 +89,13 @@ def cluster_unknown(
         Those who are seen for long enough and show a good face, the longest seen first. The other tracks are left out.
     """
     tracks, faced = scan.tracks, [track for track in sorted(set(nobody)) if scan.tracks[track].good]
-    foes = _foes(scan)
+    apart = Apart(len(tracks), scan.apart)
+    foes = [set(apart.beside(track).tolist()) for track in range(len(tracks))]  # of each those who are somebody else
     groups = _by_faces(tracks, faced, foes, 1 - (impostors.mean + likeness.face * impostors.sd))
     _add_by_clothes(tracks, sorted(set(nobody) - set(faced)), groups, foes, likeness)
     lasting = {tuple(sorted(group)): sum(tracks[track].stretch.duration for track in group) for group in groups}
     ordered = sorted((group for group in lasting if lasting[group] >= likeness.least), key=lambda g: (-lasting[g], g))
     return [Unknown(f"unknown-{number}", g, _portrait(tracks, g)) for number, g in enumerate(ordered, start=1)]
-
-
-def _foes(scan: Scan) -> list[set[int]]:
-    """For each track those that are somebody else."""
-    foes: list[set[int]] = [set() for _ in scan.tracks]
-    for one, other in scan.apart:
-        foes[one].add(other)
-        foes[other].add(one)
-    return foes
 
 
 def _by_faces(
