@@ -15,6 +15,36 @@ from castsearch.ranking.unit import F32, as_features, bad_row, norms
 
 
 @dataclass(frozen=True)
+class Decided:
+    """What somebody who looked at them knows of p people and n candidates.
+
+    Attributes:
+        said: (p, n) int8, 1 where the box shows the person, -1 where it does not, 0 where nobody looked.
+        portraits: for each person numbers of candidates that count as portraits; they show the person.
+        replaced: (p,) bool, whether these take the place of the person's portraits.
+
+    Raises:
+        RankingError: shapes do not fit, a box shows two people, or a portrait not the person.
+    """
+
+    said: npt.NDArray[np.int8]
+    portraits: Sequence[npt.NDArray[np.int64]]
+    replaced: npt.NDArray[np.bool_]
+
+    def __post_init__(self) -> None:
+        if self.said.ndim != 2 or self.said.dtype != np.int8 or (np.abs(self.said) > 1).any():
+            raise RankingError(f"said must be (p, n) int8 of -1, 0 and 1, got {self.said.shape} {self.said.dtype}")
+        if {len(self.portraits), len(self.replaced)} != {len(self.said)}:
+            raise RankingError(
+                f"expected {len(self.said)} portraits and replaced, got {len(self.portraits)} and {len(self.replaced)}"
+            )
+        if (twice := np.flatnonzero((self.said > 0).sum(axis=0) > 1)).size:
+            raise RankingError(f"candidate number {twice[0]} shows two people")
+        if any((row[own] <= 0).any() for row, own in zip(self.said, self.portraits, strict=True)):
+            raise RankingError("a candidate that counts as a portrait must show the person")
+
+
+@dataclass(frozen=True)
 class MovieFeatures:
     """What is ranked: the casts and candidates of one movie, or of a whole split.
 
@@ -31,6 +61,7 @@ class MovieFeatures:
         shots: (n,) float64 number of the shot that each candidate is from, in the film's order, NaN where it is not
             known; None where time tells nothing.
         impostors: cosines of the faces of different people; by default estimated where they are needed.
+        decided: what is known of some boxes; None where nobody looked.
 
     Raises:
         RankingError: lengths do not fit, an id stands twice, or a feature is all zero or not finite: movie and item
@@ -47,6 +78,7 @@ class MovieFeatures:
     persons: Sequence[str] | None = None
     shots: npt.NDArray[np.float64] | None = None
     impostors: Impostors | None = None
+    decided: Decided | None = None
 
     def __post_init__(self) -> None:
         where, q, n = f"movie {self.name}", len(self.cast), len(self.candidates)
@@ -68,6 +100,11 @@ class MovieFeatures:
         has_face = np.asarray(self.has_face)
         if has_face.shape != (q + n,) or has_face.dtype != bool:
             raise RankingError(f"{where}: has_face must be ({q + n},) bool, got {has_face.shape} {has_face.dtype}")
+        if self.decided is not None and self.decided.said.shape != (len(self._portraits), n):
+            raise RankingError(
+                f"{where}: decided must be of {len(self._portraits)} people and {n} candidates, got "
+                f"{self.decided.said.shape}"
+            )
         bodies = tuple(
             self._checked("body", some, (n, q + n) if self.faces is not None else (q + n,)) for some in self.bodies
         )
@@ -90,6 +127,19 @@ class MovieFeatures:
     def telling_portraits(self) -> list[npt.NDArray[np.int64]]:
         """For each person the portraits to go by: those that show a face; where none does, all."""
         return [own[self.has_face[own]] if self.has_face[own].any() else own for own in self._portraits]
+
+    @property
+    def templates(self) -> list[npt.NDArray[np.int64]]:
+        """For each person the rows of ``faces`` to go by: telling portraits, and decided ones that show a face."""
+        portraits = self.telling_portraits
+        if self.decided is None:
+            return portraits
+        faces = [len(self.cast) + own for own in self.decided.portraits]
+        faces = [own[self.has_face[own]] for own in faces]
+        replaced = [len(own) > 0 and gone for own, gone in zip(faces, self.decided.replaced, strict=True)]
+        return [
+            own if gone else np.append(first, own) for first, own, gone in zip(portraits, faces, replaced, strict=True)
+        ]
 
     @property
     def _portraits(self) -> list[npt.NDArray[np.int64]]:

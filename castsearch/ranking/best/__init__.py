@@ -5,7 +5,8 @@
    (``people``). Surely found faces join the template, and so on for some rounds.
 3. Links: boxes with like bodies, near in time, with like faces speak for each other (``links``).
 4. Votes: what is believed of a box passes on along the links (``votes``), and is evidence beside the face at last.
-5. The list is ranked by the log odds of the person against everybody else.
+5. What somebody decided about boxes is certain all the while: confirmed faces are templates, and all decisions spread.
+6. The list is ranked by the log odds of the person against everybody else.
 
 >>> import numpy as np
 >>> from castsearch.ranking import MovieFeatures, Settings, rank
@@ -44,7 +45,7 @@ from castsearch.ranking.errors import RankingError
 from castsearch.ranking.impostors import Impostors, estimated
 from castsearch.ranking.movie import MovieFeatures
 from castsearch.ranking.propagation import best_first
-from castsearch.ranking.ranked import Ranked
+from castsearch.ranking.ranked import CONFIRMED, REJECTED, Ranked
 from castsearch.ranking.settings import Settings
 from castsearch.ranking.threads import THREAD_MEMORY, Resources, single_blas
 from castsearch.ranking.unit import F64, UnitRows, side_by_side
@@ -53,6 +54,7 @@ __all__ = ["Recipe", "needed_memory", "rank"]
 
 EVIDENCE = ("face", "body", "time", "frame")
 REST, LEAST = "rest", 0.01  # what no evidence speaks for: none has as much log odds
+CERTAIN = 100.0  # log odds of what somebody decided: no other evidence comes near
 ABSENT = 0.5  # who is less probably in the movie is taken to be absent: no box is then above it
 DEFAULT = Recipe()
 BOX_BYTES = 5000  # of a box: shortlist, links and votes
@@ -88,7 +90,10 @@ def rank(movie: MovieFeatures, settings: Settings, resources: Resources, recipe:
         probability = logistic(log_odds[person, order])
         if present[person] < ABSENT:
             probability *= present[person]
-        found_by = np.array([REST, *EVIDENCE])[every.argmax(axis=0)]
+        found_by = np.array([REST, *EVIDENCE, CONFIRMED, REJECTED])[every.argmax(axis=0)]
+        if movie.decided is not None:
+            said = movie.decided.said[person, order]
+            found_by[said > 0], found_by[said < 0] = CONFIRMED, REJECTED
         yield Ranked(order, score[order], found_by, probability.astype(np.float32), shares)
 
 
@@ -112,7 +117,8 @@ def believe(movie: MovieFeatures, recipe: Recipe, resources: Resources) -> Belie
     n = len(movie.candidates)
     has_face, frames = movie.has_face[-n:], Frames(movie.frame_numbers)
     faces = UnitRows(movie.faces)
-    templates = Templates(faces, movie.telling_portraits, has_face, recipe)
+    said = np.zeros((len(movie.people), n), np.int8) if movie.decided is None else movie.decided.said
+    templates = Templates(faces, movie.templates, has_face, recipe)
     portrait_cosines = templates.cosines()
     impostors = movie.impostors or estimated(portrait_cosines)
 
@@ -122,7 +128,7 @@ def believe(movie: MovieFeatures, recipe: Recipe, resources: Resources) -> Belie
         return found
 
     def weighed(found: F64) -> Posterior:
-        return posterior(found, recipe.others, frames, recipe.frame_sweeps)
+        return posterior(found + CERTAIN * said, recipe.others, frames, recipe.frame_sweeps)
 
     face = by_face(portrait_cosines)
     believed = weighed(face)
@@ -131,7 +137,8 @@ def believe(movie: MovieFeatures, recipe: Recipe, resources: Resources) -> Belie
         believed = weighed(face)
     body = time = np.zeros_like(face)
     if recipe.vote_power:
-        sure = [np.flatnonzero((row >= recipe.sure) & has_face) for row in believed.probability]
+        seen = has_face | (said > 0)
+        sure = [np.flatnonzero(row) for row in (believed.probability >= recipe.sure) & seen]
         links = linked(_boxes(movie, faces, impostors, recipe, resources), recipe, resources)
         fit = fitted(links, believed.probability, sure, recipe, resources)
         votes, timeless = Votes(links, fit, recipe), Votes(links, fit, recipe, time=False)
@@ -145,6 +152,7 @@ def believe(movie: MovieFeatures, recipe: Recipe, resources: Resources) -> Belie
         believed = weighed(face + vote)
     log_odds = believed.log_odds(recipe.scale, recipe.shift)
     present = presence(impostors.standardised(portrait_cosines), log_odds, has_face, recipe)
+    present[(said > 0).any(axis=1)] = 1
     return Belief(log_odds, (face, body, time, believed.frame_evidence), present)
 
 

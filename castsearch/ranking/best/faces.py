@@ -23,7 +23,7 @@ class Templates:
 
     Args:
         faces: unit rows of q portraits, then of n candidates.
-        portraits: for each person the rows of the portraits.
+        portraits: for each person the rows that count as portraits.
         has_face: (n,) whether a candidate shows a face.
         recipe: how much a portrait weighs, and what is sure.
     """
@@ -35,7 +35,7 @@ class Templates:
         self._faces = faces.tile(len(faces) - n + np.flatnonzero(has_face))
         self._has_face, self._sure = has_face, recipe.sure
         self._portraits = recipe.portrait_weight * np.stack(
-            [sum_of_directions(faces.tile(slice(0, len(faces) - n)), own) for own in portraits]
+            [sum_of_directions(faces.tile(slice(None)), own) for own in portraits]
         )
 
     def cosines(self, probability: F64 | None = None) -> F64:
