@@ -39,7 +39,8 @@ def main() -> None:
     split, account = crop_split(movies, origin, body, args.quality, cli.progress)
     if not args.skip_bad:
         _stop_at(list(account.bad.values()))
-    stagefiles.write_body(target, split, {"body": str(args.body.resolve()), "quality": args.quality})
+    places = {"origin": str(args.origin.resolve()), "body": str(args.body.resolve())}
+    stagefiles.write_body(target, split, {**places, "quality": args.quality})
     n_casts = sum(len(movie.cast) for movie in split.values())
     n_candidates = sum(len(movie.candidates) for movie in split.values())
     print(f"{len(split)} movies, {n_casts} portraits, {n_candidates} crops -> {target}")

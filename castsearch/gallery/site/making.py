@@ -1,0 +1,45 @@
+"""A gallery from beginning to end: its pictures and pages, and what an earlier one left that nothing shows now."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from castsearch.gallery.site.content import MovieContent, Overview
+from castsearch.gallery.site.pictures import Pictures
+from castsearch.gallery.site.render import write_site
+
+
+@dataclass(frozen=True)
+class Made:
+    """A gallery that was written.
+
+    Attributes:
+        index: its first page.
+        bad: what is wrong with each picture that it cannot show.
+    """
+
+    index: Path
+    bad: Mapping[str, str]
+
+
+def make_gallery(
+    folder: str | os.PathLike[str], overview: Overview, movies: Callable[[Pictures], Iterable[MovieContent]]
+) -> Made:
+    """Write a gallery; where one was, what nothing shows now is removed last, and others' files stay.
+
+    Args:
+        folder: for it; made if absent.
+        overview: what all pages share.
+        movies: gives the movies one by one, their pictures written by what it is given.
+
+    Raises:
+        GalleryError: other things lie in the folder.
+        StageFileError: there is no writing there, or no room.
+    """
+    pictures = Pictures(folder)
+    index = write_site(pictures.folder, overview, movies(pictures))
+    pictures.sweep()
+    return Made(index, pictures.bad)
