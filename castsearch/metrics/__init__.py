@@ -1,0 +1,59 @@
+"""What a ranking is worth: average precision, Rank@k, recall; differences and how sure they are; calibration; curves.
+
+Pure functions of labels and rankings as dicts and lists. No file is read here, and no room but the errors and the rules
+of ids is known.
+"""
+
+from castsearch.metrics.calibration import UNLIKELY, Reliability, cllr, error_by_group, reliability, that_matter
+from castsearch.metrics.curves import PrecisionRecall, RankHistogram, precision_recall, rank_histograms
+from castsearch.metrics.differences import FEW_MOVIES, Difference, beyond, paired_bootstrap
+from castsearch.metrics.errors import EvaluationError
+from castsearch.metrics.fitting import check_labels
+from castsearch.metrics.oddities import Oddities, oddities
+from castsearch.metrics.ranked import (
+    RANKS,
+    RECALLS,
+    CastScore,
+    Evaluation,
+    Figures,
+    Missing,
+    average_precision,
+    evaluate,
+    evaluate_alike,
+    figures_by_movie,
+)
+from castsearch.metrics.whereabouts import Whereabouts, by_ids, by_split
+
+__all__ = [
+    "FEW_MOVIES",
+    "RANKS",
+    "RECALLS",
+    "UNLIKELY",
+    "CastScore",
+    "Difference",
+    "Evaluation",
+    "EvaluationError",
+    "Figures",
+    "Missing",
+    "Oddities",
+    "PrecisionRecall",
+    "RankHistogram",
+    "Reliability",
+    "Whereabouts",
+    "average_precision",
+    "beyond",
+    "by_ids",
+    "by_split",
+    "check_labels",
+    "cllr",
+    "error_by_group",
+    "evaluate",
+    "evaluate_alike",
+    "figures_by_movie",
+    "oddities",
+    "paired_bootstrap",
+    "precision_recall",
+    "rank_histograms",
+    "reliability",
+    "that_matter",
+]
