@@ -19,7 +19,7 @@ from urllib.parse import quote
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from castsearch.decisions import Decisions
+from castsearch.decisions import as_json
 from castsearch.gallery.site.content import MovieContent, Overview, Person, RankedBoxes
 from castsearch.results import IN_A_BOX
 from castsearch.stagefiles import atomic_write
@@ -225,7 +225,7 @@ def _movie_data(movie: MovieContent, entry: _Entry) -> dict[str, Any]:
     return {
         "name": movie.name,
         "key": entry.key,
-        "people": [{"id": card.id, "name": card.name, "page": card.page, "group": card.group} for card in entry.cards],
+        "people": [_who_is(person, card) for person, card in zip(movie.people, entry.cards, strict=True)],
         "boxes": {
             "id": [box.id for box in movie.boxes],
             "file": [box.file for box in movie.boxes],
@@ -241,6 +241,14 @@ def _movie_data(movie: MovieContent, entry: _Entry) -> dict[str, Any]:
             "seconds": [None if frame.seconds is None else float(frame.seconds) for frame in movie.frames],
         },
     }
+
+
+def _who_is(person: Person, card: _Card) -> dict[str, Any]:
+    """A person as all pages of the movie know them; of a group, its boxes too."""
+    known = {"id": person.id, "name": person.name, "page": card.page, "group": person.group}
+    if person.group:
+        known["boxes"] = [int(box) for result in person.results[:1] if result is not None for box in result.order]
+    return known
 
 
 def _who(people: Sequence[Person], n_boxes: int) -> list[int]:
@@ -299,23 +307,5 @@ def _shared(overview: Overview, entries: Sequence[_Entry]) -> dict[str, Any]:
             {"name": entry.name, "key": entry.key, "people": [card.id for card in entry.cards if not card.group]}
             for entry in entries
         ],
-        "decisions": _decisions(overview.decisions),
-    }
-
-
-def _decisions(decisions: Decisions) -> dict[str, Any]:
-    """As ``decisions.json`` has them."""
-    return {
-        "people": {
-            identity: {
-                "confirmed": dict(verdicts.confirmed),
-                "rejected": dict(verdicts.rejected),
-                "portraits": list(verdicts.portraits),
-                "replace": verdicts.replace,
-            }
-            for identity, verdicts in decisions.people.items()
-        },
-        "named": {
-            movie: {name: dict(boxes) for name, boxes in names.items()} for movie, names in decisions.named.items()
-        },
+        "decisions": as_json(overview.decisions),
     }
