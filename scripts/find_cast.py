@@ -5,7 +5,8 @@
 
 PORTRAITS holds a picture a person (Joey.jpg), or a folder a person with several (Joey/1.jpg). WORK receives
 appearances.csv and .json, the same for subtitles, editing and annotation programs, a timeline, strips of each person's
-best pictures, and the film in the challenge's layout. Stopped and started again, the search goes on.
+best pictures, a gallery of everybody's boxes, and the film in the challenge's layout. Stopped and started again, the
+search goes on.
 """
 
 import argparse
@@ -14,6 +15,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from castsearch.gallery.site.films import FilmGallery, overview_of
+from castsearch.gallery.site.making import make_gallery
+from castsearch.gallery.site.pictures import check_gallery
 from castsearch.gallery.strip import N_SHOWN, Shown, Verdict, strip
 from castsearch.images import read_image, write_jpeg
 from castsearch.movies.annotated import annotated, file_names, highlights
@@ -44,6 +48,7 @@ def main() -> None:
 
     footage, models, cast = films.opened(args)
     assert models.faces is not None
+    gallery = check_gallery(args.out / "gallery")
     print(f"looking for {cli.first_few([person.name for person in cast.people])}")
     scans = films.looked_through(footage, models, cast.people, args)
     found = [name_people(scanned, cast, models.faces, args.cluster) for scanned in scans]
@@ -52,20 +57,23 @@ def main() -> None:
     for path in write_formats([each.cast for each in found], args.out):
         print(path)
     portraits = {person.name: person.files[0] for person in cast.people}
-    for each in found:
-        draw(each, portraits, args)
+    unknown = {each.scanned.movie: draw(each, portraits, args) for each in found}
     for each in found:
         tell(each)
+    pages = FilmGallery(found, args.out, unknown)
+    made = make_gallery(gallery, overview_of(found), pages.movies)
+    cli.report("the gallery cannot show", list(made.bad.values()))
+    print(made.index)
     films.check_all(len(found), footage)
 
 
-def draw(found: Found, portraits: dict[str, Path], args: argparse.Namespace) -> None:
-    """Write everything that is to be looked at."""
+def draw(found: Found, portraits: dict[str, Path], args: argparse.Namespace) -> dict[str, Path]:
+    """Write what is to be looked at, but for the gallery; the portraits of unknown people, by name."""
     movie, cast = found.scanned.movie, found.cast
     split = args.out / "origin" / MODE
-    faces = dict(portraits)
-    for path in write_unknown(found, frames_folder(args.out, MODE, movie), args.out / "unknown" / movie):
-        faces[path.stem] = path
+    portraits_of = write_unknown(found, frames_folder(args.out, MODE, movie), args.out / "unknown" / movie)
+    unknown = {path.stem: path for path in portraits_of}
+    faces = portraits | unknown
     missing = write_timeline(cast, args.out / f"{movie}.svg") + write_timeline(cast, args.out / f"{movie}.png")
     files = file_names(cast.people)
     for name in cast.people:
@@ -86,6 +94,7 @@ def draw(found: Found, portraits: dict[str, Path], args: argparse.Namespace) -> 
     if missing:
         letters = "".join(dict.fromkeys(missing))
         cli.warn(f"no font here has the letters {letters}; install one that does, as those called Noto")
+    return unknown
 
 
 def tell(found: Found) -> None:

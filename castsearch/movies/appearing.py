@@ -12,6 +12,7 @@ from castsearch.movies.layout import Seen, whole_box
 from castsearch.movies.naming import Named
 from castsearch.movies.scanned import Scan
 from castsearch.movies.times import Stretch
+from castsearch.movies.tracks import Track
 
 LEAST = 0.5  # probability above which a track is somebody's, and below which somebody is not in the film
 GAP = 1.0  # seconds: pieces of a shot that are parted by no more are one appearance
@@ -35,7 +36,7 @@ class Appearances:
     def of_person(self, name: str, person: int, named: Named) -> Iterator[Appearance]:
         """Those of somebody who was looked for: of the tracks that are more probably theirs than not."""
         tracks = np.flatnonzero(named.probability[person] > LEAST).tolist()
-        kinds: dict[int, FoundBy] = {track: _found_by(named, person, track) for track in tracks}
+        kinds: dict[int, FoundBy] = {track: found_by_track(named, person, track) for track in tracks}
         yield from self._joined(name, {track: float(named.probability[person, track]) for track in tracks}, kinds)
 
     def of_unknown(self, name: str, tracks: Sequence[int]) -> Iterator[Appearance]:
@@ -80,14 +81,18 @@ class Appearances:
         track = self._scan.tracks[number]
         for place, seen in enumerate(track.sightings):
             frame = None if seen.frame is None else f"{self._movie}/candidates/{seen.frame}.jpg"
-            own: FoundBy = kind
-            if kind == "face" and not (track.good and place in track.faces_of):
-                own = "track"  # its face is not among those that tell
             candidate = self._candidates.get((number, place))
+            own = found_by_box(track, place, kind)
             yield SeenBox(seen.seconds, whole_box(seen.box, self._size), frame, candidate, own)
 
 
-def _found_by(named: Named, person: int, track: int) -> FoundBy:
+def found_by_box(track: Track, place: int, kind: FoundBy) -> FoundBy:
+    """What the box at a place of a track rests on itself, where its track was found by ``kind``."""
+    tells = track.good and place in track.faces_of
+    return "track" if kind == "face" and not tells else kind
+
+
+def found_by_track(named: Named, person: int, track: int) -> FoundBy:
     """What tells most that a track is somebody's; ``track`` where it is only who else is there, and when."""
     face, body = float(named.face[person, track]), float(named.body[person, track])
     if max(face, body) < TELLING:

@@ -141,14 +141,18 @@ class Pictures:
         bad: dict[str, str] = {}
         decoded: Decoded | None = None
         try:
-            digest = _digest(source)
+            content = _read(source)
+            digest = blake2b(content).digest()
             for one in wanted:
                 name, bounds, quality = one.kind.value
                 path = _path(name, "jpg", digest, repr((bounds, quality, one.bbox)).encode())
                 if not (self.folder / path).is_file():
                     decoded = decoded or decode(source, keep_pixels=any(other.bbox for other in wanted))
                     try:
-                        write_jpeg(self.folder / path, _scaled(decoded, one.bbox, bounds), quality)
+                        if one.bbox is None and _fits(decoded.image, bounds):
+                            write_changed(self.folder / path, content)
+                        else:
+                            write_jpeg(self.folder / path, _scaled(decoded, one.bbox, bounds), quality)
                     except ImageError as error:
                         bad[f"{source} {one.bbox}"] = f"{shortened(source)}: {error}"
                         continue
@@ -158,10 +162,10 @@ class Pictures:
         return made, bad
 
 
-def _digest(source: Path) -> bytes:
+def _read(source: Path) -> bytes:
     try:
         with open_plain(source) as file:
-            return blake2b(file.read()).digest()
+            return file.read()
     except OSError as error:
         raise ImageError(unreadable(source, error, "put it there")) from None
 
@@ -177,6 +181,12 @@ def _path(folder: str, suffix: str, *parts: bytes) -> str:
         digest.update(len(part).to_bytes(8, "little") + part)
     name = digest.hexdigest()
     return f"{folder}/{name[:2]}/{name}.{suffix}"
+
+
+def _fits(image: Image.Image, bounds: tuple[int, int]) -> bool:
+    """Whether a picture can be shown as it is: small enough, of a kind that all browsers show, with nothing besides."""
+    small = image.width <= bounds[0] and image.height <= bounds[1]
+    return small and image.format == "JPEG" and image.mode == "RGB" and "exif" not in image.info
 
 
 def _scaled(decoded: Decoded, bbox: BBox | None, bounds: tuple[int, int]) -> np.ndarray:
