@@ -18,7 +18,7 @@ from tqdm import tqdm
 from castsearch.annotations import labels_of_persons, read_labels
 from castsearch.errors import CastSearchError
 from castsearch.faces.packs import FacePack
-from castsearch.metrics import Evaluation, EvaluationError, check_labels
+from castsearch.metrics import Evaluation, EvaluationError, Missing, Oddities, check_labels
 from castsearch.networks import PRECISIONS
 from castsearch.paths import NO_ROOM, look_alike, shortened
 from castsearch.stagefiles import MODES, MoviePictures, StageFileError
@@ -220,16 +220,77 @@ def fitting_labels(
     return labels_of_persons(labels, movies)
 
 
+def check_replaceable(path: Path, start: str, what: str) -> None:
+    """See that what is written to ``path`` takes no other file's place.
+
+    Args:
+        path: of a file or of none.
+        start: what files begin with that may be replaced; empty ones may be, too.
+        what: they are.
+
+    Raises:
+        StageFileError: there is another file.
+    """
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        found = file.read(len(start))
+    if found not in (b"", start.encode()):
+        raise StageFileError(f"{path}: there is a file that is not {what}; choose another name, or move it")
+
+
 def report_evaluation(evaluation: Evaluation) -> None:
     """Print the table, and warn of what labels and ranking do not share, or name twice."""
     print(evaluation)
+    warn_of_evaluation(evaluation)
+
+
+def warn_of_evaluation(evaluation: Evaluation, missing: Missing = "zero", which: str = "") -> None:
+    """Warn of what labels and ranking do not share, or name twice.
+
+    Args:
+        evaluation: of one submission.
+        missing: what its absent casts count.
+        which: what to put before each warning, where there are several submissions.
+    """
+    counts = "each counts 0" if missing == "zero" else "left out of the means"
     if evaluation.absent:
-        warn(f"absent from the ranking, each counts 0: {first_few(evaluation.absent)}")
+        warn(f"{which}absent from the ranking, {counts}: {first_few(evaluation.absent)}")
     if evaluation.unranked:
-        warn(f"true candidates that no line ranks, each counts as missed: {first_few(evaluation.unranked)}")
+        warn(f"{which}true candidates that no line ranks, each counts as missed: {first_few(evaluation.unranked)}")
     if evaluation.repeated:
         times = sum(evaluation.repeated.values())
-        warn(f"ranked again {times} times, where the first place counts, for {first_few([*evaluation.repeated])}")
+        names = first_few([*evaluation.repeated])
+        warn(f"{which}ranked again {times} times, where the first place counts, for {names}")
+
+
+def warn_of_oddities(odd: Oddities, split_known: bool, which: str = "") -> None:
+    """Warn of what else is odd about a submission.
+
+    Args:
+        odd: what was found.
+        split_known: whether movies and candidates are known, or only what ids tell.
+        which: what to put before each warning, where there are several submissions.
+    """
+    known, told = ("labels or split", "") if split_known else ("labels", ", as ids tell")
+    if odd.strangers:
+        count = _counted(len(odd.strangers), "line counts", "lines count")
+        warn(f"{which}{count} for nothing, whose cast is not in the {known}: {first_few(odd.strangers)}")
+    if odd.unknown:
+        count = _counted(len(odd.unknown), "id is", "ids are")
+        warn(f"{which}{count} no candidate of the split, each counts as a miss: {first_few(odd.unknown)}")
+    if odd.elsewhere:
+        count = _counted(sum(odd.elsewhere.values()), "candidate", "candidates")
+        warn(f"{which}{count} of another movie{told}, each counts as a miss, for {first_few([*odd.elsewhere])}")
+    if odd.short:
+        count = _counted(len(odd.short), "line lacks", "lines lack")
+        names = [f"{cast} ({has} of {whole})" for cast, (has, whole) in odd.short.items()]
+        others = "of the split" if split_known else "that others of the movie have"
+        warn(f"{which}{count} candidates {others}: {first_few(names)}")
+
+
+def _counted(count: int, one: str, several: str) -> str:
+    return f"{count} {one if count == 1 else several}"
 
 
 def first_few(names: Sequence[str], most: int = 10) -> str:

@@ -22,10 +22,13 @@ from castsearch.metrics.ranked import (
     evaluate_alike,
     figures_by_movie,
 )
+from castsearch.metrics.reports import CSV_START, JSON_START, Scored, as_csv, as_json, cast_table, movie_table, summary
 from castsearch.metrics.whereabouts import Whereabouts, by_ids, by_split
 
 __all__ = [
+    "CSV_START",
     "FEW_MOVIES",
+    "JSON_START",
     "RANKS",
     "RECALLS",
     "UNLIKELY",
@@ -39,21 +42,27 @@ __all__ = [
     "PrecisionRecall",
     "RankHistogram",
     "Reliability",
+    "Scored",
     "Whereabouts",
+    "as_csv",
+    "as_json",
     "average_precision",
     "beyond",
     "by_ids",
     "by_split",
+    "cast_table",
     "check_labels",
     "cllr",
     "error_by_group",
     "evaluate",
     "evaluate_alike",
     "figures_by_movie",
+    "movie_table",
     "oddities",
     "paired_bootstrap",
     "precision_recall",
     "rank_histograms",
     "reliability",
+    "summary",
     "that_matter",
 ]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 import numpy.typing as npt
 
 from castsearch.metrics.ranked import CastScore, Evaluation
 
+_AT_LEAST = 10  # ranks that have bins
 _STEPS = (1, 2, 5)  # last ranks of bins, times powers of ten
 
 
@@ -109,11 +111,7 @@ def _with_missed(cast: CastScore) -> Iterable[int | None]:
 
 def _binned(series: Sequence[Sequence[int | None]]) -> list[RankHistogram]:
     found = [np.array([rank for rank in ranks if rank is not None], np.int64) for ranks in series]
-    largest = max((int(ranks.max()) for ranks in found if ranks.size), default=1)
-    last = [step * 10**power for power in range(len(str(largest))) for step in _STEPS]
-    edges = np.array(last[: next((i for i, rank in enumerate(last) if rank >= largest), len(last) - 1) + 1], np.int64)
-    if edges[-1] < largest:
-        edges = np.append(edges, 10 ** len(str(largest)))
+    edges = _bins(max([_AT_LEAST, *(int(ranks.max()) for ranks in found if ranks.size)]))
     return [
         RankHistogram(
             edges,
@@ -122,3 +120,17 @@ def _binned(series: Sequence[Sequence[int | None]]) -> list[RankHistogram]:
         )
         for ranks, every in zip(found, series, strict=True)
     ]
+
+
+def _bins(largest: int) -> npt.NDArray[np.int64]:
+    """Last ranks of bins, up to the first that ``largest`` lies in.
+
+    >>> _bins(11).tolist(), _bins(20).tolist()
+    ([1, 2, 5, 10, 20], [1, 2, 5, 10, 20])
+    """
+    found: list[int] = []
+    for last in (step * 10**power for power in count() for step in _STEPS):
+        found.append(last)
+        if last >= largest:
+            break
+    return np.array(found, np.int64)

@@ -6,8 +6,7 @@ How the figures differ from those of other programs stands in ``docs/metrics.md`
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import numpy as np
@@ -77,7 +76,7 @@ class CastScore:
     n_true: int
     n_ranked: int
 
-    @cached_property
+    @property
     def ap(self) -> float:
         """Average precision, see ``average_precision``."""
         return _average_precision(self.hits, self.n_true)
@@ -86,10 +85,6 @@ class CastScore:
     def first_hit(self) -> int | None:
         """Rank of the first true candidate; None where the line has none."""
         return self.hits[0] if self.hits else None
-
-    def hit_within(self, k: int) -> bool:
-        """Whether a true candidate is among the first k: torchreid's CMC at k, of a query that has a match."""
-        return bool(self.hits) and self.hits[0] <= k
 
     def recall(self, k: int) -> float:
         """Share of all true candidates that are among the first k.
@@ -109,7 +104,8 @@ class Figures:
     Attributes:
         n_casts: of how many.
         mean_ap: of their average precision, all casts alike, however many candidates show them.
-        rank: for each k, the share of casts with a hit among their first k candidates.
+        rank: for each k, the share of casts with a hit among their first k candidates. torchreid's CMC is the same
+            over the queries that have a match at all; it removes junk first, see ``average_precision``.
     """
 
     n_casts: int
@@ -119,10 +115,11 @@ class Figures:
     @classmethod
     def of(cls, casts: Collection[CastScore]) -> Figures:
         """The means; of one cast at least."""
+        first = np.array([cast.hits[0] if cast.hits else np.inf for cast in casts])
         return cls(
             len(casts),
             float(np.mean([cast.ap for cast in casts])),
-            {k: float(np.mean([cast.hit_within(k) for cast in casts])) for k in RANKS},
+            {k: float(np.mean(first <= k)) for k in RANKS},
         )
 
 
@@ -205,42 +202,43 @@ def evaluate(
 
 
 def evaluate_alike(
-    labels: Mapping[str, Sequence[str]], rankings: Sequence[Mapping[str, Sequence[str]]], missing: Missing = "zero"
-) -> list[Evaluation]:
+    labels: Mapping[str, Sequence[str]],
+    rankings: Mapping[str, Mapping[str, Sequence[str]]],
+    missing: Missing = "zero",
+) -> dict[str, Evaluation]:
     """Score submissions over the same queries, so that their figures and differences can be compared.
 
     Args:
         labels: true candidates of each cast.
-        rankings: by each submission, candidates of each cast, best first.
+        rankings: by each submission's name, candidates of each cast, best first.
         missing: as of ``evaluate``; ``skip`` leaves a cast out for all as soon as one submission has no line for it.
 
     Raises:
-        EvaluationError: as of ``evaluate``, or ``skip`` leaves no query.
+        EvaluationError: as of ``evaluate``, the submission named first; or ``skip`` leaves no query.
     """
-    alone = [evaluate(labels, ranking, missing) for ranking in rankings]
-    if missing == "zero" or not any(one.absent for one in alone):
+    alone = {}
+    for name, ranking in rankings.items():
+        try:
+            alone[name] = evaluate(labels, ranking, missing)
+        except EvaluationError as error:
+            raise EvaluationError(f"{name}: {error}") from None
+    skipped = set().union(*(one.absent for one in alone.values()))
+    if missing == "zero" or len(alone) == 1 or not skipped:
         return alone
-    skipped = set().union(*(one.absent for one in alone))
     shared = {cast: true for cast, true in labels.items() if cast not in skipped}
     if not any(shared.values()):
-        raise EvaluationError("no cast has a line in every submission, so that nothing is left to compare")
-    return [_among(shared, one, ranking) for one, ranking in zip(alone, rankings, strict=True)]
+        raise EvaluationError(f"{', '.join(alone)}: no cast has a line in each, so that nothing is left to compare")
+    return {name: replace(evaluate(shared, rankings[name]), absent=one.absent) for name, one in alone.items()}
 
 
-def _among(shared: Mapping[str, Sequence[str]], found: Evaluation, ranking: Mapping[str, Sequence[str]]) -> Evaluation:
-    """The evaluation of fewer queries; who is absent from this submission stays named."""
-    again = evaluate(shared, ranking)
-    return Evaluation(again.mean_ap, again.rank, again.casts, found.absent, again.unranked, again.repeated)
-
-
-def figures_by_movie(evaluation: Evaluation, movies: Mapping[str, str]) -> dict[str, Figures]:
+def figures_by_movie(evaluation: Evaluation, movies: Mapping[str, str]) -> dict[str | None, Figures]:
     """Means over the casts of each movie, in the order of the labels.
 
     Args:
         evaluation: of all casts.
-        movies: the movie of each cast that counts.
+        movies: the movie of each cast; casts without one are together under None.
     """
-    members: dict[str, list[CastScore]] = {}
+    members: dict[str | None, list[CastScore]] = {}
     for name, cast in evaluation.casts.items():
-        members.setdefault(movies[name], []).append(cast)
+        members.setdefault(movies.get(name), []).append(cast)
     return {movie: Figures.of(casts) for movie, casts in members.items()}

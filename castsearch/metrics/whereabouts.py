@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -90,8 +89,10 @@ def by_ids(labels: Mapping[str, Sequence[str]]) -> Whereabouts:
     casts = {}
     for cast, true in labels.items():
         if true:
-            alike = os.path.commonprefix([cast, *true])  # noqa: RUF071 - letter by letter is what is wanted
-            movie, _, _ = alike.rpartition("_")
+            first, last = min(true), max(true)  # what these two begin with, all begin with
+            movie, _, _ = cast.rpartition("_")
+            while movie and not (first.startswith(f"{movie}_") and last.startswith(f"{movie}_")):
+                movie, _, _ = movie.rpartition("_")
             if not movie:
                 return Whereabouts({})
             casts[cast] = movie
