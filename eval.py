@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import get_args
 
 from castsearch import metrics, stagefiles
-from castsearch.annotations import Movie, labels_of_persons, read_annotations, read_labels, read_ranking
+from castsearch.annotations import Movie, labels_of_persons, person_ids, read_annotations, read_labels, read_ranking
 from castsearch.metrics import Difference, Evaluation, EvaluationError, Missing, Oddities, Scored
 from castsearch.stagefiles import MoviePictures
 from scripts import cli
@@ -154,7 +154,7 @@ def main() -> None:
     labels = read_labels(args.gt)
     split = read_split(args.data, args.mode) if args.mode else None
     labels = labels if split is None else labels_of_persons(labels, split)
-    where = metrics.by_ids(labels) if split is None else metrics.by_split(split)
+    where = metrics.by_ids(labels) if split is None else metrics.by_split(split, {*person_ids(split).values()})
     rankings = {str(file): read_ranking(file) for file in args.submission}
     try:
         found = metrics.evaluate_alike(labels, rankings, args.missing)

@@ -272,10 +272,11 @@ def warn_of_oddities(odd: Oddities, split_known: bool, which: str = "") -> None:
         split_known: whether movies and candidates are known, or only what ids tell.
         which: what to put before each warning, where there are several submissions.
     """
-    known, told = ("labels or split", "") if split_known else ("labels", ", as ids tell")
+    told = "" if split_known else ", as ids tell"
     if odd.strangers:
         count = _counted(len(odd.strangers), "line counts", "lines count")
-        warn(f"{which}{count} for nothing, whose cast is not in the {known}: {first_few(odd.strangers)}")
+        known = "neither in the labels nor a person's first portrait" if split_known else "not in the labels"
+        warn(f"{which}{count} for nothing, whose cast is {known}: {first_few(odd.strangers)}")
     if odd.unknown:
         count = _counted(len(odd.unknown), "id is", "ids are")
         warn(f"{which}{count} no candidate of the split, each counts as a miss: {first_few(odd.unknown)}")

@@ -74,7 +74,7 @@ def movie_table(scored: Sequence[Scored], movies: Mapping[str, str]) -> str:
     for movie, first in by_name[0][1].items():
         for name, of in by_name:
             own = of[movie]
-            row = [movie or "?", name, str(own.n_casts), *_percents(own.mean_ap, own.rank)]
+            row = [movie or "?", shown(name), str(own.n_casts), *_percents(own.mean_ap, own.rank)]
             rows.append([*row, f"{100 * (own.mean_ap - first.mean_ap):+.2f}" if own is not first else ""])
     return _of_several(["movie", "submission", "casts", "mAP", *_RANK_NAMES, "beside"], rows, len(scored))
 
@@ -90,7 +90,7 @@ def cast_table(scored: Sequence[Scored]) -> str:
         for one in scored:
             own = one.evaluation.casts[cast]
             recalls = (f"{100 * own.recall(k):.2f}" for k in RECALLS)
-            row = [cast, one.name, str(own.n_true), f"{100 * own.ap:.2f}", str(own.first_hit or "-"), *recalls]
+            row = [cast, shown(one.name), str(own.n_true), f"{100 * own.ap:.2f}", str(own.first_hit or "-"), *recalls]
             rows.append([*row, f"{100 * (own.ap - first.ap):+.2f}" if own is not first else ""])
     header = ["cast", "submission", "true", "AP", "first hit", *(f"recall@{k}" for k in RECALLS), "beside"]
     return _of_several(header, rows, len(scored))

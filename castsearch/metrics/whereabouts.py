@@ -66,11 +66,17 @@ def _named_in(identity: str, names: Collection[str]) -> str | None:
     return None
 
 
-def by_split(movies: Iterable[_Movie]) -> Whereabouts:
-    """What a split's annotations, or its stage files, tell."""
+def by_split(movies: Iterable[_Movie], people: Collection[str] | None = None) -> Whereabouts:
+    """What a split's annotations, or its stage files, tell.
+
+    Args:
+        movies: of the split.
+        people: ids of those portraits that stand for a person, see ``annotations.person_ids``; by default all do.
+    """
     movies = list(movies)
+    casts = {cast.id: movie.name for movie in movies for cast in movie.cast}
     return Whereabouts(
-        {cast.id: movie.name for movie in movies for cast in movie.cast},
+        {cast: movie for cast, movie in casts.items() if people is None or cast in people},
         {movie.name: frozenset(candidate.id for candidate in movie.candidates) for movie in movies},
     )
 

@@ -1,4 +1,4 @@
-"""eval.py and demo.py as a user runs them."""
+"""demo.py as a user runs it."""
 
 from __future__ import annotations
 
@@ -9,25 +9,6 @@ import numpy as np
 from castsearch import stagefiles
 from castsearch.images import read_image, write_jpeg
 from tests.rankings import write_ranking
-
-
-def test_eval_prints_the_challenges_table(script, testdata):
-    folder = testdata / "data/wider_person_search_2018"
-    done = script("eval.py", "--gt", folder / "val_label.json", "--submission", folder / "val_rank.txt")
-    assert done.stdout.split() == ["mAP", "Rank@1", "Rank@5", "Rank@10", "71.29", "87.07", "90.48", "91.16"]
-
-
-def test_eval_names_absent_casts(script, tmp_path):
-    (tmp_path / "gt.json").write_text('{"a": ["1"], "b": ["2"]}')
-    write_ranking(tmp_path / "r.txt", {"a": ["1"]})
-    done = script("eval.py", "--gt", tmp_path / "gt.json", "--submission", tmp_path / "r.txt")
-    assert "absent from the ranking, each counts 0: b" in done.stderr
-    assert "50.00" in done.stdout
-
-
-def test_eval_says_which_file_is_missing(script, tmp_path):
-    done = script("eval.py", "--gt", tmp_path / "gt.json", "--submission", tmp_path / "r.txt", code=2)
-    assert done.stderr == f"error: {tmp_path}/gt.json: no such file\n"
 
 
 def test_demo_writes_the_picture(script, movie):

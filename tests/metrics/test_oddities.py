@@ -83,6 +83,13 @@ def test_what_a_split_tells():
     assert found.short == {"m_ben": (2, 4), "n_none": (1, 2)}
 
 
+def test_only_one_portrait_of_a_person_has_a_line():
+    where = by_split(SPLIT, {"m_ann", "n_cat"})
+    assert where.casts == {"m_ann": "m", "n_cat": "n"}
+    found = oddities({"m_ann": ["m_1"]}, {"m_ann": WHOLE["m_ann"], "m_ben": ["m_1"]}, where)
+    assert found == Oddities(strangers=("m_ben",))
+
+
 def test_lines_all_cut_alike_show_only_beside_the_split():
     cut = {cast: line[:2] for cast, line in WHOLE.items()}
     assert oddities(LABELS, cut, by_ids(LABELS)).short == {}

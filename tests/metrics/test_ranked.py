@@ -34,7 +34,7 @@ def test_scikit_learn_takes_ties_as_one_step():
 
 
 def test_scikit_learn_does_not_know_what_was_not_ranked():
-    """Of four true boxes two are ranked, first and third: 5/12. Put at the end the others would have earned something."""
+    """Of four true boxes two are ranked, first and third: 5/12. At the end the others would have counted."""
     assert average_precision([True, False, True], n_relevant=4) == pytest.approx(5 / 12)
     assert average_precision_score([True, False, True], [3, 2, 1]) == pytest.approx(5 / 6)
     appended = [True, False, True, True, True]
