@@ -13,13 +13,14 @@ from castsearch.annotations import read_annotations
 from castsearch.crops import crop_split
 from castsearch.decisions import Decisions, Verdicts, as_json
 from castsearch.gallery import GalleryError
+from castsearch.gallery.site.making import make_gallery
 from castsearch.gallery.site.pictures import Pictures
 from castsearch.gallery.site.stages import SplitGallery
 from castsearch.gallery.site.submissions import read_submission
 from castsearch.images import read_image, write_jpeg
 from castsearch.movies.layout import Times
 from castsearch.results import Places, write_result
-from castsearch.stagefiles import Split
+from castsearch.stagefiles import Split, writing
 from tests.rankings import write_ranking
 
 HOSTILE = """<script>"a" & 'b'#?%41 ü;名"""
@@ -248,3 +249,44 @@ def test_no_hit_in_any_line_counts_zero(made):
     assert (score.mean_ap, score.rank) == (0, {1: 0, 5: 0, 10: 0})
     ann, other = contents(of, root)[0].people
     assert ann.results[0].ap == 0 and other.hits == frozenset()
+
+
+class Killed(BaseException):
+    """Nothing catches it."""
+
+
+def test_stopped_at_any_file_the_next_run_ends_whole(made, monkeypatch):
+    """What the earlier gallery shows stays there until the new pages are written; nothing is left of it then."""
+    _, root = made
+    write_ranking(root / "r.txt", RANKING)
+
+    def make(name: str, **more) -> dict[str, bytes]:
+        of = gallery(made, root / "r.txt", **more)
+        make_gallery(root / name, of.overview("x"), of.movies)
+        return {str(path.relative_to(root / name)): path.read_bytes() for path in (root / name).rglob("*.*")}
+
+    expected, left, plain = make("whole"), 0, writing._Replacement.take_place
+
+    def counted(replacement) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise Killed
+        plain(replacement)
+
+    before = make("g", movies=["tt1"])
+    assert not expected.keys() <= before.keys()
+    monkeypatch.setattr(writing._Replacement, "take_place", counted)
+    stops = 0
+    for stop in (0, 3, 8, 14, 20):
+        left = stop
+        try:
+            make("g")
+        except Killed:
+            stops += 1
+            shown = {name for name in before if name.startswith(("thumbnails", "frames", "portraits"))}
+            assert all((root / "g" / name).is_file() for name in shown)
+        left = 1000
+        assert make("g") == expected
+        before = make("g", movies=["tt1"])
+    assert stops == 5
