@@ -139,27 +139,30 @@ class Pictures:
         """The paths of pictures of one source, and what is wrong with it."""
         made: dict[Wanted, str | None] = dict.fromkeys(wanted)
         bad: dict[str, str] = {}
-        decoded: Decoded | None = None
         try:
             content = _read(source)
-            digest = blake2b(content).digest()
-            for one in wanted:
-                name, bounds, quality = one.kind.value
-                path = _path(name, "jpg", digest, repr((bounds, quality, one.bbox)).encode())
-                if not (self.folder / path).is_file():
-                    decoded = decoded or decode(source, keep_pixels=any(other.bbox for other in wanted))
-                    try:
-                        if one.bbox is None and _fits(decoded.image, bounds):
-                            write_changed(self.folder / path, content)
-                        else:
-                            write_jpeg(self.folder / path, _scaled(decoded, one.bbox, bounds), quality)
-                    except ImageError as error:
-                        bad[f"{source} {one.bbox}"] = f"{shortened(source)}: {error}"
-                        continue
-                made[one] = path
+            paths = {one: _path_of(one, blake2b(content).digest()) for one in wanted}
+            absent = [one for one in wanted if not (self.folder / paths[one]).is_file()]
+            made |= {one: path for one, path in paths.items() if one not in absent}
+            decoded = decode(source, keep_pixels=any(one.bbox for one in wanted)) if absent else None
         except ImageError as error:
-            bad[str(source)] = str(error)
+            return made, {str(source): str(error)}
+        for one in absent:
+            assert decoded is not None
+            try:
+                self._make(paths[one], one, decoded, content)
+                made[one] = paths[one]
+            except ImageError as error:
+                bad[f"{source} {one.bbox}"] = f"{shortened(source)}: {error}"
         return made, bad
+
+    def _make(self, path: str, wanted: Wanted, decoded: Decoded, content: bytes) -> None:
+        """Write one picture of a decoded source, whose bytes are ``content``."""
+        _, bounds, quality = wanted.kind.value
+        if wanted.bbox is None and _fits(decoded.image, bounds):
+            write_changed(self.folder / path, content)
+        else:
+            write_jpeg(self.folder / path, _scaled(decoded, wanted.bbox, bounds), quality)
 
 
 def _read(source: Path) -> bytes:
@@ -168,6 +171,12 @@ def _read(source: Path) -> bytes:
             return file.read()
     except OSError as error:
         raise ImageError(unreadable(source, error, "put it there")) from None
+
+
+def _path_of(wanted: Wanted, digest: bytes) -> str:
+    """Where a picture lies; ``digest`` of the source."""
+    folder, bounds, quality = wanted.kind.value
+    return _path(folder, "jpg", digest, repr((bounds, quality, wanted.bbox)).encode())
 
 
 def _path(folder: str, suffix: str, *parts: bytes) -> str:
