@@ -48,8 +48,10 @@ def oddities(
         others = {one for one, its in movies.items() if its != movie}
         strangers = set() if whereabouts.candidates is None else named.difference(movies)
         unknown |= strangers
-        elsewhere |= {cast: len(line & others) for cast, line in lines.items() if not line.isdisjoint(others)}
-        own = {cast: len(line - others - strangers) for cast, line in lines.items()}
+        if others:
+            elsewhere |= {cast: len(line & others) for cast, line in lines.items() if not line.isdisjoint(others)}
+        wrong = others | strangers
+        own = {cast: len(line - wrong) if wrong else len(line) for cast, line in lines.items()}
         whole = max(own.values()) if whereabouts.candidates is None else len(whereabouts.candidates[movie])
         short |= {cast: (count, whole) for cast, count in own.items() if count < whole}
     return Oddities(tuple(cast for cast in ranking if cast not in known), tuple(sorted(unknown)), elsewhere, short)

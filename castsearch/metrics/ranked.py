@@ -59,7 +59,7 @@ def average_precision(hits: npt.ArrayLike, n_relevant: int | None = None) -> flo
 
 
 def _average_precision(ranks: Sequence[int], n_relevant: int) -> float:
-    return sum(n / rank for n, rank in enumerate(ranks, 1)) / n_relevant if ranks else 0.0
+    return sum([n / rank for n, rank in enumerate(ranks, 1)]) / n_relevant if ranks else 0.0
 
 
 @dataclass(frozen=True)
@@ -185,11 +185,12 @@ def evaluate(
     repeated: dict[str, int] = {}
     for cast, true in queries.items():
         line = ranking.get(cast, ())
-        ranked = dict.fromkeys(line)
-        if len(ranked) < len(line):
-            repeated[cast] = len(line) - len(ranked)
+        n_ranked = len(set(line))
+        ranked = line if n_ranked == len(line) else [*dict.fromkeys(line)]
+        if n_ranked < len(line):
+            repeated[cast] = len(line) - n_ranked
         hits = tuple([rank for rank, candidate in enumerate(ranked, 1) if candidate in true])
-        casts[cast] = CastScore(hits, len(true), len(ranked))
+        casts[cast] = CastScore(hits, len(true), n_ranked)
     figures = Figures.of(casts.values())
     return Evaluation(
         mean_ap=figures.mean_ap,
