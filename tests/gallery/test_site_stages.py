@@ -19,6 +19,7 @@ from castsearch.gallery.site.stages import SplitGallery
 from castsearch.gallery.site.submissions import read_submission
 from castsearch.images import read_image, write_jpeg
 from castsearch.movies.layout import Times
+from castsearch.movies.times import Stretch
 from castsearch.results import Places, write_result
 from castsearch.stagefiles import Split, writing
 from tests.rankings import write_ranking
@@ -223,6 +224,14 @@ def test_moments_of_a_film(made):
         first, odd = contents(gallery(made, root / "r.txt", times=times, frames=frames), root)
         assert [one.seconds for one in first.frames] == [1.25, 3.5] and first.duration == 9.5
         assert [one.seconds for one in odd.frames] == [None, None] and odd.duration is None
+        assert first.timeline is None and not first.people[0].appearances  # nothing tells probabilities
+
+    write_json(root / "r.txt")
+    tracks = {"tt1_2": 0, "tt1_0": 1, "tt1_4": 2}
+    timed = replace(times["tt1"], shots=(Stretch(0, 9.5),), tracks=tracks)
+    first, odd = contents(gallery(made, root / "r.txt", times={"tt1": timed}), root)
+    assert [(one.start, one.end) for one in first.people[0].appearances] == [(0.25, 4.5)]  # tracks 1 and 0
+    assert "Ann" in (root / "g" / first.timeline).read_text() and odd.timeline is None
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from castsearch.annotations import OTHERS, box_of_crop, person_ids
 from castsearch.gallery.site.content import Box, Frame, MovieContent, Overview, Person, RankedBoxes, Score
+from castsearch.gallery.site.moments import with_moments
 from castsearch.gallery.site.pictures import BBox, Kind, Pictures, Wanted
 from castsearch.gallery.site.submissions import Submission, names_of
 from castsearch.gallery.strip import GalleryError
@@ -17,6 +18,7 @@ from castsearch.identifiers import near, shown
 from castsearch.images import declared_size
 from castsearch.metrics import RANKS, EvaluationError, evaluate, paired_bootstrap
 from castsearch.movies.layout import Times
+from castsearch.movies.timeline import timeline_svg
 from castsearch.paths import PICTURES
 from castsearch.progress import Progress, silent
 from castsearch.results import Places
@@ -163,7 +165,7 @@ class SplitGallery:
         times = self._times.get(movie.name)
         self.whole += len(placed.paths)
         self.frameless += sum(of_frames.get(path) is None for path in placed.paths)
-        return MovieContent(
+        content = MovieContent(
             name=movie.name,
             people=self._people_of(movie, portraits),
             boxes=[Box(picture.id, picture.file, crop, frame, bbox) for picture, crop, frame, bbox in boxes],
@@ -173,6 +175,10 @@ class SplitGallery:
             ],
             duration=None if times is None else times.duration,
         )
+        if times is None:
+            return content
+        content, cast = with_moments(content, times)
+        return content if cast is None else replace(content, timeline=pictures.timeline(timeline_svg(cast)))
 
     def _people_of(self, movie: MoviePictures, portraits: Mapping[str, str]) -> list[Person]:
         """The people of a movie; ``portraits`` by their ids."""
