@@ -94,6 +94,8 @@ def gallery(args: argparse.Namespace, split: Split, crops: Path, told_origin: ob
 
     check_gallery(args.gallery)
     frames = frames_of(args, told_origin)
+    if frames is not None and args.gallery.resolve().is_relative_to(frames.resolve()):
+        raise GalleryError(f"{args.gallery}: would lie among the frames; choose another place")
     check_pictures(crops, [one.file for movie in split.values() for one in movie.candidates], skip_bad=True)
     submissions = [read_submission(path) for path in args.submission]
     cli.report("the text alone is shown", [one.doubt for one in submissions if one.doubt is not None])

@@ -11,6 +11,7 @@ search goes on.
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -61,7 +62,7 @@ def main() -> None:
     for each in found:
         tell(each)
     pages = FilmGallery(found, args.out, unknown)
-    made = make_gallery(gallery, overview_of(found), pages.movies)
+    made = make_gallery(gallery, overview_of(found), partial(pages.movies, progress=cli.progress))
     cli.report("the gallery cannot show", list(made.bad.values()))
     print(made.index)
     films.check_all(len(found), footage)

@@ -112,8 +112,9 @@ def test_a_gallery_takes_no_other_folders_place(script: Run, split: Path) -> Non
     assert error == f"error: {split}/g: holds other things than a gallery; name a folder of its own\n"
     for folder in (split, split / "origin", "."):
         assert "holds other things" in script(*flags(split)[:2], folder, *flags(split)[3:], code=2).stderr
-    among = ("demo.py", "--gallery", split / "body/val/g", *flags(split)[3:])
-    assert "would lie among the crops" in script(*among, code=2).stderr
+    for folder, told in (("body/val/g", "among the crops"), ("origin/val/g", "among the frames")):
+        among = ("demo.py", "--gallery", split / folder, *flags(split)[3:])
+        assert f"{split / folder}: would lie {told}; choose" in script(*among, code=2).stderr
     assert (split / "g/index.html").read_text() == "mine"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -146,13 +147,13 @@ def test_names_are_the_movies(film):
     assert (overview.title, list(overview.results)) == (f"Who is in {film.content.name}", ["this search"])
 
 
-def test_a_picture_that_is_gone_is_grey(tmp_path):
-    whole = made(tmp_path, {"Ann": [ANN]}, "film.mp4")
-    gone = whole.content.frames[0]
-    (whole.out / "origin/test" / gone.name).unlink()
-    pictures = Pictures(tmp_path / "again")
-    unknown = {path.stem: path for path in (whole.out / "unknown/film").iterdir()}
-    (again,) = FilmGallery([whole.found], whole.out, {"film": unknown}).movies(pictures)
+def test_a_picture_that_is_gone_is_grey(film, tmp_path):
+    out, movie = shutil.copytree(film.out, tmp_path / "out"), film.content.name
+    gone = film.content.frames[0]
+    (out / "origin/test" / gone.name).unlink()
+    pictures = Pictures(tmp_path / "g")
+    unknown = {path.stem: path for path in (out / "unknown" / movie).iterdir()}
+    (again,) = FilmGallery([film.found], out, {movie: unknown}).movies(pictures)
     assert (again.frames[0].picture, again.frames[0].size, again.frames[0].seconds) == (None, None, gone.seconds)
     of_gone = [box.thumbnail for box in again.boxes if box.frame == 0]
     assert set(of_gone) == {pictures.blank()} and len(pictures.bad) == 1

@@ -127,6 +127,8 @@ def test_a_line_may_be_that_of_any_portrait_and_name_a_box_twice(made):
     (ann, other), _ = (movie.people for movie in contents(gallery(made, root / "r.txt"), root))
     assert ann.results[0].order.tolist() == [1, 0] and ann.results[0].ap == pytest.approx(1 / 4)
     assert other.results == [None]
+    write_ranking(root / "r.txt", {"tt1_nm1b": ["tt1_1"], "tt1_nm1": ["tt1_0"]})
+    assert contents(gallery(made, root / "r.txt"), root)[0].people[0].results[0].order.tolist() == [0]
 
 
 def write_json(path: Path, decisions: Decisions | None = None) -> None:

@@ -45,16 +45,16 @@ class FilmGallery:
         self._annotations = read_annotations(out / f"{MODE}.json")
 
     def movies(self, pictures: Pictures, progress: Progress = silent) -> Iterator[MovieContent]:
-        """The films one by one, their pictures written; ``progress`` is given them."""
-        for found in progress(self._found, total=len(self._found), unit="film"):
-            yield self._content(found, self._annotations[found.scanned.movie], pictures)
+        """The films one by one, their pictures written; ``progress`` is given those of each."""
+        for found in self._found:
+            yield self._content(found, self._annotations[found.scanned.movie], pictures, progress)
 
-    def _content(self, found: Found, movie: Movie, pictures: Pictures) -> MovieContent:
+    def _content(self, found: Found, movie: Movie, pictures: Pictures, progress: Progress) -> MovieContent:
         seen = {identity: one for one, identity in found.scanned.candidates.items()}
         boxes = [Wanted(self._origin / one.img, Kind.THUMBNAIL, one.bbox) for one in movie.candidates]
         images = list(dict.fromkeys(one.img for one in movie.candidates))
         frames = [Wanted(self._origin / img, Kind.FRAME) for img in images]
-        made = pictures.write([*boxes, *frames])
+        made = pictures.write([*boxes, *frames], progress)
         number = {img: place for place, img in enumerate(images)}
         when = {one.img: _seconds(found, seen[one.id]) for one in movie.candidates}
         return MovieContent(

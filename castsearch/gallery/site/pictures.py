@@ -22,6 +22,7 @@ from castsearch.gallery.strip import GalleryError
 from castsearch.images import Decoded, ImageError, decode, write_changed, write_jpeg
 from castsearch.parallel import ahead, core_count
 from castsearch.paths import open_plain, shortened, unreadable
+from castsearch.progress import Progress, silent
 from castsearch.stagefiles import check_folder
 
 MARK = ".castsearch-gallery"  # the file by which a gallery's folder is known
@@ -90,8 +91,12 @@ class Pictures:
         self.bad: dict[str, str] = {}
         self._shown: set[str] = set()
 
-    def write(self, wanted: Sequence[Wanted]) -> list[str | None]:
+    def write(self, wanted: Sequence[Wanted], progress: Progress = silent) -> list[str | None]:
         """Make pictures, on every core; each source is read once, and decoded only where one of its own is not there.
+
+        Args:
+            wanted: what is shown.
+            progress: is given the sources.
 
         Returns:
             Their paths below the gallery; None of what cannot be read, which ``bad`` then tells.
@@ -105,7 +110,7 @@ class Pictures:
         made: dict[Wanted, str | None] = {}
         workers = core_count()
         with ahead(lambda source: self._of_source(*source), iter(sources.items()), workers, 4 * workers) as results:
-            for found, bad in results:
+            for found, bad in progress(results, total=len(sources), unit="picture"):
                 made |= found
                 self.bad |= bad
         self._shown.update(path for path in made.values() if path is not None)

@@ -95,10 +95,11 @@ class SplitGallery:
 
         Args:
             pictures: of the gallery; it tells of crops and portraits that cannot be read, in whose place it shows grey.
-            progress: is given the movies.
+            progress: is given the movies; the pictures of a single one.
         """
-        for movie in progress(self._movies, total=len(self._movies), unit="movie"):
-            yield self._content(movie, pictures)
+        several = len(self._movies) > 1
+        for movie in progress(self._movies, total=len(self._movies), unit="movie") if several else self._movies:
+            yield self._content(movie, pictures, silent if several else progress)
 
     # ------------------------------------------------------------------------ rankings
 
@@ -150,12 +151,12 @@ class SplitGallery:
 
     # ------------------------------------------------------------------------ movies
 
-    def _content(self, movie: MoviePictures, pictures: Pictures) -> MovieContent:
+    def _content(self, movie: MoviePictures, pictures: Pictures, progress: Progress) -> MovieContent:
         placed = _placed(movie, self._frames)
         files = [self._crops / picture.file for picture in (*movie.candidates, *movie.cast)]
         kinds = [Kind.THUMBNAIL] * len(movie.candidates) + [Kind.PORTRAIT] * len(movie.cast)
         frames = [Wanted(path, Kind.FRAME) for path in placed.paths if path is not None]
-        made = pictures.write([*map(Wanted, files, kinds), *frames])
+        made = pictures.write([*map(Wanted, files, kinds), *frames], progress)
         crops = [path or pictures.blank() for path in made[: len(files)]]
         portraits = {cast.id: crop for cast, crop in zip(movie.cast, crops[len(movie.candidates) :], strict=True)}
         boxes = zip(movie.candidates, crops, placed.frame, placed.bbox, strict=False)
