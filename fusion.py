@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -19,6 +19,8 @@ import numpy as np
 import scipy
 
 from castsearch import __version__, stagefiles
+from castsearch.annotations import person_ids
+from castsearch.decisions import Decisions, Verdicts, as_json, fitting, read_decisions
 from castsearch.faces.doubts import doubts_of_split
 from castsearch.metrics import evaluate
 from castsearch.ranking import (
@@ -30,6 +32,7 @@ from castsearch.ranking import (
     Settings,
     TooLittleMemory,
     across,
+    decide,
     rank,
     read_movies,
     read_split,
@@ -37,6 +40,7 @@ from castsearch.ranking import (
 from castsearch.ranking.propagation import THRESHOLDS
 from castsearch.ranking.settings import Recipe
 from castsearch.results import IN_A_BOX, Places, check_result, write_result
+from castsearch.stagefiles import Split
 from scripts import cli
 
 MOST_GB = 1_000_000
@@ -81,6 +85,14 @@ def parse_args() -> argparse.Namespace:
     cli.add_reid(parser)
     parser.add_argument("--body_only", action="store_true", help="rank on bodies alone (extracted with --with_cast)")
     parser.add_argument("--across", action="store_true", help="look for each cast in all movies of the split")
+    parser.add_argument(
+        "--decisions",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="decisions.json, or several, saved by the gallery: confirmed boxes are certain and serve as portraits, "
+        "rejected ones never come back (--recipe best)",
+    )
     parser.add_argument("--gt", type=Path, metavar="FILE", help="labels; by default {mode}_label.json where it exists")
     parser.add_argument(
         "--submission",
@@ -111,7 +123,8 @@ def parse_args() -> argparse.Namespace:
 def check_recipe(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     """End where a flag is not of the recipe."""
     if args.recipe == "original":
-        for flag, given in (("--no_time", args.no_time), ("--impostors", args.impostors)):
+        best = (("--no_time", args.no_time), ("--impostors", args.impostors), ("--decisions", args.decisions))
+        for flag, given in best:
             if given:
                 parser.error(f"{flag} is a flag of --recipe best")
         return
@@ -143,12 +156,15 @@ def settings_of(args: argparse.Namespace) -> Settings:
     )
 
 
-def told_settings(args: argparse.Namespace, settings: Settings, movies: Sequence[MovieFeatures]) -> dict[str, Any]:
+def told_settings(
+    args: argparse.Namespace, settings: Settings, movies: Sequence[MovieFeatures], decisions: Decisions
+) -> dict[str, Any]:
     """What the result tells of how it was ranked."""
     told: dict[str, Any] = {"reid": args.reid, "across": args.across}
     if args.recipe == "best":
         impostors = movies[0].impostors
-        return {**told, "time": not args.no_time, "impostors": impostors and [impostors.mean, impostors.sd]}
+        told |= {"time": not args.no_time, "impostors": impostors and [impostors.mean, impostors.sd]}
+        return {**told, "decisions": as_json(decisions)} if args.decisions else told
     told |= {"thresholds": settings.thresholds, "body_only": args.body_only}
     return {**told, "face_rerank": settings.face_rerank, "body_rerank": settings.body_rerank}
 
@@ -162,6 +178,25 @@ def with_flags(movie: MovieFeatures, args: argparse.Namespace) -> MovieFeatures:
     return movie
 
 
+def fitting_decisions(decisions: Decisions, split: Split, together: bool) -> dict[str, Verdicts]:
+    """What of decisions is about this split, by person; a warning names the rest, which stays in the files.
+
+    Args:
+        decisions: all of them.
+        split: its pictures.
+        together: whether people are looked for in all movies.
+    """
+    files = {picture.id: picture.file for movie in split.values() for picture in movie.candidates}
+    homes = {picture.id: name for name, movie in split.items() for picture in movie.pictures}
+    fit, strange = fitting(decisions, person_ids(split.values()), files, None if together else homes)
+    if strange:
+        cli.warn(f"decisions on what is not in this split are left out: {cli.first_few(strange)}")
+    if decisions.named:
+        names = [name for named in decisions.named.values() for name in named]
+        cli.warn(f"names of groups are for scripts/find_cast.py, and left out: {cli.first_few(names)}")
+    return fit
+
+
 def blind_movies(movies: Sequence[MovieFeatures], together: bool) -> list[str]:
     """Movies of whose people nobody can tell who is in them: no candidate shows a face."""
     blind = [m.name for m in movies if m.candidates and not m.has_face[len(m.cast) :].any()]
@@ -170,16 +205,21 @@ def blind_movies(movies: Sequence[MovieFeatures], together: bool) -> list[str]:
 
 
 def ranked_people(
-    movies: Sequence[MovieFeatures], settings: Settings, together: str | None
+    movies: Sequence[MovieFeatures], settings: Settings, together: str | None, verdicts: Mapping[str, Verdicts]
 ) -> Iterator[tuple[str, Places]]:
     """Rank movie by movie, or all as one gallery of that name: person after person."""
     if together is not None:
-        split = across(movies, together)
+        split = _decided(across(movies, together), verdicts)
         people = rank(split, settings, lambda people: cli.progress(people, total=len(split.people), unit="cast"))
         yield from ((person, places(split, ranked)) for person, ranked in people)
         return
     for movie in cli.progress(movies, total=len(movies), unit="movie"):
+        movie = _decided(movie, verdicts)
         yield from ((person, places(movie, ranked)) for person, ranked in rank(movie, settings))
+
+
+def _decided(movie: MovieFeatures, verdicts: Mapping[str, Verdicts]) -> MovieFeatures:
+    return decide(movie, verdicts) if verdicts else movie
 
 
 def places(movie: MovieFeatures, ranked: Ranked) -> Places:
@@ -189,7 +229,13 @@ def places(movie: MovieFeatures, ranked: Ranked) -> Places:
 
 
 def rank_into(
-    result: Path, movies: Sequence[MovieFeatures], args: argparse.Namespace, settings: Settings, scored: bool
+    result: Path,
+    movies: Sequence[MovieFeatures],
+    args: argparse.Namespace,
+    settings: Settings,
+    decisions: Decisions,
+    verdicts: Mapping[str, Verdicts],
+    scored: bool,
 ) -> tuple[dict[str, Sequence[str]], list[str]]:
     """Rank and write, person by person: a split's places are millions.
 
@@ -206,10 +252,11 @@ def rank_into(
         result,
         mode=args.mode,
         recipe=settings.recipe,
-        settings=told_settings(args, settings, movies),
+        settings=told_settings(args, settings, movies, decisions),
         versions={"castsearch": __version__, "numpy": np.__version__, "scipy": scipy.__version__},
     ) as writer:
-        for person, found in ranked_people(movies, settings, f"all movies of {args.mode}" if args.across else None):
+        together = f"all movies of {args.mode}" if args.across else None
+        for person, found in ranked_people(movies, settings, together, verdicts):
             movie, own = of[person]
             writer.add(movie, own, found)
             ranking[person] = found.ids if scored else ()
@@ -224,6 +271,7 @@ def main() -> None:
     warnings.showwarning = lambda message, *_, **__: cli.warn(str(message))  # type: ignore[assignment]
     settings = settings_of(args)
     result = check_result(args.submission or cli.ROOT / f"{args.mode}_result.txt", args.data)
+    decisions = read_decisions(args.decisions or ())
     split = read_split(args.data, args.mode, args.body_only)
     ranked = [movie for movie in split.values() if args.across or (movie.cast and movie.candidates)]
     if not any(movie.cast for movie in ranked) or not any(movie.candidates for movie in ranked):
@@ -232,12 +280,13 @@ def main() -> None:
             "mend its annotations, or what crop_body.py went on without"
         )
     labels = cli.fitting_labels(args.gt, args.data / f"{args.mode}_label.json", ranked, "the ranking is not scored")
+    verdicts = fitting_decisions(decisions, split, args.across)
     if not args.body_only:
         metadata = stagefiles.read_metadata(args.data / stagefiles.retina_name(args.mode))
         cli.report("portraits in doubt", doubts_of_split(split, metadata))
     movies = [with_flags(m, args) for m in read_movies(args.data, args.mode, args.reid, args.body_only, split)]
     try:
-        ranking, absent = rank_into(result, movies, args, settings, labels is not None)
+        ranking, absent = rank_into(result, movies, args, settings, decisions, verdicts, labels is not None)
     except TooLittleMemory as error:
         raise RankingError(f"{error}: --memory {error.gigabytes:.1f}") from None
     print(f"{len(ranking)} casts ranked: {result}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from pathlib import Path
@@ -116,7 +116,7 @@ def _united(one: Boxes, other: Boxes) -> Boxes:
     return {**one, **other}
 
 
-def _check_once(groups: Iterator[tuple[str, Boxes]] | Any, verb: str) -> None:
+def _check_once(groups: Iterable[tuple[str, Boxes]], verb: str) -> None:
     """See that no box stands in two groups."""
     whose: dict[str, str] = {}
     for name, boxes in groups:
@@ -127,7 +127,7 @@ def _check_once(groups: Iterator[tuple[str, Boxes]] | Any, verb: str) -> None:
 
 
 def fitting(
-    decisions: Decisions, persons: Mapping[str, str], files: Mapping[str, str]
+    decisions: Decisions, persons: Mapping[str, str], files: Mapping[str, str], movies: Mapping[str, str] | None = None
 ) -> tuple[dict[str, Verdicts], list[str]]:
     """What of decisions is about these people and boxes.
 
@@ -135,6 +135,7 @@ def fitting(
         decisions: all of them.
         persons: for each portrait's id that of the person, see ``annotations.person_ids``.
         files: the crop's path of each candidate, by id. A box that has another id now is found by its crop.
+        movies: of each person and candidate; only boxes of the person's own movie count then.
 
     Returns:
         By person, with the ids that boxes have now; and a few words on each id that is not there.
@@ -146,20 +147,23 @@ def fitting(
     fit: dict[str, Verdicts] = {}
     strange: dict[str, None] = {}
 
-    def now(boxes: Boxes) -> dict[str, str]:
+    def now(boxes: Boxes, person: str) -> dict[str, str]:
         """The ids of boxes, by those that they had."""
-        there = {box: ids[file] for box, file in boxes.items() if file in ids}
-        strange.update(
-            (f"{shown(box)} (another box has this id now)" if box in files else shown(box), None)
-            for box in boxes.keys() - there.keys()
-        )
+        there = {}
+        for box, file in boxes.items():
+            if file not in ids:
+                strange[f"{shown(box)} (another box has this id now)" if box in files else shown(box)] = None
+            elif movies is not None and movies[ids[file]] != movies[person]:
+                strange[f"{shown(box)} (of another movie than {shown(person)})"] = None
+            else:
+                there[box] = ids[file]
         return there
 
     for portrait, verdicts in decisions.people.items():
         if (person := persons.get(portrait)) is None:
             strange[f"{shown(portrait)} and what is decided for it"] = None
             continue
-        confirmed, rejected = now(verdicts.confirmed), now(verdicts.rejected)
+        confirmed, rejected = now(verdicts.confirmed, person), now(verdicts.rejected, person)
         portraits = tuple(confirmed[box] for box in verdicts.portraits if box in confirmed)
         here = Verdicts(
             {box: files[box] for box in confirmed.values()},
@@ -205,14 +209,15 @@ def parse_decisions(content: Mapping[str, Any], where: str) -> Decisions:
     """
     _check_format(content, where)
     people = {
-        person: _verdicts(entry, f"{where}: person {shown(person)}") for person, entry in _part(content, "people", where)
+        person: _verdicts(entry, f"{where}: person {shown(person)}")
+        for person, entry in _part(content, "people", where)
     }
     named = {
         movie: {
             name: _boxes(boxes, f"{where}: movie {shown(movie)}, name {shown(name)}")
             for name, boxes in _object(names, f"{where}: movie {shown(movie)}").items()
         }
-        for movie, names in _part(content, "named", where)
+        for movie, names in _part(content, "named", where).items()
     }
     for what, known, fault in (("person", people, id_fault), ("movie", named, movie_fault)):
         for word in known:
@@ -259,15 +264,15 @@ def _check_format(content: Mapping[str, Any], where: str) -> None:
         )
     if int(named[1]) != VERSION:
         raise DecisionError(
-            f"{where}: holds decisions of version {int(named[1])}, where {VERSION} is read; save them by the gallery of "
-            "this version"
+            f"{where}: holds decisions of version {int(named[1])}, where {VERSION} is read; save them anew by a gallery "
+            "of this version"
         )
     if odd := content.keys() - {"format", "people", "named"}:
         raise DecisionError(f"{where}: decisions have no {shown(min(odd))}; take it out")
 
 
-def _part(content: Mapping[str, Any], key: str, where: str) -> list[tuple[str, Any]]:
-    return [*_object(content.get(key, {}), f"{where}: {key}").items()]
+def _part(content: Mapping[str, Any], key: str, where: str) -> Mapping[str, Any]:
+    return _object(content.get(key, {}), f"{where}: {key}")
 
 
 def _object(value: Any, where: str) -> Mapping[str, Any]:

@@ -18,11 +18,13 @@
 {'grant': ['box0', 'box2', 'box4'], 'sattler': ['box4', 'box3', 'box1']}
 """
 
+from castsearch.ranking.asking import asking_order
+from castsearch.ranking.decided import decide
 from castsearch.ranking.errors import RankingError, RankingWarning, TooLittleMemory
 from castsearch.ranking.fusion import fuse, rank
 from castsearch.ranking.impostors import Impostors
 from castsearch.ranking.inputs import across, read_movies, read_split
-from castsearch.ranking.movie import MovieFeatures
+from castsearch.ranking.movie import Decided, MovieFeatures
 from castsearch.ranking.nearest import Neighbours, neighbours
 from castsearch.ranking.ranked import Ranked
 from castsearch.ranking.reranking import ecn, k_reciprocal
@@ -30,6 +32,7 @@ from castsearch.ranking.settings import Settings
 from castsearch.ranking.unit import unit_rows
 
 __all__ = [
+    "Decided",
     "Impostors",
     "MovieFeatures",
     "Neighbours",
@@ -39,6 +42,8 @@ __all__ = [
     "Settings",
     "TooLittleMemory",
     "across",
+    "asking_order",
+    "decide",
     "ecn",
     "fuse",
     "k_reciprocal",

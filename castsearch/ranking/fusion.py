@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from castsearch.ranking import best, original
-from castsearch.ranking.errors import RankingWarning
+from castsearch.ranking.errors import RankingError, RankingWarning
 from castsearch.ranking.memory import spare_memory
 from castsearch.ranking.movie import MovieFeatures
 from castsearch.ranking.ranked import Ranked
@@ -35,6 +35,7 @@ def rank(
 
     Raises:
         TooLittleMemory: the memory does not suffice.
+        RankingError: something was decided about the movie, and the recipe is not ``best``.
 
     Warns:
         RankingWarning: nobody's portrait shows a face; no candidates; fewer candidates than a neighbour list needs.
@@ -52,6 +53,8 @@ def rank(
                 RankingWarning,
                 stacklevel=2,
             )
+    if movie.decided is not None and settings.recipe != "best":
+        raise RankingError(f"{where}: the recipe {settings.recipe!r} knows no decisions; rank by 'best'")
     recipe = {"original": original, "best": best}[settings.recipe]
     spare = spare_memory(recipe.needed_memory(movie, settings), settings.memory, where)
     ranked = zip(movie.people, recipe.rank(movie, settings, _resources(spare, settings)), strict=True)
