@@ -83,7 +83,7 @@ def _movie(folder: Path, number: int, n: int, results: int) -> MovieContent:
         group = np.flatnonzero(truth == 3)[:12]
         ranked = RankedBoxes(group, ["face"] * len(group), np.linspace(0.95, 0.55, len(group), dtype=np.float32))
         people.append(Person("unknown-1", "unknown-1", (), (ranked,) + (None,) * (results - 1), group=True))
-    name = (f"Titanic {HOSTILE}", "tt0000002", "Großer Film #3 100%?")[number % 3]
+    name = ("Titanic <script>alert(1)<script>", "tt0000002", "Großer Film #3 100%?")[number % 3]
     return MovieContent(
         name, people, boxes, frames, _timeline(folder, number) if timed else None, 2.5 * len(frames) if timed else None
     )

@@ -8,6 +8,9 @@ castsearch.say = (() => {
   let timer = 0;
   return (text) => {
     const place = castsearch.byId("message");
+    // What lies below an open dialog is neither seen nor read out.
+    const home = document.querySelector("dialog[open]") ?? document.querySelector(".foot");
+    if (place.parentElement !== home) home.append(place);
     place.textContent = text;
     place.classList.add("shown");
     clearTimeout(timer);

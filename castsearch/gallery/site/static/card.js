@@ -45,7 +45,7 @@ castsearch.mateOf = ({ ranked, subject, matesOf }, place) => {
 castsearch.changeOf = (place, there) => {
   if (there === undefined) return "not there";
   if (there === place) return "= same rank";
-  return there > place ? `▲ ${there - place} (${there + 1})` : `▼ ${place - there} (${there + 1})`;
+  return there > place ? `▲ ${there - place} · there ${there + 1}` : `▼ ${place - there} · there ${there + 1}`;
 };
 
 /** @param {any} list that the card is in, see person.js */
@@ -53,7 +53,7 @@ castsearch.makeCard = (list) => {
   const { element } = castsearch;
   const image = element("img", { decoding: "async", alt: "", draggable: false });
   const rank = element("span", { className: "rank" });
-  const tick = element("input", { type: "checkbox", tabIndex: -1 });
+  const tick = element("input", { type: "checkbox", tabIndex: -1, "aria-label": "Select" });
   const state = element("span", { className: "state" });
   const picture = element("div", { className: "picture" }, image, rank, element("label", { className: "tick" }, tick), state);
   const probability = element("b");
@@ -62,14 +62,15 @@ castsearch.makeCard = (list) => {
   const found = element("span");
   const mate = element("span", { className: "mate" });
   const change = element("span", { className: "change" });
-  const button = (action, sign, title) =>
-    element("button", { type: "button", tabIndex: -1, className: action, title, "data-action": action }, sign);
+  const button = (action, sign, title, look = action) =>
+    element("button", { type: "button", tabIndex: -1, className: look, title, "aria-label": title.replace(/ \(.*/, ""), "data-action": action }, sign);
   const buttons = [button("confirm", "✓", "Confirm (c)"), button("reject", "✗", "Reject (r)")];
-  if (!list.subject.person.group) buttons.push(button("portrait", "★", "Use as a portrait (p)"));
+  if (!list.subject.person.group) buttons.push(button("portrait", "★", "Use as a portrait (p)", "star"));
   const inner = element(
     "div", { className: "inner" }, picture, meter,
     element("p", { className: "line" }, probability, verdict),
-    element("p", { className: "line quiet" }, found, mate),
+    element("p", { className: "line quiet" }, found),
+    element("p", { className: "line quiet" }, mate),
     ...(list.other === undefined ? [] : [element("p", { className: "line" }, change)]),
     element("div", { className: "acts" }, ...buttons),
   );
@@ -97,8 +98,6 @@ castsearch.makeCard = (list) => {
     const selected = list.selection.has(facts.box);
     root.setAttribute("aria-selected", String(selected));
     tick.checked = selected;
-    tick.setAttribute("aria-label", `Select rank ${facts.rank}`);
-    for (const each of buttons) each.setAttribute("aria-label", `${each.title.replace(/ \(.*/, "")}: rank ${facts.rank}`);
     image.alt = `Box at rank ${facts.rank}`;
     root.setAttribute("aria-label", [
       `Rank ${facts.rank}`, facts.probability && `probability ${facts.probability}`,

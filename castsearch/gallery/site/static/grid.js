@@ -4,6 +4,9 @@
 /** Rows beyond the view's edges that exist, so that scrolling finds them there. */
 castsearch.ROWS_BEYOND = 2;
 
+/** Cards that are filled with one frame while all scrolls; those that remain wait for the next one. */
+castsearch.CARDS_A_FRAME = 12;
+
 /**
  * @typedef {{root: HTMLElement, fill(at: number): void}} Card shows the item of that number
  */
@@ -22,10 +25,7 @@ castsearch.Grid = class {
     this.columns = 1;
     /** @type {Map<number, {element: HTMLElement, cards: Card[]}>} */
     this.rows = new Map();
-    this.spare = [];
-    this.due = false;
-    // Scrolling is heard wherever it happens: of the page, or of a panel that the grid is in.
-    document.addEventListener("scroll", () => this.#soon(), { capture: true, passive: true });
+    castsearch.Grid.all.push(this);
     new ResizeObserver(() => this.#layOut()).observe(root);
     root.addEventListener("focusin", (event) => {
       const at = this.indexOf(event.target);
@@ -61,16 +61,16 @@ castsearch.Grid = class {
   goTo(at, focus = true) {
     if (!this.n) return;
     this.#setActive(Math.max(0, Math.min(at, this.n - 1)));
-    this.#render();
+    this.render();
     const card = this.cardAt(this.active);
     card.scrollIntoView({ block: "nearest" });
-    this.#render();
+    this.render();
     if (focus) this.cardAt(this.active).focus({ preventScroll: true });
   }
 
   /** How many cards a screenful has. */
   get page() {
-    return Math.max(1, Math.floor(this.#view().height / this.rowHeight)) * this.columns;
+    return Math.max(1, Math.floor(this.view().height / this.rowHeight)) * this.columns;
   }
 
   #setActive(at) {
@@ -90,29 +90,19 @@ castsearch.Grid = class {
     if (columns !== this.columns || rowHeight !== this.rowHeight) {
       this.columns = columns;
       this.rowHeight = rowHeight;
-      for (const { element } of this.rows.values()) element.remove();
-      this.rows.clear();
-      this.spare = [];
+      this.#drop(0);
       this.root.style.setProperty("--columns", String(columns));
     }
     const rows = Math.ceil(this.n / columns);
     this.root.style.height = `${rows * rowHeight}px`;
     this.root.setAttribute("aria-rowcount", String(rows));
     this.root.setAttribute("aria-colcount", String(columns));
-    this.#render();
+    this.render();
   }
 
-  #soon() {
-    if (this.due) return;
-    this.due = true;
-    requestAnimationFrame(() => {
-      this.due = false;
-      this.#render();
-    });
-  }
-
-  /** The stretch of the grid that can be seen, in pixels from its top. */
-  #view() {
+  /** The stretch of the grid that can be seen, in pixels from its top; null where it is hidden. */
+  view() {
+    if (this.root.closest("[hidden]")) return null;
     const grid = this.root.getBoundingClientRect();
     const panel = this.root.parentElement.getBoundingClientRect();
     const top = Math.max(0, panel.top);
@@ -120,28 +110,41 @@ castsearch.Grid = class {
     return { top: top - grid.top, height: Math.max(0, bottom - top) };
   }
 
-  #render() {
-    if (!this.rowHeight) return;
-    const { top, height } = this.#view();
+  /**
+   * Have the rows that a view needs.
+   * @param {{top: number, height: number}|null} view
+   * @param {number} most rows that may be filled now; a quick scroll does not wait for them
+   */
+  render(view = this.view(), most = Infinity) {
+    if (!this.rowHeight || !view) return;
     const last = Math.ceil(this.n / this.columns) - 1;
-    const from = Math.max(0, Math.floor(top / this.rowHeight) - castsearch.ROWS_BEYOND);
-    const to = Math.min(last, Math.floor((top + height) / this.rowHeight) + castsearch.ROWS_BEYOND);
+    this.#drop(last + 1);
+    const from = Math.max(0, Math.floor(view.top / this.rowHeight) - castsearch.ROWS_BEYOND);
+    const to = Math.min(last, Math.floor((view.top + view.height) / this.rowHeight) + castsearch.ROWS_BEYOND);
     const kept = this.n ? Math.floor(this.active / this.columns) : -1; // the focus must not vanish with its row
-    for (const [row, made] of this.rows) {
-      if (row > last || ((row < from || row > to) && row !== kept)) {
-        this.rows.delete(row);
-        this.spare.push(made);
-      }
-    }
-    for (let row = from; row <= to; row += 1) this.#place(row);
-    if (kept >= 0) this.#place(kept);
-    for (const { element } of this.spare) element.hidden = true;
+    const middle = (view.top + view.height / 2) / this.rowHeight - 0.5;
+    const wanted = Array.from({ length: Math.max(0, to - from + 1) }, (_, place) => from + place)
+      .sort((a, b) => Math.abs(a - middle) - Math.abs(b - middle)); // what is looked at first
+    if (kept >= 0 && (kept < from || kept > to)) wanted.unshift(kept);
+    const missing = wanted.filter((row) => !this.rows.has(row));
+    const spare = [...this.rows.keys()].filter((row) => (row < from || row > to) && row !== kept);
+    for (const row of missing.slice(0, most)) this.#place(row, spare.pop());
+    if (missing.length > most) castsearch.Grid.soon();
   }
 
-  #place(row) {
-    if (this.rows.has(row)) return;
-    const made = this.spare.pop() ?? this.#make();
-    made.element.hidden = false;
+  /** Remove rows from one on. */
+  #drop(from) {
+    for (const [row, { element }] of this.rows) {
+      if (row < from) continue;
+      element.remove();
+      this.rows.delete(row);
+    }
+  }
+
+  /** Have a row, by moving a spare one. @param {number} row @param {number|undefined} spare */
+  #place(row, spare) {
+    const made = this.rows.get(spare) ?? this.#make();
+    this.rows.delete(spare);
     made.element.style.transform = `translateY(${row * this.rowHeight}px)`;
     made.element.setAttribute("aria-rowindex", String(row + 1));
     this.rows.set(row, made);
@@ -170,3 +173,24 @@ castsearch.Grid = class {
     });
   }
 };
+
+/** @type {InstanceType<typeof castsearch.Grid>[]} */
+castsearch.Grid.all = [];
+
+/** Have all grids rendered with the next frame: measured first, as measuring after a change is slow. */
+castsearch.Grid.soon = (() => {
+  let due = false;
+  return () => {
+    if (due) return;
+    due = true;
+    requestAnimationFrame(() => {
+      due = false;
+      const views = castsearch.Grid.all.map((grid) => grid.view());
+      const share = castsearch.CARDS_A_FRAME / views.filter(Boolean).length;
+      castsearch.Grid.all.forEach((grid, place) => grid.render(views[place], Math.max(1, Math.floor(share / grid.columns))));
+    });
+  };
+})();
+
+// Scrolling is heard wherever it happens: of the page, or of a panel that a grid is in.
+document.addEventListener("scroll", () => castsearch.Grid.soon(), { capture: true, passive: true });

@@ -19,7 +19,7 @@
   const lists = person.results.map((columns, result) => {
     if (!columns) return null;
     const ranked = new castsearch.Ranked(columns, person.hits, movie);
-    return { result, ranked, subject, movie, matesOf, selection, view: [], other: undefined, isMarked: (box) => box === marked };
+    return { result, ranked, subject, movie, matesOf, selection, view: [], other: undefined, isMarked: (box) => box === marked && shown().length > 1 };
   });
   if (lists[0] && lists[1]) [lists[0].other, lists[1].other] = [lists[1], lists[0]];
   const both = lists.filter(Boolean);
@@ -89,6 +89,9 @@
 
   form.addEventListener("input", (event) => {
     if (event.target.name !== "jump") filter();
+  });
+  byId("unfold").addEventListener("click", (event) => {
+    event.target.setAttribute("aria-expanded", String(form.classList.toggle("unfolded")));
   });
   form.addEventListener("reset", () => setTimeout(filter));
   form.addEventListener("submit", (event) => {
@@ -191,7 +194,8 @@
       viewer.show(current, place);
     },
     closed() {
-      if (current.view.length) current.grid.goTo(current.grid.active);
+      const at = current.view.indexOf(viewer.place); // the browser gave the focus back to where it was
+      if (at >= 0) current.grid.goTo(at);
     },
   });
 
