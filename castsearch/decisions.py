@@ -210,7 +210,7 @@ def parse_decisions(content: Mapping[str, Any], where: str) -> Decisions:
     _check_format(content, where)
     people = {
         person: _verdicts(entry, f"{where}: person {shown(person)}")
-        for person, entry in _part(content, "people", where)
+        for person, entry in _part(content, "people", where).items()
     }
     named = {
         movie: {
