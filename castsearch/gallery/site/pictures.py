@@ -207,5 +207,5 @@ def _scaled(decoded: Decoded, bbox: BBox | None, bounds: tuple[int, int]) -> np.
     """(h, w, 3) uint8 RGB, brought down to fit into (width, height) ``bounds``."""
     pixels = decoded.pixels() if bbox is None else decoded.cut(bbox)
     image = Image.fromarray(pixels)
-    image.thumbnail(bounds, Image.Resampling.BICUBIC, reducing_gap=2.0)
+    image.thumbnail(bounds, Image.Resampling.HAMMING, reducing_gap=2.0)
     return np.asarray(image)
