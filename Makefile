@@ -26,6 +26,7 @@ $(VENV)/.installed: requirements.txt setup.py pyproject.toml $(wildcard castsear
 
 $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	bash scripts/install_browser.sh
 	touch $@
 
 demo: install

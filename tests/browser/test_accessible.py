@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.browser.waiting import until
+
 SIZES = {"desktop": (1280, 860), "phone": (390, 800)}
 
 
@@ -29,11 +31,10 @@ VIEWS = {
 }
 
 
-# The other two show the same rules and the same colours again.
-ALL = list(VIEWS)
+# Colours and layouts are the same everywhere: what others show again is left out, as axe takes a second a view.
 SEEN = [
-    ("light", "desktop", ALL),
-    ("dark", "phone", ALL),
+    ("light", "desktop", list(VIEWS)),
+    ("dark", "phone", ["index", "movie", "person", "frame", "group"]),
     ("dark", "desktop", ["person"]),
     ("light", "phone", ["frame"]),
 ]
@@ -51,7 +52,7 @@ def test_axe_finds_nothing_serious(open_page, site, screenshots, scheme, size, v
         page.reload()
         if act is not None:
             act(page)
-        page.wait_for_function("[...document.images].every((image) => image.complete || image.loading === 'lazy')")
+        until(page, "[...document.images].every((image) => image.complete || image.loading === 'lazy')")
         page.screenshot(path=screenshots / f"{view}-{scheme}-{size}.png")
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), view
         # Without fetching style sheets anew: the pages' policy lets nothing be fetched.

@@ -7,9 +7,9 @@ import json
 import pytest
 
 pytest.importorskip("playwright", reason="no Playwright; pip install playwright")
-from playwright.sync_api import expect
 
 from castsearch.decisions import Decisions, Verdicts, as_json, read_decisions
+from tests.browser.waiting import until
 
 NOTHING = {"format": "castsearch decisions 1", "people": {}}
 
@@ -50,7 +50,7 @@ def save(page, path):
 
 def load(page, *paths):
     page.locator("#bar-files").set_input_files(list(paths))
-    page.wait_for_function("document.querySelector('#bar-files').value === ''")
+    until(page, "document.querySelector('#bar-files').value === ''")
 
 
 def drop(page, name, text):
@@ -64,7 +64,7 @@ def drop(page, name, text):
         }""",
         [name, text],
     )
-    page.wait_for_function("document.querySelector('#message').classList.contains('shown')")
+    until(page, "document.querySelector('#message').classList.contains('shown')")
 
 
 def written(path, **content):
@@ -286,7 +286,7 @@ def test_wrong_files_are_told_and_nothing_is_lost(open_page, site, tmp_path):
     press(page, 1, "c")
     for text, sentence in WRONG.items():
         drop(page, "wrong.json", text)
-        expect(page.locator("#message")).to_have_text(sentence)
+        until(page, f"document.querySelector('#message').textContent === {json.dumps(sentence)}")
     good = written(tmp_path / "good.json", people={"m0_nm0": {"rejected": boxes_of(site, [2])}})
     bad = tmp_path / "bad.json"
     bad.write_bytes(b"\xff\xd8\xff")
@@ -325,12 +325,12 @@ def test_two_tabs_and_movies_are_kept_alike(open_page, site, tmp_path):
     other = open_page(site.page(1, 1), beside=page)
     third = open_page(site.page(3, 1), beside=page)
     press(page, 1, "c")
-    other.wait_for_function("document.querySelector('.card .state').textContent === '✓ confirmed'")
+    until(other, "document.querySelector('.card .state').textContent === '✓ confirmed'")
     press(other, 1, "u")
     press(other, 2, "r")
-    page.wait_for_function("document.querySelector('.card .state').textContent === ''")
+    until(page, "document.querySelector('.card .state').textContent === ''")
     press(third, 1, "c")
-    page.wait_for_function("document.querySelector('#bar-count').textContent === '1 confirmed · 1 rejected'")
+    until(page, "document.querySelector('#bar-count').textContent === '1 confirmed · 1 rejected'")
     assert save(page, tmp_path / "a.json")["people"] == {
         "m0_nm0": {"rejected": boxes_of(site, [2])}, "m2_nm0": {"confirmed": boxes_of(site, [1], movie=2)},
     }  # fmt: skip
