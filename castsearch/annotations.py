@@ -28,6 +28,7 @@ FARTHEST = 100_000  # pixels that a box may lie from the frame's corner, or be w
 
 _CROP = re.compile(r"(.*[^/])_(-?\d{1,6})_(-?\d{1,6})_([1-9]\d{0,5})_([1-9]\d{0,5})\.[^./]+", re.ASCII | re.DOTALL)
 _FITS = 50  # characters of a frame's path with which its crops' names surely fit a file system
+_SURELY_SHORT = 60  # characters that take no more bytes than an id may have
 _RANKED = re.compile(r"""\s*[^\s{["',]+[ \t]+[^\s,]+(,[^\s,]+)*[ \t]*(\n|$)""")  # the first line of a result
 
 
@@ -198,8 +199,24 @@ def read_labels(path: str | os.PathLike[str]) -> dict[str, list[str]]:
             )
         if not isinstance(hits, list):
             raise AnnotationError(f"{path}: cast {shown(cast)}: expected a list of candidate ids")
-        _check_ids([cast, *hits], f"{path}: cast {shown(cast)}")
+        if not _are_plain([cast, *hits]):
+            _check_ids([cast, *hits], f"{path}: cast {shown(cast)}")
     return labels
+
+
+def _are_plain(words: Sequence[object]) -> bool:
+    """Whether all are ids of the common kind, told of all at once; others may be ids, too."""
+    try:
+        together = "".join(words)  # type: ignore[arg-type]
+    except TypeError:
+        return False
+    return (
+        together.isprintable()
+        and " " not in together
+        and "," not in together
+        and all(words)
+        and len(max(words, key=len)) <= _SURELY_SHORT  # type: ignore[arg-type]
+    )
 
 
 def _check_ids(words: Iterable[object], where: str) -> None:
@@ -363,20 +380,29 @@ def read_ranking(path: str | os.PathLike[str]) -> dict[str, list[str]]:
             raise AnnotationError(
                 f"{where}: cast {shown(cast)} has a line already; keep one, with all its candidates, best first"
             )
-        _check_ids((word for word in (cast, *ids) if word not in known), where)
-        ranking[cast] = [known.setdefault(word, word) for word in ids]
+        if not _is_plain(line, cast, ids):
+            _check_ids((word for word in (cast, *ids) if word not in known), where)
+        ranking[cast] = [*map(known.setdefault, ids, ids)]
     return ranking
+
+
+def _is_plain(line: str, cast: str, ids: Sequence[str]) -> bool:
+    """Whether all words of a line are ids of the common kind, told of all at once; others may be ids, too."""
+    return line.isprintable() and "," not in cast and all(ids) and max(map(len, [cast, *ids])) <= _SURELY_SHORT
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
     """The lines that are not empty, with their numbers, one by one: a result of all movies together takes gigabytes."""
     number, start = 1, 0
-    for line in re.finditer(r"[^\n]+", text):
-        number += text.count("\n", start, line.start())
-        start = line.start()
-        yield number, line[0]
+    while start < len(text):
+        end = text.find("\n", start)
+        end = end if end >= 0 else len(text)
+        if end > start:
+            yield number, text[start:end]
+        number, start = number + 1, end + 1
 
 
+_OPENING = frozenset("\"'[({")
 _LINE = "'castid id,id,...'"
 
 
@@ -393,6 +419,8 @@ def _is_json(text: str) -> bool:
 def _enclosing(ids: Sequence[str]) -> str | None:
     """The signs between which all ids stand, as spreadsheets and Python write them; none where each has its own."""
     first, last = ids[0], ids[-1]
+    if first[:1] not in _OPENING:
+        return None
     for pair in ('""', "''", "[]", "()", "{}"):
         opened, closed = pair
         if (

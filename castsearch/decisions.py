@@ -219,14 +219,15 @@ def parse_decisions(content: Mapping[str, Any], where: str) -> Decisions:
         }
         for movie, names in _part(content, "named", where).items()
     }
-    for what, known, fault in (("person", people, id_fault), ("movie", named, movie_fault)):
-        for word in known:
-            if (why := fault(word)) is not None:
-                raise DecisionError(f"{where}: {what} {shown(word)}: the word {why}")
+    for person in people:
+        if (why := id_fault(person)) is not None:
+            raise DecisionError(f"{where}: person {shown(person)}: the id {why}")
     for movie, names in named.items():
+        if (why := movie_fault(movie)) is not None:
+            raise DecisionError(f"{where}: movie {shown(movie)}: the name {why}")
         for name in names:
-            if not name.strip() or name.strip() != name or (why := movie_fault(name)) is not None:
-                raise DecisionError(f"{where}: movie {shown(movie)}: {shown(name)} cannot be a name; choose another")
+            if (why := movie_fault(name)) is not None:
+                raise DecisionError(f"{where}: movie {shown(movie)}: the name {shown(name)} {why}; choose another")
     try:
         return Decisions(people, named)
     except DecisionError as error:
@@ -264,8 +265,8 @@ def _check_format(content: Mapping[str, Any], where: str) -> None:
         )
     if int(named[1]) != VERSION:
         raise DecisionError(
-            f"{where}: holds decisions of version {int(named[1])}, where {VERSION} is read; save them anew by a gallery "
-            "of this version"
+            f"{where}: holds decisions of version {int(named[1])}, where {VERSION} is read; save them by a gallery of "
+            "this version"
         )
     if odd := content.keys() - {"format", "people", "named"}:
         raise DecisionError(f"{where}: decisions have no {shown(min(odd))}; take it out")
