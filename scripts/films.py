@@ -24,7 +24,7 @@ from scripts import cli
 
 DETECTORS = get_args(DetectorName)
 SLOWEST = Fraction(1, 3600)  # pictures a second; each second of a film is gone through
-WRITTEN = ("checkpoints", "gallery", "highlights", "origin", "strips", "unknown")  # folders of --out
+WRITTEN = ("checkpoints", "gallery", "highlights", "named", "origin", "strips", "unknown")  # folders of --out
 
 
 def add_flags(parser: argparse.ArgumentParser, portraits: bool) -> None:

@@ -11,21 +11,26 @@ search goes on.
 
 import argparse
 import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from castsearch.decisions import Decisions, read_decisions
 from castsearch.gallery.site.films import FilmGallery, overview_of
 from castsearch.gallery.site.making import make_gallery
 from castsearch.gallery.site.pictures import check_gallery
 from castsearch.gallery.strip import N_SHOWN, Shown, Verdict, strip
 from castsearch.images import read_image, write_jpeg
 from castsearch.movies.annotated import annotated, file_names, highlights
-from castsearch.movies.finding import MODE, Found, name_people
+from castsearch.movies.correcting import correct
+from castsearch.movies.decided import Told
+from castsearch.movies.finding import MODE, Found, Scanned, name_people
 from castsearch.movies.formats import write_formats
 from castsearch.movies.layout import frames_folder
 from castsearch.movies.looks import best_boxes, cut, write_unknown
+from castsearch.movies.portraits import Cast
 from castsearch.movies.timeline import write_timeline
 from castsearch.stagefiles import check_output
 from scripts import cli, films
@@ -36,6 +41,14 @@ def main() -> None:
     films.add_flags(parser, portraits=True)
     add = parser.add_argument
     add("--cluster", action="store_true", help="put the people whom nobody looks for together: unknown-1, ...")
+    add(
+        "--decisions",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="decisions.json, or several, saved by the gallery: confirmed boxes are certain, rejected ones never come "
+        "back, groups that were given a name are people",
+    )
     add("--annotated", type=Path, metavar="FILE.mp4", help="receives the film with boxes and names drawn")
     add("--highlights", action="store_true", help="cut one video a person")
     args = parser.parse_args()
@@ -47,34 +60,45 @@ def main() -> None:
             parser.error("--annotated names the film itself, which it would replace; name another file")
         check_output(args.annotated)
 
+    decisions = read_decisions(args.decisions or ())
     footage, models, cast = films.opened(args)
     assert models.faces is not None
     gallery = check_gallery(args.out / "gallery")
     print(f"looking for {cli.first_few([person.name for person in cast.people])}")
-    scans = films.looked_through(footage, models, cast.people, args)
-    found = [name_people(scanned, cast, models.faces, args.cluster) for scanned in scans]
-    if not found:
+    scans = [*films.looked_through(footage, models, cast.people, args)]
+    if not scans:
         films.check_all(0, footage)
+    told = corrected(scans, cast, decisions, args.out)
+    found = [name_people(one, cast, models.faces, args.cluster, known) for one, known in zip(scans, told, strict=True)]
     for path in write_formats([each.cast for each in found], args.out):
         print(path)
-    portraits = {person.name: person.files[0] for person in cast.people}
-    unknown = {each.scanned.movie: draw(each, portraits, args) for each in found}
+    unknown = {each.scanned.movie: draw(each, args) for each in found}
     for each in found:
         tell(each)
     pages = FilmGallery(found, args.out, unknown)
-    made = make_gallery(gallery, overview_of(found), partial(pages.movies, progress=cli.progress))
+    made = make_gallery(gallery, overview_of(found, decisions), partial(pages.movies, progress=cli.progress))
     cli.report("the gallery cannot show", list(made.bad.values()))
     print(made.index)
     films.check_all(len(found), footage)
 
 
-def draw(found: Found, portraits: dict[str, Path], args: argparse.Namespace) -> dict[str, Path]:
+def corrected(scans: Sequence[Scanned], cast: Cast, decisions: Decisions, out: Path) -> Sequence[Told | None]:
+    """What decisions tell of the films; a warning names what is not in them, which stays in the files."""
+    if not decisions:
+        return [None] * len(scans)
+    told, strange = correct(scans, cast, decisions, out)
+    if strange:
+        cli.warn(f"decisions on what is not in these films are left out: {cli.first_few(strange)}")
+    return told
+
+
+def draw(found: Found, args: argparse.Namespace) -> dict[str, Path]:
     """Write what is to be looked at, but for the gallery; the portraits of unknown people, by name."""
     movie, cast = found.scanned.movie, found.cast
     split = args.out / "origin" / MODE
     portraits_of = write_unknown(found, frames_folder(args.out, MODE, movie), args.out / "unknown" / movie)
     unknown = {path.stem: path for path in portraits_of}
-    faces = portraits | unknown
+    faces = {person.name: person.files[0] for person in found.people} | unknown
     missing = write_timeline(cast, args.out / f"{movie}.svg") + write_timeline(cast, args.out / f"{movie}.png")
     files = file_names(cast.people)
     for name in cast.people:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,6 +14,7 @@ import numpy as np
 from castsearch.faces.packs import FacePack
 from castsearch.movies.appearances import Appearance, Film, FilmCast
 from castsearch.movies.appearing import LEAST, Appearances
+from castsearch.movies.decided import Told
 from castsearch.movies.errors import MovieError
 from castsearch.movies.footage import Footage, Survey
 from castsearch.movies.habits import HABITS, Habits
@@ -80,6 +81,8 @@ class Found:
         named: what is believed of each track.
         unknown: people whom nobody looked for, groups of tracks.
         nobody: appearances of the tracks that are nobody's of the cast.
+        people: all who were looked for.
+        told: what was decided before; None where nothing was.
     """
 
     cast: FilmCast
@@ -87,6 +90,8 @@ class Found:
     named: Named
     unknown: tuple[Unknown, ...]
     nobody: tuple[Appearance, ...]
+    people: tuple[Person, ...]
+    told: Told | None = None
 
 
 def find_cast(
@@ -178,7 +183,7 @@ def _depends(footage: Footage, found: Survey, shots: DetectorName, models: Model
     return [VERSION, identity(footage.path), str(footage.rate), shots, surveyed, *looked]
 
 
-def name_people(scanned: Scanned, cast: Cast, pack: FacePack, cluster: bool = False) -> Found:
+def name_people(scanned: Scanned, cast: Cast, pack: FacePack, cluster: bool = False, told: Told | None = None) -> Found:
     """Say who the people of a film are.
 
     Args:
@@ -186,10 +191,15 @@ def name_people(scanned: Scanned, cast: Cast, pack: FacePack, cluster: bool = Fa
         cast: who is looked for.
         pack: by which the film was looked through.
         cluster: put the tracks that are nobody's of the cast together, as people of their own.
+        told: what was decided about the film, by people of the cast.
     """
+    if told is not None:
+        scanned, cast = replace(scanned, scan=told.scan, candidates=told.candidates), Cast(told.people)
     found, people = scanned.scan, cast.people
     impostors = _impostors(found, people, pack)
-    named = name_tracks(found, [person.features for person in people], impostors)
+    named = name_tracks(
+        found, [person.features for person in people], impostors, said=None if told is None else told.said
+    )
     present = named.present >= LEAST
     size = ANY_SIZE if scanned.footage.stills else scanned.survey.size
     appear = Appearances(found, scanned.movie, scanned.candidates, size)
@@ -211,7 +221,7 @@ def name_people(scanned: Scanned, cast: Cast, pack: FacePack, cluster: bool = Fa
         absent=tuple(person.name for person, there in zip(people, present, strict=True) if not there),
     )
     rest = [one for track in nobody if track not in grouped for one in appear.of_unknown("", [track])]
-    return Found(film_cast, scanned, named, tuple(unknown), tuple(rest))
+    return Found(film_cast, scanned, named, tuple(unknown), tuple(rest), people, told)
 
 
 def _impostors(found: Scan, people: Sequence[Person], pack: FacePack) -> Impostors:

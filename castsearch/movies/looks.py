@@ -12,6 +12,7 @@ from castsearch.movies.appearances import FilmCast, SeenBox
 from castsearch.movies.finding import Found
 from castsearch.movies.layout import Seen
 from castsearch.movies.portraits import UNKNOWN
+from castsearch.movies.scanned import Scan
 
 QUALITY = 92  # of portraits
 AROUND = 0.6  # of a face's sides, that its portrait shows beyond it
@@ -50,15 +51,16 @@ def write_unknown(found: Found, pictures: Path, folder: Path) -> Iterator[Path]:
                 stale.unlink()
     for person in found.unknown:
         path = folder / f"{person.name}.jpg"
-        write_jpeg(path, _portrait(found, pictures, person.portrait), QUALITY)
+        write_jpeg(path, portrait(found.scanned.scan, person.portrait, pictures), QUALITY)
         yield path
 
 
-def _portrait(found: Found, pictures: Path, seen: Seen) -> np.ndarray:
-    sighting = found.scanned.scan.tracks[seen[0]].sightings[seen[1]]
-    assert sighting.face is not None and sighting.frame is not None
+def portrait(scan: Scan, seen: Seen, pictures: Path) -> np.ndarray:
+    """(h, w, 3) uint8 RGB, the face of a sighting whose picture was kept in that folder; without a face its box."""
+    sighting = scan.tracks[seen[0]].sightings[seen[1]]
+    assert sighting.frame is not None
     picture = read_image(pictures / f"{sighting.frame}.jpg")
-    x1, y1, x2, y2 = sighting.face
+    x1, y1, x2, y2 = sighting.box if sighting.face is None else sighting.face
     across, down = AROUND * (x2 - x1), AROUND * (y2 - y1)
     left, top, right, bottom = (round(float(v)) for v in (x1 - across, y1 - down, x2 + across, y2 + down))
     return picture[max(top, 0) : bottom, max(left, 0) : right]

@@ -8,7 +8,7 @@
    the more its body resembles them, by the scatter of bodies in this film. Only sure ones do: what is loosely seeded is
    carried astray by clothes.
 
-2 and 3 go on for some rounds.
+2 and 3 go on for some rounds. What somebody decided is certain all the while: confirmed tracks lend faces and clothes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from castsearch.movies.scanned import Scan
 from castsearch.movies.tracks import Track
 from castsearch.ranking import Impostors
 from castsearch.ranking.best.faces import evidence, presence
-from castsearch.ranking.best.people import posterior
+from castsearch.ranking.best.people import CERTAIN, posterior
 from castsearch.ranking.best.recipe import Recipe
 
 F64 = npt.NDArray[np.float64]
@@ -122,7 +122,11 @@ class Apart:
 
 
 def name_tracks(
-    scan: Scan, portraits: Sequence[npt.NDArray[np.float32]], impostors: Impostors, trust: Trust = TRUST
+    scan: Scan,
+    portraits: Sequence[npt.NDArray[np.float32]],
+    impostors: Impostors,
+    trust: Trust = TRUST,
+    said: npt.NDArray[np.int8] | None = None,
 ) -> Named:
     """Name the tracks of a film.
 
@@ -131,29 +135,33 @@ def name_tracks(
         portraits: for each of p people the features of the portraits, (m, d) rows of unit length.
         impostors: cosines of different people's faces, of the same embedder.
         trust: what weighs how much.
+        said: (p, n) what somebody who looked knows: 1 where a track shows a person, -1 where it does not, else 0.
     """
     p, n = len(portraits), len(scan.tracks)
+    said = np.zeros((p, n), np.int8) if said is None else said
     if not p or not n:
         nothing = np.zeros((p, n))
         return Named(nothing, nothing, nothing, np.zeros(p))
     apart = Apart(n, scan.apart)
-    faces = _Faces(scan.tracks, portraits, impostors, trust)
+    confirmed: npt.NDArray[np.bool_] = np.any(said > 0, axis=0)
+    faces = _Faces(scan.tracks, portraits, impostors, trust, confirmed)
     clothes = _Clothes(scan.tracks, apart, trust)
-    usable = np.array([track.good or _score(track) >= trust.person for track in scan.tracks])
+    usable = np.array([track.good or _score(track) >= trust.person for track in scan.tracks]) | confirmed
     face, body = faces.evidence(np.zeros((p, n))), np.zeros((p, n))
     shares = np.append(np.full(p, (1 - trust.others) / p), trust.others)
     usual = shares.copy()
     for _ in range(trust.rounds):
         prior = np.log(shares[:-1] / usual[:-1]) - np.log(shares[-1] / usual[-1])
         # What is hardly a person is nobody: it takes nobody's place among those who are seen at the same time, either.
-        told = np.where(usable, face + body + prior[:, None], -np.inf)
+        told = np.where(usable, face + body + prior[:, None] + CERTAIN * said, -np.inf)
         believed = posterior(told, trust.others, apart, trust.sweeps)
         probability = believed.probability
         named = probability.sum(axis=1)
         shares = (np.append(named, usable.sum() - named.sum()) + trust.pseudo * usual) / (usable.sum() + trust.pseudo)
         face = faces.evidence(np.where(probability >= trust.sure, probability, 0))
         body = clothes.evidence(probability)
-    return Named(probability, face, body, faces.presence(believed.log_odds()))
+    present = np.where((said > 0).any(axis=1), 1, faces.presence(believed.log_odds()))
+    return Named(probability, face, body, present)
 
 
 def _score(track: Track) -> float:
@@ -169,12 +177,14 @@ class _Faces:
         portraits: Sequence[npt.NDArray[np.float32]],
         impostors: Impostors,
         trust: Trust,
+        confirmed: npt.NDArray[np.bool_],
     ) -> None:
         self._trust = trust
         self._impostors = replace(impostors, sd=min(1.0, trust.spread * impostors.sd))
         self._portraits = trust.portraits * _unit(np.stack([some.mean(axis=0) for some in portraits]))
         self._has = np.array([len(track.faces) > 0 for track in tracks])
         self._good = np.array([track.good for track in tracks])
+        self._lending = self._good | confirmed
         self._faces = np.zeros((len(tracks), self._portraits.shape[1]))
         for row in np.flatnonzero(self._has).tolist():
             self._faces[row] = _unit(tracks[row].faces.mean(axis=0))
@@ -185,7 +195,7 @@ class _Faces:
         Args:
             sure: (p, n) probabilities of the tracks that join the portraits, 0 for the others; none speaks for itself.
         """
-        cosines = self._cosines(np.where(self._good, sure, 0))
+        cosines = self._cosines(np.where(self._lending, sure, 0))
         recipe = self._trust.recipe
         good = evidence(cosines, self._impostors, recipe)
         poor = evidence(cosines, self._impostors, replace(recipe, useless=self._trust.poor))

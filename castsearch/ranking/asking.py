@@ -41,15 +41,15 @@ def asking_order(
         return doubt
     order: list[int] = []
     rest = doubt[~decided[doubt]]
-    near = shots[decided]
+    told = np.zeros(len(shots), bool)
+    for shot in np.unique(shots[decided]):
+        told |= np.abs(shots - shot) < APART
     while len(rest) and len(order) < ASKED:
-        free = ~(np.abs(np.subtract.outer(shots[rest], near)) < APART).any(axis=1)
-        if not free.any():
-            near = shots[:0]  # all times are told of: once more from the start
-            continue
-        chosen = int(rest[free.argmax()])
+        if told[rest].all():
+            told[:] = False  # all times are told of: once more from the start
+        chosen = int(rest[told[rest].argmin()])
         order.append(chosen)
         rest = rest[rest != chosen]
-        near = np.append(near, shots[chosen])
+        told |= np.abs(shots - shots[chosen]) < APART
     behind = doubt[~np.isin(doubt, order)]
     return np.append(np.array(order, np.int64), behind)

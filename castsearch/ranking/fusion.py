@@ -46,7 +46,7 @@ def rank(
         warnings.warn(f"{where} has no candidates: no line for its casts", RankingWarning, stacklevel=2)
     if not movie.candidates or not movie.cast:
         return
-    for person, own in zip(movie.people, movie.telling_portraits, strict=True):
+    for person, own in zip(movie.people, movie.templates, strict=True):
         if movie.faces is not None and not movie.has_face[own].any():
             warnings.warn(
                 f"{where}: the portrait of {person} shows no face; its stored feature is used",

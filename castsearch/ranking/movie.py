@@ -130,15 +130,18 @@ class MovieFeatures:
 
     @property
     def templates(self) -> list[npt.NDArray[np.int64]]:
-        """For each person the rows of ``faces`` to go by: telling portraits, and decided ones that show a face."""
+        """For each person the rows of ``faces`` to go by: telling portraits, and decided ones that show a face.
+
+        Beside these, portraits that were replaced or show no face do not count.
+        """
         portraits = self.telling_portraits
         if self.decided is None:
             return portraits
         faces = [len(self.cast) + own for own in self.decided.portraits]
         faces = [own[self.has_face[own]] for own in faces]
-        replaced = [len(own) > 0 and gone for own, gone in zip(faces, self.decided.replaced, strict=True)]
         return [
-            own if gone else np.append(first, own) for first, own, gone in zip(portraits, faces, replaced, strict=True)
+            own if len(own) and (gone or not self.has_face[first].any()) else np.append(first, own)
+            for first, own, gone in zip(portraits, faces, self.decided.replaced, strict=True)
         ]
 
     @property

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 # How the original's ranking finds a candidate. Spreading has its step behind it: "spread 1".
 FACE, SPREAD, BODY, FRAME_MATE, DECIDED = "face", "spread", "body", "frame-mate", "decided"
-CONFIRMED, REJECTED = "confirmed", "rejected"  # by somebody who looked at the box
+DECIDED_ON = CONFIRMED, REJECTED = "confirmed", "rejected"  # by somebody who looked at the box
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from castsearch.annotations import read_annotations
+from castsearch.decisions import Decisions
 from castsearch.gallery.site.content import MovieContent
 from castsearch.gallery.site.films import FilmGallery, overview_of
 from castsearch.gallery.site.pictures import Pictures
@@ -143,7 +144,7 @@ def test_times(film):
 
 
 def test_names_are_the_movies(film):
-    overview = overview_of([film.found])
+    overview = overview_of([film.found], Decisions())
     assert (overview.title, list(overview.results)) == (f"Who is in {film.content.name}", ["this search"])
 
 

@@ -57,12 +57,15 @@ class RankedBoxes:
         found_by: n words, what put each there; ``confirmed`` and ``rejected`` of those that were decided.
         probability: (n,) float32 in [0, 1]; None where the result does not tell.
         ap: average precision; None without labels.
+        asking: numbers of all boxes, in the order in which decisions on them tell most; None where there are no
+            probabilities.
     """
 
     order: npt.NDArray[np.integer]
     found_by: Sequence[str]
     probability: npt.NDArray[np.float32] | None = None
     ap: float | None = None
+    asking: npt.NDArray[np.integer] | None = None
 
 
 @dataclass(frozen=True)

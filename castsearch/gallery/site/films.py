@@ -6,25 +6,31 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from castsearch.annotations import Movie, read_annotations
+from castsearch.decisions import Decisions
 from castsearch.gallery.site.content import Appearing, Box, Frame, MovieContent, Overview, Person, RankedBoxes
 from castsearch.gallery.site.pictures import Kind, Pictures, Wanted
 from castsearch.images import declared_size
 from castsearch.movies.appearing import LEAST, found_by_box, found_by_track
+from castsearch.movies.decided import how_well
 from castsearch.movies.finding import MODE, Found
 from castsearch.movies.layout import Seen
 from castsearch.movies.timeline import timeline_svg
 from castsearch.progress import Progress, silent
+from castsearch.ranking import asking_order
+from castsearch.ranking.ranked import CONFIRMED, REJECTED
 
 REST = "rest"  # how boxes are found that more probably show somebody else
 _RESULT = "this search"
+_DECIDED = {1: CONFIRMED, -1: REJECTED}
 
 
-def overview_of(found: Sequence[Found]) -> Overview:
-    """What all pages of a gallery of films share."""
+def overview_of(found: Sequence[Found], decisions: Decisions) -> Overview:
+    """What all pages of a gallery of films share; ``decisions`` that the search was given."""
     names = ", ".join(each.cast.film.name for each in found)
-    return Overview(f"Who is in {names}", [_RESULT])
+    return Overview(f"Who is in {names}", [_RESULT], decisions=decisions)
 
 
 class FilmGallery:
@@ -83,7 +89,7 @@ class FilmGallery:
                 id=ids[name],
                 name=name,
                 portraits=_portraits(own, pictures),
-                results=[_ranked(found, row, [seen[one.id] for one in movie.candidates])],
+                results=[_ranked(found, row, {one.id: seen[one.id] for one in movie.candidates})],
                 present=found.cast.presence[name],
                 appearances=_appearances(found, name),
             )
@@ -108,19 +114,47 @@ def _portraits(files: Sequence[Path], pictures: Pictures) -> list[str]:
     return [path or pictures.blank() for path in made]
 
 
-def _ranked(found: Found, person: int, seen: Sequence[Seen]) -> RankedBoxes:
+def _ranked(found: Found, person: int, seen: Mapping[str, Seen]) -> RankedBoxes:
     """All boxes, by the probability that their tracks show somebody; those of like tracks in the order of time.
 
     Args:
         found: the film.
         person: number of the person.
-        seen: of each box, which are in the order of time.
+        seen: of each box, by its id, in the order of time.
     """
-    of_tracks = found.named.probability[person].astype(np.float32)
-    probability = of_tracks[[track for track, _ in seen]]
-    order = np.argsort(-probability, kind="stable")
-    words = [_found_by(found, person, seen[box]) for box in order]
-    return RankedBoxes(order.astype(np.int32), words, probability[order])
+    ids = list(seen)
+    probability = found.named.probability[person].astype(np.float32)[[track for track, _ in seen.values()]]
+    decided = {} if found.told is None else found.told.boxes
+    verdict = np.array([decided.get((box, person), 0) for box in ids], np.int8)
+    order = np.lexsort((-probability, -verdict))
+    words = [_DECIDED.get(verdict[box]) or _found_by(found, person, seen[ids[box]]) for box in order]
+    asking = _asking(found, person, list(seen.values()), verdict != 0)
+    return RankedBoxes(order.astype(np.int32), words, probability[order], asking=asking)
+
+
+def _asking(found: Found, person: int, seen: Sequence[Seen], decided: npt.NDArray[np.bool_]) -> npt.NDArray[np.int32]:
+    """Numbers of boxes, those first that are best to ask about: one a track, for a decision holds for the whole.
+
+    Args:
+        found: the film.
+        person: number of the person.
+        seen: of each box.
+        decided: (n,) which boxes were decided on.
+    """
+    scan = found.scanned.scan
+    best: dict[int, int] = {}
+    for box, one in enumerate(seen):
+        first = best.setdefault(one[0], box)
+        if how_well(scan, one) > how_well(scan, seen[first]):
+            best[one[0]] = box
+    tracks = np.array(sorted(best))
+    known = np.isin(tracks, [track for (track, _), done in zip(seen, decided, strict=True) if done])
+    shots = np.array([scan.tracks[track].shot for track in tracks], np.float64)
+    probability = found.named.probability[person, tracks]
+    evidence = found.named.face[person, tracks] + found.named.body[person, tracks]
+    chosen = [best[track] for track in tracks[asking_order(probability, evidence, shots, known)].tolist()]
+    rest = np.setdiff1d(np.arange(len(seen)), chosen)
+    return np.append(chosen, rest).astype(np.int32)
 
 
 def _found_by(found: Found, person: int, seen: Seen) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
+import numpy.typing as npt
 
 from castsearch.annotations import OTHERS, box_of_crop, person_ids
 from castsearch.gallery.site.content import Box, Frame, MovieContent, Overview, Person, RankedBoxes, Score
@@ -21,8 +22,13 @@ from castsearch.movies.layout import Times
 from castsearch.movies.timeline import timeline_svg
 from castsearch.paths import PICTURES
 from castsearch.progress import Progress, silent
+from castsearch.ranking import asking_order
+from castsearch.ranking.inputs import shot
+from castsearch.ranking.ranked import DECIDED_ON
 from castsearch.results import Places
 from castsearch.stagefiles import MoviePictures, Picture, Split
+
+F64 = npt.NDArray[np.float64]
 
 _SOME = 6  # names of movies in a message
 
@@ -140,13 +146,13 @@ class SplitGallery:
         ours, theirs = ([each.ap[person] for person in first.ap] for each in (first, other))
         return Score(other.mean_ap, other.rank, paired_bootstrap(theirs, ours, groups) if enough else None)
 
-    def _ranked(self, person: str, numbers: Mapping[str, int]) -> list[RankedBoxes | None]:
-        """What each result says of somebody; ``numbers`` of the movie's candidates by id."""
+    def _ranked(self, person: str, numbers: Mapping[str, int], shots: F64) -> list[RankedBoxes | None]:
+        """What each result says of somebody; ``numbers`` of the movie's candidates by id, and their ``shots``."""
         found: list[RankedBoxes | None] = []
         for submission, lines, rated in zip(self._submissions, self._lines, self._ratings, strict=True):
             ap = None if rated is None else rated.ap.get(person)
             places = submission.places.get(person)
-            found.append(_columns(lines[person], places, numbers, ap) if person in lines else None)
+            found.append(_columns(lines[person], places, numbers, shots, ap) if person in lines else None)
         return found
 
     # ------------------------------------------------------------------------ movies
@@ -184,6 +190,7 @@ class SplitGallery:
     def _people_of(self, movie: MoviePictures, portraits: Mapping[str, str]) -> list[Person]:
         """The people of a movie; ``portraits`` by their ids."""
         numbers = {picture.id: number for number, picture in enumerate(movie.candidates)}
+        shots = np.array([shot(picture.file) for picture in movie.candidates])
         theirs: dict[str, list[str]] = {}
         for cast in movie.cast:
             theirs.setdefault(self._persons[cast.id], []).append(portraits[cast.id])
@@ -194,7 +201,11 @@ class SplitGallery:
         }
         return [
             Person(
-                cast.id, name_of(cast, movie.name), theirs[cast.id], self._ranked(cast.id, numbers), hits.get(cast.id)
+                cast.id,
+                name_of(cast, movie.name),
+                theirs[cast.id],
+                self._ranked(cast.id, numbers, shots),
+                hits.get(cast.id),
             )
             for cast in movie.cast
             if cast.id in theirs
@@ -223,12 +234,18 @@ def _chosen(split: Split, names: Sequence[str] | None) -> list[MoviePictures]:
     return [movie for movie in split.values() if movie.name in names]
 
 
-def _columns(line: Sequence[str], places: Places | None, numbers: Mapping[str, int], ap: float | None) -> RankedBoxes:
+def _columns(
+    line: Sequence[str], places: Places | None, numbers: Mapping[str, int], shots: F64, ap: float | None
+) -> RankedBoxes:
     """A line as numbers of boxes, with what a JSON tells of each place, which has the same ids."""
     order = np.array([numbers[one] for one in line], np.int32)
     if places is None:
         return RankedBoxes(order, [""] * len(line), ap=ap)
-    return RankedBoxes(order, places.found_by, places.probability, ap)
+    asking = None
+    if places.probability is not None:
+        decided = np.isin(places.found_by, DECIDED_ON)
+        asking = order[asking_order(places.probability, places.score, shots[order], decided)]
+    return RankedBoxes(order, places.found_by, places.probability, ap, asking)
 
 
 # ---------------------------------------------------------------------------- frames

@@ -37,7 +37,7 @@ import numpy as np
 
 from castsearch.ranking.best.faces import Templates, evidence, presence
 from castsearch.ranking.best.links import Boxes, linked
-from castsearch.ranking.best.people import Frames, Posterior, logistic, posterior
+from castsearch.ranking.best.people import CERTAIN, Frames, Posterior, logistic, posterior
 from castsearch.ranking.best.recipe import Recipe
 from castsearch.ranking.best.votes import Votes, fitted
 from castsearch.ranking.best.whitening import whitened
@@ -54,7 +54,6 @@ __all__ = ["Recipe", "needed_memory", "rank"]
 
 EVIDENCE = ("face", "body", "time", "frame")
 REST, LEAST = "rest", 0.01  # what no evidence speaks for: none has as much log odds
-CERTAIN = 100.0  # log odds of what somebody decided: no other evidence comes near
 ABSENT = 0.5  # who is less probably in the movie is taken to be absent: no box is then above it
 DEFAULT = Recipe()
 BOX_BYTES = 5000  # of a box: shortlist, links and votes

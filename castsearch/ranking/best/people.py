@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from castsearch.ranking.unit import F64
 
+CERTAIN = 100.0  # log odds of what somebody who looked decided: no other evidence comes near
 MOST_ODDS = 1e6  # that somebody is in the box beside: the evidence against this one stays finite
 
 
