@@ -20,7 +20,7 @@ import scipy
 
 from castsearch import __version__, stagefiles
 from castsearch.annotations import person_ids
-from castsearch.decisions import Decisions, Verdicts, as_json, fitting, read_decisions
+from castsearch.decisions import DecisionError, Decisions, Verdicts, as_json, fitting, read_decisions
 from castsearch.faces.doubts import doubts_of_split
 from castsearch.metrics import evaluate
 from castsearch.ranking import (
@@ -164,7 +164,7 @@ def told_settings(
     if args.recipe == "best":
         impostors = movies[0].impostors
         told |= {"time": not args.no_time, "impostors": impostors and [impostors.mean, impostors.sd]}
-        return {**told, "decisions": as_json(decisions)} if args.decisions else told
+        return {**told, "decisions": as_json(decisions)} if decisions else told
     told |= {"thresholds": settings.thresholds, "body_only": args.body_only}
     return {**told, "face_rerank": settings.face_rerank, "body_rerank": settings.body_rerank}
 
@@ -280,7 +280,10 @@ def main() -> None:
             "mend its annotations, or what crop_body.py went on without"
         )
     labels = cli.fitting_labels(args.gt, args.data / f"{args.mode}_label.json", ranked, "the ranking is not scored")
-    verdicts = fitting_decisions(decisions, split, args.across)
+    try:
+        verdicts = fitting_decisions(decisions, split, args.across)
+    except DecisionError as error:
+        raise DecisionError(f"{' and '.join(map(str, args.decisions))}: {error}") from None
     if not args.body_only:
         metadata = stagefiles.read_metadata(args.data / stagefiles.retina_name(args.mode))
         cli.report("portraits in doubt", doubts_of_split(split, metadata))

@@ -141,7 +141,7 @@ def fitting(
         By person, with the ids that boxes have now; and a few words on each id that is not there.
 
     Raises:
-        DecisionError: what is decided under two portraits of a person contradicts itself.
+        DecisionError: what is decided under two portraits of a person, or under two ids of a box, contradicts itself.
     """
     ids = {file: box for box, file in files.items()}
     fit: dict[str, Verdicts] = {}
@@ -151,12 +151,13 @@ def fitting(
         """The ids of boxes, by those that they had."""
         there = {}
         for box, file in boxes.items():
-            if file not in ids:
+            own = box if files.get(box) == file else ids.get(file)  # crops alike may have several ids
+            if own is None:
                 strange[f"{shown(box)} (another box has this id now)" if box in files else shown(box)] = None
-            elif movies is not None and movies[ids[file]] != movies[person]:
+            elif movies is not None and movies[own] != movies[person]:
                 strange[f"{shown(box)} (of another movie than {shown(person)})"] = None
             else:
-                there[box] = ids[file]
+                there[box] = own
         return there
 
     for portrait, verdicts in decisions.people.items():
@@ -165,16 +166,18 @@ def fitting(
             continue
         confirmed, rejected = now(verdicts.confirmed, person), now(verdicts.rejected, person)
         portraits = tuple(confirmed[box] for box in verdicts.portraits if box in confirmed)
-        here = Verdicts(
-            {box: files[box] for box in confirmed.values()},
-            {box: files[box] for box in rejected.values()},
-            portraits,
-            verdicts.replace and bool(portraits),
-        )
         try:
+            here = Verdicts(
+                {box: files[box] for box in confirmed.values()},
+                {box: files[box] for box in rejected.values()},
+                portraits,
+                verdicts.replace and bool(portraits),
+            )
             fit[person] = fit[person] | here if person in fit else here
         except DecisionError as error:
             raise DecisionError(f"person {shown(person)}: {error}") from None
+    # Of different runs, a box may have been decided on by two ids.
+    _check_once(((person, verdicts.confirmed) for person, verdicts in fit.items()), "confirmed for")
     return fit, sorted(strange)
 
 
