@@ -88,7 +88,7 @@ castsearch.makeCard = (list) => {
     verdict.className = `verdict ${facts.hit === null ? "" : facts.hit ? "hit" : "miss"}`;
     meter.hidden = facts.share === null;
     if (facts.share !== null) meter.firstChild.style.transform = `scaleX(${facts.share / 10000})`;
-    found.textContent = facts.foundBy ? `by ${facts.foundBy}` : "";
+    found.textContent = facts.foundBy;
     mate.textContent = facts.mate ?? "";
     mate.classList.toggle("sure", facts.sure);
     change.textContent = facts.change;
@@ -101,7 +101,7 @@ castsearch.makeCard = (list) => {
     image.alt = `Box at rank ${facts.rank}`;
     root.setAttribute("aria-label", [
       `Rank ${facts.rank}`, facts.probability && `probability ${facts.probability}`,
-      facts.hit === null ? "" : facts.hit ? "hit" : "miss", found.textContent && `found ${found.textContent}`,
+      facts.hit === null ? "" : facts.hit ? "hit" : "miss", facts.foundBy && `found by ${facts.foundBy}`,
       facts.mate && `in the ${facts.mate}`, facts.change, words[facts.state].slice(2), selected && "selected",
     ].filter(Boolean).join(", "));
   }
