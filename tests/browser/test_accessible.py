@@ -6,7 +6,7 @@ import pytest
 
 from tests.browser.waiting import until
 
-SIZES = {"desktop": (1280, 860), "phone": (390, 800)}
+SIZES = {"desktop": (1100, 720), "phone": (390, 800)}
 
 
 def keys(*pressed):

@@ -132,6 +132,18 @@ def test_several_boxes_at_once(open_page, site, tmp_path):
     assert save(page, tmp_path / "b.json") == NOTHING
 
 
+def test_boxes_that_a_filter_hides_are_not_decided_on(open_page, site, tmp_path):
+    person = site.movies[0].people[0]
+    hits = [rank for rank, box in enumerate(person.results[0].order, start=1) if int(box) in person.hits]
+    page = open_page(site.page(1, 1))
+    page.locator(".card").first.focus()
+    page.keyboard.press("Control+a")
+    page.locator("[name=hit]").select_option("hit")
+    assert page.locator("#selection-count").inner_text() == f"{len(hits)} selected"
+    page.locator("#selection .confirm").click()
+    assert save(page, tmp_path / "a.json")["people"] == {"m0_nm0": {"confirmed": boxes_of(site, hits)}}
+
+
 def test_clicks_and_touch_do_what_keys_do(open_page, site, tmp_path):
     page = open_page(site.page(1, 1), size=(390, 800), has_touch=True)
     card = page.locator(".card[aria-label^='Rank 1,']")

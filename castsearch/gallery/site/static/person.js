@@ -80,6 +80,9 @@
       list.grid.show(list.view.length, list.view.indexOf(list.ranked.placeOf.get(before)));
       byId(`empty-${list.result}`).hidden = list.view.length > 0;
     }
+    const seen = new Set(both.flatMap((list) => list.view.map((place) => list.ranked.order[place])));
+    for (const box of selection) if (!seen.has(box)) selection.delete(box); // nothing is decided unseen
+    showSelection();
     const first = both[0];
     if (!first) return;
     const n = first.ranked.order.length;
@@ -226,7 +229,7 @@
 
   /** Keys that move, select and open, where a card has the focus. */
   function walk(list, event) {
-    if (event.altKey || event.target.tagName === "BUTTON" || event.target.tagName === "INPUT") return;
+    if (event.altKey || (["BUTTON", "INPUT"].includes(event.target.tagName) && [" ", "Enter"].includes(event.key))) return;
     const { grid } = list;
     const last = list.view.length - 1;
     const to = {
