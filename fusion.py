@@ -117,6 +117,8 @@ def parse_args() -> argparse.Namespace:
         parser.error(f"--submission {args.submission}: a result is text, and such names are other files'")
     if args.gt is not None and args.submission is not None and args.gt.absolute() == args.submission.absolute():
         parser.error("--gt and --submission name the same file; the result would take the place of the labels")
+    if args.submission is not None and args.submission.absolute() in (path.absolute() for path in args.decisions or ()):
+        parser.error("--decisions and --submission name the same file; the result would take the decisions' place")
     return args
 
 

@@ -117,6 +117,7 @@ def believe(movie: MovieFeatures, recipe: Recipe, resources: Resources) -> Belie
     has_face, frames = movie.has_face[-n:], Frames(movie.frame_numbers)
     faces = UnitRows(movie.faces)
     said = np.zeros((len(movie.people), n), np.int8) if movie.decided is None else movie.decided.said
+    certain = CERTAIN * np.where(said < 0, -2.0, said)  # rejected ones stand behind those confirmed for somebody else
     templates = Templates(faces, movie.templates, has_face, recipe)
     portrait_cosines = templates.cosines()
     impostors = movie.impostors or estimated(portrait_cosines)
@@ -127,7 +128,7 @@ def believe(movie: MovieFeatures, recipe: Recipe, resources: Resources) -> Belie
         return found
 
     def weighed(found: F64) -> Posterior:
-        return posterior(found + CERTAIN * said, recipe.others, frames, recipe.frame_sweeps)
+        return posterior(found + certain, recipe.others, frames, recipe.frame_sweeps)
 
     face = by_face(portrait_cosines)
     believed = weighed(face)
