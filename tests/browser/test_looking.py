@@ -137,11 +137,12 @@ def test_frame_mates_are_told_and_filtered(open_page, site):
     assert cards(page).nth(0).locator(".mate").inner_text() == f"frame of confirmed {best}"
 
 
-def test_doubtful_boxes_come_first_and_decided_ones_last(open_page, site):
-    shares = np.rint(10_000 * first_person(site).results[0].probability.astype(float))
-    expected = list(np.argsort(np.abs(shares - 5000), kind="stable") + 1)
+def test_telling_boxes_come_first_and_decided_ones_last(open_page, site):
+    result = first_person(site).results[0]
+    rank = {box: place for place, box in enumerate(result.order.tolist(), start=1)}
+    expected = [rank[box] for box in result.asking.tolist()]
     page = open_page(site.page(1, 1))
-    page.locator("[name=sort]").select_option("doubtful")
+    page.locator("[name=sort]").select_option("telling")
     assert order(page)[:10] == expected[:10]
     cards(page).nth(0).focus()
     page.keyboard.press("c")

@@ -133,7 +133,8 @@ def _ranked(hits: frozenset[int], n: int, rng: np.random.Generator, noise: float
     order = np.argsort(-probability, kind="stable")
     words = np.array(["face", "body", "look-alike"])
     found_by = [str(word) for word in words[rng.integers(0, 3, n)]]
-    return RankedBoxes(order, found_by, probability[order].astype(np.float32), average_precision(is_hit[order]))
+    asking = np.argsort(np.abs(probability - 0.5), kind="stable")
+    return RankedBoxes(order, found_by, probability[order].astype(np.float32), average_precision(is_hit[order]), asking)
 
 
 def _timeline(folder: Path, movie: int) -> str:

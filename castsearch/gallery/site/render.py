@@ -291,6 +291,7 @@ def _columns(ranked: RankedBoxes) -> dict[str, Any]:
         "words": words,
         "foundBy": [number[word] for word in ranked.found_by],
         "probability": None if shares is None else [int(share) for share in shares],
+        "asking": None if ranked.asking is None else [int(box) for box in ranked.asking],
         "ap": ranked.ap,
     }
 

@@ -5,7 +5,7 @@
 
 castsearch.Ranked = class {
   /**
-   * @param {{order: number[], words: string[], foundBy: number[], probability: number[]|null}} columns best first
+   * @param {{order: number[], words: string[], foundBy: number[], probability: number[]|null, asking: number[]|null}} columns best first
    * @param {number[]|null} hits numbers of boxes
    * @param {{boxes: {frame: number[]}}} movie
    */
@@ -14,6 +14,8 @@ castsearch.Ranked = class {
     this.words = columns.words;
     this.foundBy = columns.foundBy;
     this.probability = columns.probability;
+    /** Boxes in the order in which to ask about them. */
+    this.asking = columns.asking;
     this.hits = hits && new Set(hits);
     this.frame = movie.boxes.frame;
     /** By box, its place; boxes that are not ranked have none. @type {Map<number, number>} */
@@ -46,7 +48,7 @@ castsearch.Ranked = class {
   select(filter, stateOf) {
     const places = [];
     for (let place = 0; place < this.order.length; place += 1) if (this.#fits(place, filter, stateOf)) places.push(place);
-    return filter.sort === "doubtful" ? castsearch.doubtfulFirst(places, this, stateOf) : places;
+    return filter.sort === "telling" ? castsearch.tellingFirst(places, this, stateOf) : places;
   }
 
   #fits(place, filter, stateOf) {
@@ -67,17 +69,17 @@ castsearch.Ranked = class {
 };
 
 /**
- * The order in which a decision tells most: undecided boxes first, those whose probability is nearest to a half.
+ * The order in which a decision tells most, undecided boxes first.
  * @param {number[]} places
- * @param {InstanceType<typeof castsearch.Ranked>} ranked with probabilities; without them the order stays
+ * @param {InstanceType<typeof castsearch.Ranked>} ranked
  * @param {(box: number) => State} stateOf
  * @returns {number[]}
  */
-castsearch.doubtfulFirst = (places, ranked, stateOf) => {
-  const doubt = (place) => (ranked.probability ? Math.abs(ranked.probability[place] - 5000) : 0);
+castsearch.tellingFirst = (places, ranked, stateOf) => {
+  const turn = new Map((ranked.asking || ranked.order).map((box, number) => [box, number]));
   const decided = (place) => (stateOf(ranked.order[place]) === "" ? 0 : 1);
   return places
-    .map((place) => [decided(place), doubt(place), place])
-    .sort((a, b) => a[0] - b[0] || a[1] - b[1] || a[2] - b[2])
+    .map((place) => [decided(place), turn.get(ranked.order[place]), place])
+    .sort((a, b) => a[0] - b[0] || a[1] - b[1])
     .map(([, , place]) => place);
 };
