@@ -194,8 +194,8 @@ def test_whoever_is_confirmed_is_not_absent(fusion: Run, split: Path) -> None:
     assert (person(split, "tt1", "tt1_ann").places.probability > IN_A_BOX).sum() == 1  # type: ignore[operator]
 
 
-def test_a_hundred_thousand_strange_decisions_are_told_in_a_line(fusion: Run, split: Path) -> None:
-    strange = {f"b{i}": f"elsewhere/{i}.jpg" for i in range(100_000)}
+def test_thousands_of_strange_decisions_are_told_in_a_line(fusion: Run, split: Path) -> None:
+    strange = {f"b{i}": f"elsewhere/{i}.jpg" for i in range(20_000)}
     done = fusion("--decisions", write(split / "mine.json", {"tt1_ann": {"confirmed": strange}}))
     assert len(done.stderr.splitlines()) == 1 and len(done.stderr) < 400
     assert "b0, b1, b10, " in done.stderr
