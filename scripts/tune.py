@@ -18,13 +18,12 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from castsearch import tuning
-from castsearch.metrics import paired_bootstrap
+from castsearch.metrics import FEW_MOVIES, paired_bootstrap
 from castsearch.ranking import RankingWarning, read_movies, read_split
 from castsearch.stagefiles import Split
 from castsearch.tuning import BEST, BEST_FITTED, CHOSEN, FLAGS, PLAIN, Comparison, Fit
 from scripts import cli
 
-FEW_MOVIES = 10  # with fewer, intervals are too narrow
 FEW_GENUINE = 100  # pairs of a portrait and its person's face
 
 
