@@ -11,13 +11,14 @@ search goes on.
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from castsearch.decisions import Decisions, read_decisions
+from castsearch.decisions import DecisionError, Decisions, read_decisions
 from castsearch.gallery.site.films import FilmGallery, overview_of
 from castsearch.gallery.site.making import make_gallery
 from castsearch.gallery.site.pictures import check_gallery
@@ -25,7 +26,7 @@ from castsearch.gallery.strip import N_SHOWN, Shown, Verdict, strip
 from castsearch.images import read_image, write_jpeg
 from castsearch.movies.annotated import annotated, file_names, highlights
 from castsearch.movies.correcting import correct
-from castsearch.movies.decided import Told
+from castsearch.movies.decided import Told, check_names
 from castsearch.movies.finding import MODE, Found, Scanned, name_people
 from castsearch.movies.formats import write_formats
 from castsearch.movies.layout import frames_folder
@@ -61,6 +62,8 @@ def main() -> None:
         check_output(args.annotated)
 
     decisions = read_decisions(args.decisions or ())
+    with named_files(args.decisions):
+        check_names(decisions)
     footage, models, cast = films.opened(args)
     assert models.faces is not None
     gallery = check_gallery(args.out / "gallery")
@@ -68,7 +71,8 @@ def main() -> None:
     scans = [*films.looked_through(footage, models, cast.people, args)]
     if not scans:
         films.check_all(0, footage)
-    told = corrected(scans, cast, decisions, args.out)
+    with named_files(args.decisions):
+        told = corrected(scans, cast, decisions, args.out)
     found = [name_people(one, cast, models.faces, args.cluster, known) for one, known in zip(scans, told, strict=True)]
     for path in write_formats([each.cast for each in found], args.out):
         print(path)
@@ -82,10 +86,17 @@ def main() -> None:
     films.check_all(len(found), footage)
 
 
+@contextmanager
+def named_files(files: Sequence[Path] | None) -> Iterator[None]:
+    """What is wrong with decisions is told with the files that hold them."""
+    try:
+        yield
+    except DecisionError as error:
+        raise DecisionError(f"{' and '.join(map(str, files or ()))}: {error}") from None
+
+
 def corrected(scans: Sequence[Scanned], cast: Cast, decisions: Decisions, out: Path) -> Sequence[Told | None]:
     """What decisions tell of the films; a warning names what is not in them, which stays in the files."""
-    if not decisions:
-        return [None] * len(scans)
     told, strange = correct(scans, cast, decisions, out)
     if strange:
         cli.warn(f"decisions on what is not in these films are left out: {cli.first_few(strange)}")

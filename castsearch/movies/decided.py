@@ -11,15 +11,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 import numpy.typing as npt
 
-from castsearch.annotations import Movie, person_ids
-from castsearch.decisions import Decisions, Verdicts, fitting
+from castsearch.annotations import OTHERS, Movie, person_ids
+from castsearch.decisions import DecisionError, Decisions, Verdicts, fitting
 from castsearch.identifiers import shown
 from castsearch.movies.layout import Seen
-from castsearch.movies.portraits import Person, unique_words
+from castsearch.movies.portraits import UNKNOWN, Person, unique_words
 from castsearch.movies.scanned import Scan
 from castsearch.movies.times import Stretch
 from castsearch.movies.tracks import Track
@@ -41,6 +42,21 @@ class Fitting:
     strange: Sequence[str]
 
 
+def check_names(decisions: Decisions) -> None:
+    """See that groups were given names that people can have.
+
+    Raises:
+        DecisionError: one is ``unknown-1`` or the like, or ``others``.
+    """
+    for movie, names in sorted(decisions.named.items()):
+        for name in sorted(names):
+            if UNKNOWN.fullmatch(folded(name)) or folded(name) == OTHERS:
+                raise DecisionError(
+                    f"movie {shown(movie)}: the name {shown(name)} is what people are called whom nobody knows; give "
+                    "the group another"
+                )
+
+
 def fit_decisions(decisions: Decisions, movies: Mapping[str, Movie]) -> Fitting:
     """See what of decisions is about the films of a layout.
 
@@ -52,40 +68,44 @@ def fit_decisions(decisions: Decisions, movies: Mapping[str, Movie]) -> Fitting:
         movies: of the layout's annotations.
 
     Raises:
-        DecisionError: what is decided under two portraits of a person contradicts itself.
+        DecisionError: what is decided under two portraits of a person, or under two ids of a box, contradicts itself; a
+            group has a name that nobody can have.
     """
+    check_names(decisions)
     persons = person_ids(movies.values())
     files = {box.id: box.file for movie in movies.values() for box in movie.candidates}
     homes = {item.id: name for name, movie in movies.items() for item in movie.items}
-    named = {name: _ids(movies[name], names) for name, names in decisions.named.items() if name in movies}
-    for movie, ids in named.items():
-        persons |= {person: person for person in ids.values()}
-        homes |= dict.fromkeys(ids.values(), movie)
-    fit, strange = fitting(decisions, persons, files, homes)
-    strange += [f"{shown(movie)} and the names given there" for movie in decisions.named if movie not in movies]
-    taken = {box for verdicts in fit.values() for box in verdicts.confirmed}
-    by_file = {file: box for box, file in files.items()}
+    strange = {f"{shown(movie)} and the names given there" for movie in decisions.named.keys() - movies.keys()}
+    groups: dict[str, Verdicts] = {}
     new: dict[str, dict[str, str]] = {}
-    for movie, ids in named.items():
-        for name, person in sorted(ids.items()):
-            boxes = decisions.named[movie][name]
-            there = {by_file[file]: file for file in boxes.values() if homes.get(by_file.get(file, "")) == movie}
-            strange += [shown(box) for box, file in sorted(boxes.items()) if file not in there.values()]
-            own = fit.get(person, Verdicts())
-            kept = {box: file for box, file in there.items() if box not in taken | own.rejected.keys()}
-            fit[person] = replace(own, confirmed={**own.confirmed, **kept})
-            if fit[person].confirmed and person not in {cast.id for cast in movies[movie].cast}:
-                new.setdefault(movie, {})[name] = person
-    return Fitting(fit, new, strange)
+    for movie in sorted(decisions.named.keys() & movies.keys()):
+        for given, (name, person) in _people_of(movies[movie], decisions.named[movie]).items():
+            groups[person] = groups.get(person, Verdicts()) | Verdicts(decisions.named[movie][given])
+            if person not in persons:
+                new.setdefault(movie, {})[name] = persons[person] = person
+                homes[person] = movie
+    fit, gone = fitting(decisions, persons, files, homes)
+    there, gone_of_groups = fitting(Decisions(groups), persons, files, homes)
+    taken = {box for verdicts in fit.values() for box in verdicts.confirmed}
+    for person, group in there.items():
+        own = fit.get(person, Verdicts())
+        kept = {box: file for box, file in group.confirmed.items() if box not in taken | own.rejected.keys()}
+        fit[person] = replace(own, confirmed={**own.confirmed, **kept})
+    shown_in_film = {
+        movie: {name: person for name, person in sorted(names.items()) if fit[person].confirmed}
+        for movie, names in new.items()
+    }
+    return Fitting(fit, shown_in_film, sorted({*strange, *gone, *gone_of_groups}))
 
 
-def _ids(movie: Movie, names: Iterable[str]) -> dict[str, str]:
-    """Whom names are: somebody of the cast, or somebody new."""
-    cast = {folded(portrait.label): portrait.id for portrait in reversed(movie.cast)}
-    labels = list(dict.fromkeys(portrait.label for portrait in movie.cast))
-    new = sorted(name for name in names if folded(name) not in cast)
-    words = unique_words([*labels, *new])
-    return {name: cast.get(folded(name)) or f"{movie.name}_{words[name]}" for name in names}
+def _people_of(movie: Movie, given: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Name and id of whom each name that was given means: somebody of the cast, or somebody new."""
+    cast = {folded(portrait.label): (portrait.label, portrait.id) for portrait in reversed(movie.cast)}
+    new = {folded(name): normalize("NFC", name) for name in sorted(given, reverse=True) if folded(name) not in cast}
+    labels = dict.fromkeys(portrait.label for portrait in movie.cast)
+    words = unique_words([*labels, *sorted(new.values())])
+    people = cast | {key: (name, f"{movie.name}_{words[name]}") for key, name in new.items()}
+    return {name: people[folded(name)] for name in sorted(given)}
 
 
 @dataclass(frozen=True)

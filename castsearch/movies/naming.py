@@ -80,6 +80,7 @@ class Trust:
 TRUST = Trust()
 PAIRS, SEED = 20_000, 0  # pairs of tracks by which the scatter of bodies is told
 LEAST_SCATTER = 0.02  # of cosines of bodies
+NO_FACE = 1e-6  # square of the length of a template that holds none; one face that joined has 0.8
 NORMAL = 1.4826  # standard deviations of a normal distribution in a median distance from its middle
 
 
@@ -138,11 +139,13 @@ def name_tracks(
         said: (p, n) what somebody who looked knows: 1 where a track shows a person, -1 where it does not, else 0.
     """
     p, n = len(portraits), len(scan.tracks)
-    said = np.zeros((p, n), np.int8) if said is None else said
     if not p or not n:
         nothing = np.zeros((p, n))
         return Named(nothing, nothing, nothing, np.zeros(p))
     apart = Apart(n, scan.apart)
+    said = np.zeros((p, n), np.int8) if said is None else said
+    beside = apart.sums_beside((said > 0).astype(np.float64)) > 0
+    said = np.where(beside & (said == 0), -1, said)  # nobody is twice in a picture, unless somebody says so
     confirmed: npt.NDArray[np.bool_] = np.any(said > 0, axis=0)
     faces = _Faces(scan.tracks, portraits, impostors, trust, confirmed)
     clothes = _Clothes(scan.tracks, apart, trust)
@@ -195,23 +198,26 @@ class _Faces:
         Args:
             sure: (p, n) probabilities of the tracks that join the portraits, 0 for the others; none speaks for itself.
         """
-        cosines = self._cosines(np.where(self._lending, sure, 0))
+        cosines, compared = self._cosines(np.where(self._lending, sure, 0))
         recipe = self._trust.recipe
         good = evidence(cosines, self._impostors, recipe)
         poor = evidence(cosines, self._impostors, replace(recipe, useless=self._trust.poor))
-        return np.where(self._has, np.where(self._good, good, poor), 0)
+        return np.where(self._has & compared, np.where(self._good, good, poor), 0)
 
     def presence(self, log_odds: F64) -> F64:
         """(p,) probability that a person is in the film at all; ``log_odds`` (p, n) of the tracks."""
-        cosines = self._cosines(np.zeros_like(log_odds))[:, self._has]
-        return presence(self._impostors.standardised(cosines), log_odds, self._has, self._trust.recipe)
+        cosines, _ = self._cosines(np.zeros_like(log_odds))
+        return presence(self._impostors.standardised(cosines[:, self._has]), log_odds, self._has, self._trust.recipe)
 
-    def _cosines(self, joined: F64) -> F64:
-        """(p, n) of each person's portraits, joined by these tracks but the one itself, and the tracks."""
+    def _cosines(self, joined: F64) -> tuple[F64, npt.NDArray[np.bool_]]:
+        """(p, n) of each person's portraits, joined by these tracks but the one itself, and the tracks.
+
+        And whether there is anything to compare with: who was only confirmed may be known without a face.
+        """
         template = self._portraits + joined @ self._faces
         product = template @ self._faces.T
         square = np.square(template).sum(axis=1, keepdims=True) - 2 * joined * product + joined**2
-        return (product - joined) / np.sqrt(np.maximum(square, np.finfo(np.float32).tiny))
+        return (product - joined) / np.sqrt(np.maximum(square, np.finfo(np.float32).tiny)), square > NO_FACE
 
 
 class _Clothes:
