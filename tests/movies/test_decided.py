@@ -95,7 +95,8 @@ def test_a_track_of_two_people_is_cut_halfway() -> None:
     assert (first.faces_of, second.faces_of) == ((1, 4), (3,))
     assert np.array_equal(first.faces, [ANN, ANN]) and np.array_equal(second.faces, [BOB])
     assert (first.good, second.good) == (True, True)
-    assert (beside, third, last) == made.tracks[1:]
+    for one, own in zip((beside, third, last), made.tracks[1:], strict=True):
+        assert (one.stretch, one.sightings, one.faces_of) == (own.stretch, own.sightings, own.faces_of)
     assert told.scan.apart == ((0, 1), (2, 3))
     assert {told.candidates[2, place] for place in range(5)} == {f"m_0_{place}" for place in range(5, 10)}
     assert told.candidates[1, 1] == "m_1_1" and told.candidates[4, 0] == "m_3_0"
