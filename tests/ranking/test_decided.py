@@ -270,15 +270,12 @@ def test_a_confirmed_box_speaks_for_its_look_alike(face: bool, body: bool, kind:
     assert by_box(after, "probability")[:, 2:].max() < 0.5  # nobody else gains much
 
 
-@settings(max_examples=40, deadline=None)
-@given(movies(plain=False), st.data())
-def test_confirming_raises_and_rejecting_lowers_the_same_face_elsewhere(
-    movie: MovieFeatures, data: st.DataObject
-) -> None:
+@pytest.mark.parametrize("seed", range(40))
+def test_confirming_raises_and_rejecting_lowers_the_same_box_elsewhere(seed: int) -> None:
     """A copy of a box in a frame of its own, at the same time: by faces and bodies the two are one."""
+    movie = make(seed, 4 + seed % 11, 1 + seed % 4, 1 + seed % 3, crowd=(0.3, 2, 6)[seed % 3])
     assert movie.faces is not None
-    q, n, p = len(movie.cast), len(movie.candidates), len(movie.people)
-    person, box = data.draw(st.integers(0, p - 1)), data.draw(st.integers(0, n - 1))
+    q, n, box = len(movie.cast), len(movie.candidates), seed % 4
     rows = [*range(q + n), q + box]
     movie = replace(
         movie,
@@ -289,12 +286,14 @@ def test_confirming_raises_and_rejecting_lowers_the_same_face_elsewhere(
         bodies=[some[[*range(n), box]] for some in movie.bodies],
         shots=None if movie.shots is None else movie.shots[[*range(n), box]],
     )
-    score = {
-        verdict: by_box(ranked_by(saying(movie, {(person, box): verdict}), STEADY), "score")[person, n]
-        for verdict in (-1, 0, 1)
-    }
-    assert score[-1] <= score[0] + 1e-3 and score[0] <= score[1] + 1e-3
-    assert score[-1] < score[1] - 0.5
+    for person in range(len(movie.people)):
+        rejected, undecided, confirmed = (
+            by_box(ranked_by(saying(movie, {(person, box): verdict}), STEADY), "score")[person, n]
+            for verdict in (-1, 0, 1)
+        )
+        assert confirmed > undecided - 1e-3 and confirmed > rejected + 1
+        if undecided > 0:  # what nobody believed can hardly fall
+            assert rejected < undecided
 
 
 def test_a_rejected_face_takes_its_look_alike_along() -> None:
