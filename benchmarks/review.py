@@ -34,7 +34,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
 import simulated
 import stills
-from recipes import DEFAULT, VARIED
+from recipes import BOXES, DEFAULT, TWICE, VARIED
 
 from castsearch.annotations import read_labels
 from castsearch.metrics import average_precision, paired_bootstrap
@@ -46,8 +46,13 @@ F64 = np.ndarray
 Order = Callable[[F64, F64, LabelledMovie], np.ndarray]
 
 # As in recipes.py, but more: what a few decisions are worth hangs on how many portraits resemble nobody.
-CHOOSE = {DEFAULT: [*range(3000, 3010), *range(31000, 31010)], VARIED: range(1000, 1020)}
-REPORT = {DEFAULT: range(7000, 7030), VARIED: range(5000, 5020)}
+CHOOSE = {DEFAULT: [*range(3000, 3010), *range(31000, 31010)], VARIED: range(1000, 1020), TWICE: range(4000, 4010)}
+REPORT = {DEFAULT: range(7000, 7030), VARIED: range(5000, 5020), TWICE: range(8500, 8510)}
+MOVIES: dict[str, Callable[[int], LabelledMovie]] = {
+    DEFAULT: partial(simulated.new_movie, varied=False),
+    VARIED: partial(simulated.new_movie, varied=True),
+    TWICE: partial(simulated.doubled_movie, boxes=BOXES),
+}
 DECISIONS = 10
 TIMED = 7000, 2000  # seed and boxes of the movie by which a ranking is timed
 TIMES = 9
@@ -146,9 +151,7 @@ def seconds() -> str:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--cache", type=Path, help="features of the stills; without it they are left out"
-    )
+    parser.add_argument("--cache", type=Path, help="features of the stills; without it they are left out")
     parser.add_argument("--seeds", choices=("choose", "report"), default="report")
     parser.add_argument("--quick", action="store_true", help="two movies a set")
     args = parser.parse_args()
@@ -156,9 +159,8 @@ def main() -> None:
     print("| movies | boxes asked about | movies, people | mAP | after | gain | of what is missing | confirmed |")
     print("|---|---|---|---|---|---|---|---|")
     with ProcessPoolExecutor(core_count()) as processes:
-        for name, varied in ((DEFAULT, False), (VARIED, True)):
-            some = seeds[name][:2] if args.quick else seeds[name]
-            movies = list(processes.map(partial(simulated.new_movie, varied=varied), some))
+        for name, of_seed in MOVIES.items():
+            movies = list(processes.map(of_seed, seeds[name][:2] if args.quick else seeds[name]))
             for order in ORDERS:
                 print(told(name, order, list(processes.map(partial(answered, order=order), movies))), flush=True)
         for name, movies in still_sets(args.cache) if args.cache else ():
