@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("playwright", reason="no Playwright; pip install playwright")
 
-from castsearch.decisions import Decisions, Verdicts, as_json, read_decisions
+from castsearch.decisions import DecisionError, Decisions, Verdicts, as_json, read_decisions
 from tests.browser.waiting import until
 
 NOTHING = {"format": "castsearch decisions 1", "people": {}}
@@ -282,7 +282,7 @@ WRONG = {
     '{"format": "castsearch decisions 2"}': "wrong.json holds decisions of version 2, where 1 is read.",
     '{"format": "castsearch decisions 1", "people": []}': "wrong.json is damaged: “people” is no object.",
     '{"format": "castsearch decisions 1", "people": {"a": {"confirmed": {"b": 3}}}}': (
-        "wrong.json is damaged: person a tells no crop for box b."
+        "wrong.json is damaged: person a: the crop of box b is empty."
     ),
     '{"format": "castsearch decisions 1", "people": {"a": {"confirmed": {"b": "f"}, "rejected": {"b": "f"}}}}': (
         "wrong.json is damaged: box b of person a is both confirmed and rejected."
@@ -305,6 +305,94 @@ def test_wrong_files_are_told_and_nothing_is_lost(open_page, site, tmp_path):
     load(page, bad, good)
     assert said(page).startswith("Loaded 1 file of decisions. bad.json is not valid JSON;")
     assert [state(page, rank) for rank in (1, 2)] == ["✓ confirmed", "✗ rejected"]
+
+
+WORDS = (
+    "a",
+    "a,b",
+    "",
+    "a b",
+    "\u3000",
+    "../a",
+    "/a",
+    "a//b",
+    "./a",
+    "a/",
+    "a\\b",
+    "c:/a",
+    "h://a",
+    ".",
+    " a",
+    "a\x85",
+    "\u2028a",
+)
+MORE_WORDS = (
+    "\ud800",
+    "x" * 256,
+    "é" * 101,
+    "x/" * 1501 + "x",
+    "__proto__",
+    "Émile 王",
+    "unknown-1",
+    "\ufeffa",
+    "\u200b",
+    "🎬",
+)
+
+
+@pytest.mark.parametrize("place", ["person", "id", "file", "movie", "name"])
+def test_a_page_takes_the_words_that_python_takes(open_page, site, tmp_path, place):
+    page = open_page(site.page(1, 1))
+    for word in (*WORDS, *MORE_WORDS):
+        own = {"person": "p", "id": "b", "file": "f.jpg", "movie": "m", "name": "n"} | {place: word}
+        boxes = {own["id"]: own["file"]}
+        path = written(
+            tmp_path / "a.json",
+            people={own["person"]: {"confirmed": boxes}},
+            named={own["movie"]: {own["name"]: boxes}},
+        )
+        try:
+            read_decisions([path])
+            fits = True
+        except DecisionError:
+            fits = False
+        read = """text => {
+            try { return Boolean(castsearch.readLedger(text, "a.json")); }
+            catch (error) { return error instanceof castsearch.DecisionError ? false : String(error); }
+        }"""
+        assert page.evaluate(read, path.read_text()) is fits, (place, word)
+
+
+def test_an_id_that_another_run_named_is_named_once(open_page, site, tmp_path):
+    page = open_page(site.page(1, None))
+    field = page.locator("form.naming input").first
+    field.fill("Ann")
+    field.press("Enter")
+    movie, group = site.movies[0], site.movies[0].people[3].results[0].order
+    own = movie.boxes[int(group[0])].id
+    earlier = {own: "m0/of_another_run_1_2_3_4.jpg"}
+    load(page, written(tmp_path / "earlier.json", named={movie.name: {"Bob": earlier}}))
+    named = save(page, tmp_path / "a.json")["named"][movie.name]  # read by Python there
+    assert named["Bob"] == earlier
+    assert len(named["Ann"]) == len(group) - 1
+
+
+def test_a_large_file_of_another_split_is_taken_at_once(open_page, site, tmp_path):
+    crops = [{f"b{who}_{n}": f"m/{who}_{n}.jpg" for n in range(100)} for who in range(400)]
+    people = {f"p{who}": {"confirmed": boxes} for who, boxes in enumerate(crops)}
+    page = open_page(site.page(1, 1))
+    looks = """people => {
+        const ledger = castsearch.ledgerOf({ people }, "");
+        const asked = castsearch.Book.prototype.verdict;
+        let n = 0;
+        castsearch.Book.prototype.verdict = function (...each) { n += 1; return asked.apply(this, each); };
+        castsearch.book.merge(ledger);
+        castsearch.book.decide("p1", [{ id: "b0_0", file: "m/0_0.jpg" }], "confirmed");
+        return n;
+    }"""
+    assert page.evaluate(looks, people) < 1000  # not each box of each person
+    assert "b0_0" in save(page, tmp_path / "a.json")["people"]["p1"]["confirmed"]
+    assert "b0_0" not in save(page, tmp_path / "b.json")["people"]["p0"]["confirmed"]
 
 
 def test_decisions_that_the_ranking_was_given(open_page, site, site_with, tmp_path):

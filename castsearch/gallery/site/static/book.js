@@ -21,6 +21,8 @@ castsearch.Book = class {
     this.rest = `rest-${castsearch.digest(this.keys.join())}`; // of people and movies that are not here
     /** @type {(() => void)[]} */
     this.listeners = [];
+    /** @type {Map<string, Set<string>>} by file, those for whom it is confirmed */
+    this.holders = new Map();
     this.reload();
   }
 
@@ -87,7 +89,7 @@ castsearch.Book = class {
   decide(person, boxes, state) {
     const withdrawn = this.#decideEach(person, boxes, state);
     this.#settle(person);
-    this.#keep(person);
+    this.#keep([person, ...withdrawn.keys()]);
     return withdrawn;
   }
 
@@ -98,7 +100,7 @@ castsearch.Book = class {
     }
     const withdrawn = this.#decideEach(person, boxes, "portrait");
     this.#setReplace(person, true);
-    this.#keep(person);
+    this.#keep([person, ...withdrawn.keys()]);
     return withdrawn;
   }
 
@@ -118,12 +120,13 @@ castsearch.Book = class {
     for (const [movie, boxes] of read.named) {
       for (const [file, { id, name }] of boxes) this.#setName(movie, { id, file }, name);
     }
+    for (const person of read.verdicts.keys()) this.#settle(person);
     this.#writeAll();
   }
 
   /** Forget what was decided here; what the ranking was given stays. */
   clear() {
-    this.over = new castsearch.Ledger();
+    this.#forget();
     this.#writeAll();
   }
 
@@ -140,21 +143,32 @@ castsearch.Book = class {
 
   /** A box is confirmed for one person at most. @returns {string[]} those for whom it was */
   #withdraw(person, box) {
-    const others = new Set([...this.base.verdicts.keys(), ...this.over.verdicts.keys()]);
-    others.delete(person);
-    return [...others].filter((other) => {
-      const was = this.state(other, box.file);
-      if (was !== "confirmed" && was !== "portrait") return false;
+    const others = [...(this.holders.get(box.file) ?? [])].filter((other) => other !== person);
+    for (const other of others) {
       this.#set(other, box, "");
       this.#settle(other);
-      this.#write(this.keyOfPerson.get(other) ?? this.rest);
-      return true;
-    });
+    }
+    return others;
   }
 
   #set(person, { id, file }, state) {
     const given = this.base.verdicts.get(person)?.get(file)?.state ?? "";
     this.over.setVerdict(person, file, state === given ? undefined : { id, state });
+    this.#hold(person, file, state);
+  }
+
+  #hold(person, file, state) {
+    const holders = this.holders.get(file) ?? new Set();
+    if (state === "confirmed" || state === "portrait") holders.add(person);
+    else holders.delete(person);
+    if (holders.size) this.holders.set(file, holders);
+    else this.holders.delete(file);
+  }
+
+  #forget() {
+    this.over = new castsearch.Ledger();
+    this.holders.clear();
+    for (const [person, verdicts] of this.base.verdicts) for (const [file, { state }] of verdicts) this.#hold(person, file, state);
   }
 
   #setName(movie, { id, file }, name) {
@@ -178,8 +192,9 @@ castsearch.Book = class {
 
   // ------------------------------------------------------------------ keeping
 
-  #keep(person) {
-    this.#write(this.keyOfPerson.get(person) ?? this.rest);
+  /** @param {string[]} people whose decisions changed */
+  #keep(people) {
+    for (const key of new Set(people.map((person) => this.keyOfPerson.get(person) ?? this.rest))) this.#write(key);
     this.#tell();
   }
 
@@ -202,7 +217,7 @@ castsearch.Book = class {
 
   /** Take from the browser what was decided, there and in other tabs. */
   reload() {
-    this.over = new castsearch.Ledger();
+    this.#forget();
     for (const key of [...this.keys, this.rest]) this.#take(this.shelf.get(castsearch.shelfKey(key)));
     this.#tell();
   }
@@ -252,14 +267,4 @@ castsearch.digest = (text) => {
     two = Math.imul(two ^ (text.charCodeAt(at) + at), 0x01000193);
   }
   return `${text.length}-${(one >>> 0).toString(36)}-${(two >>> 0).toString(36)}`;
-};
-
-/** What keeps a word from being a person's name, as the end of a sentence; "" where nothing does. @param {string} name */
-castsearch.nameFault = (name) => {
-  if (name.includes("/") || name === "." || name === "..") return "holds a path";
-  // eslint-disable-next-line no-control-regex
-  if (/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/u.test(name)) return "holds a line break or another control character";
-  if (new TextEncoder().encode(name).length > 200) return "is longer than 200 bytes";
-  if (/^(unknown-\d+|others)$/iu.test(name)) return "is what people are called whom nobody knows";
-  return "";
 };

@@ -74,14 +74,19 @@ castsearch.ledgerOf = (content, name) => {
   const fail = (what) => {
     throw new castsearch.DecisionError(`${name} is damaged: ${what}.`);
   };
+  const check = (fault, where) => fault && fail(`${where} ${fault}`);
   const entries = (value, where) => (castsearch.isObject(value) ? Object.entries(value) : fail(`${where} is no object`));
   const boxes = (value, where) => {
     const found = entries(value, where);
-    for (const [id, file] of found) if (typeof file !== "string" || !file) fail(`${where} tells no crop for box ${id}`);
+    for (const [id, file] of found) {
+      check(castsearch.idFault(id), `${where}: the id “${id}”`);
+      check(castsearch.pathFault(file), `${where}: the crop of box ${id}`);
+    }
     return found;
   };
   for (const [person, entry] of entries(content.people ?? {}, "“people”")) {
     const where = `person ${person}`;
+    check(castsearch.idFault(person), `the id of ${where}`);
     const { confirmed = {}, rejected = {}, portraits = [], replace = false } = Object.fromEntries(entries(entry, where));
     if (!Array.isArray(portraits) || typeof replace !== "boolean") fail(`${where} has no list of portraits`);
     const sure = boxes(confirmed, where);
@@ -96,7 +101,9 @@ castsearch.ledgerOf = (content, name) => {
     if (replace) ledger.replace.set(person, true);
   }
   for (const [movie, names] of entries(content.named ?? {}, "“named”")) {
+    check(castsearch.movieFault(movie), `the name of movie “${movie}”`);
     for (const [given, group] of entries(names, `movie ${movie}`)) {
+      check(castsearch.movieFault(given), `the name “${given}”`);
       for (const [id, file] of boxes(group, `the name ${given}`)) ledger.setName(movie, file, { id, name: given });
     }
   }
@@ -118,8 +125,10 @@ castsearch.documentOf = (ledger, isKnown) => {
   }
   const named = new Map();
   for (const [movie, boxes] of ledger.named) {
+    const latest = new Map(); // an id stands for its latest box, and is named once
+    for (const [file, { id, name }] of boxes) if (name) latest.set(id, { file, name });
     const names = new Map();
-    for (const [file, { id, name }] of boxes) if (name) castsearch.put(names, name, id, file);
+    for (const [id, { file, name }] of latest) castsearch.put(names, name, id, file);
     if (names.size) named.set(movie, names);
   }
   const content = new Map([["format", castsearch.FORMAT], ["people", people]]);
