@@ -81,6 +81,9 @@ def fit_decisions(decisions: Decisions, movies: Mapping[str, Movie]) -> Fitting:
     for movie in sorted(decisions.named.keys() & movies.keys()):
         for given, (name, person) in _people_of(movies[movie], decisions.named[movie]).items():
             groups[person] = groups.get(person, Verdicts()) | Verdicts(decisions.named[movie][given])
+            if person in files or homes.get(person, movie) != movie:
+                where = f"movie {shown(movie)}: the name {shown(given)}"
+                raise DecisionError(f"{where} makes the id {shown(person)}, which is taken; give the group another")
             if person not in persons:
                 new.setdefault(movie, {})[name] = persons[person] = person
                 homes[person] = movie

@@ -120,6 +120,7 @@ def test_pieces_without_a_kept_face_have_no_good_one() -> None:
         ({"m_Ann": {"m_0_0": 1, "m_0_1": -1, "m_0_2": 1}}, [1, 1, 8]),
         ({"m_Ann": {"m_0_0": 1, "m_0_4": 1, "m_0_8": -1}}, [6, 4]),
         ({"m_Ann": {"m_0_0": 1, "m_0_9": 1}, "m_Bob": {"m_0_5": 1}}, [3, 4, 3]),
+        ({"m_Ann": {"m_0_0": 1}, "m_Bob": {"m_0_5": 1, "m_0_9": 1}}, [3, 7]),
     ],
 )  # fmt: skip
 def test_only_contradictions_cut(verdicts: dict[str, dict[str, int]], pieces: list[int]) -> None:
@@ -433,6 +434,8 @@ def test_two_boxes_cut_alike_keep_their_ids() -> None:
 WRONG = {
     "unknown-1": "movie m: the name Unknown-1 is what people are called whom nobody knows; give the group another",
     "others": "movie m: the name others is what people are called whom nobody knows; give the group another",
+    "a box": "movie m: the name 3 makes the id m_3, which is taken; give the group another",
+    "elsewhere": "movie m: the name n_Ann makes the id m_n_Ann, which is taken; give the group another",
     "two": "candidate m_1 is confirmed for both m_Cat and m_Dan; keep one of them",
 }
 
@@ -442,8 +445,12 @@ def test_what_cannot_be(case: str) -> None:
     named = {
         "unknown-1": {"Unknown-1": boxes(1)},
         "others": {"others": boxes(1)},
+        "a box": {"3": boxes(1)},
+        "elsewhere": {"n_Ann": boxes(1)},
         "two": {"Cat": boxes(1), "Dan": {"old": boxes(1)["m_1"]}},
     }[case]
     with pytest.raises(DecisionError) as error:
-        fit_decisions(Decisions({}, {"m": named}), MOVIES)
+        fit_decisions(
+            Decisions({}, {"m": named}), MOVIES | {"m_n": Movie("m_n", (Cast("m_n_Ann", "a.jpg", "Ann"),), ())}
+        )
     assert str(error.value) == WRONG[case]
