@@ -92,7 +92,8 @@ def test_the_columns_of_a_person(tmp_path):
     assert data["hits"] == [2]
     assert data["results"][0] is None
     assert data["results"][1] == {
-        "order": [2, 0], "words": ["body", "face"], "foundBy": [0, 1], "probability": [9346, 1000], "ap": 0.5,
+        "order": [2, 0], "words": ["body", "face"], "foundBy": [0, 1], "probability": [9346, 1000], "asking": None,
+        "ap": 0.5,
     }  # fmt: skip
     assert "a ranks no box for p." in text
 
@@ -149,6 +150,15 @@ def test_pages_of_an_earlier_run_are_removed_and_no_others(tmp_path):
     assert all(path.read_text() == "mine" for path in theirs)
     assert not (tmp_path / "assets/old.js").exists()
     assert not (tmp_path / "movies/3").exists()
+
+
+def test_pages_where_a_link_leads_stay(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/5.html").write_text("mine")
+    write_site(tmp_path / "g", Overview("t", ["r"]), [movie([person([0])])])
+    (tmp_path / "g/movies/9").symlink_to(tmp_path / "elsewhere")
+    write_site(tmp_path / "g", Overview("t", ["r"]), [movie([person([0])])])
+    assert (tmp_path / "elsewhere/5.html").read_text() == "mine"
 
 
 def test_a_movie_is_let_go_once_it_is_written(tmp_path):

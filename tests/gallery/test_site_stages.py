@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from castsearch.crops import crop_split
 from castsearch.decisions import Decisions, Verdicts, as_json
 from castsearch.gallery import GalleryError
 from castsearch.gallery.site.making import make_gallery
-from castsearch.gallery.site.pictures import Pictures
+from castsearch.gallery.site.pictures import MARK, Pictures
 from castsearch.gallery.site.stages import SplitGallery
 from castsearch.gallery.site.submissions import read_submission
 from castsearch.images import read_image, write_jpeg
@@ -301,3 +303,31 @@ def test_stopped_at_any_file_the_next_run_ends_whole(made, monkeypatch):
         assert make("g") == expected
         before = make("g", movies=["tt1"])
     assert stops == 5
+
+
+def test_how_probably_somebody_is_in_the_movie(made):
+    _, root = made
+    write_json(root / "r.txt")
+    first, odd = contents(gallery(made, root / "r.txt"), root)
+    assert [one.present for one in (*first.people, *odd.people)] == pytest.approx([0.9, 0.9, 0.9, None])
+    (root / "r.json").unlink()
+    assert [one.present for one in contents(gallery(made, root / "r.txt"), root)[0].people] == [None, None]
+
+
+def test_one_run_at_a_time_writes_a_gallery(made):
+    _, root = made
+    write_ranking(root / "r.txt", RANKING)
+    of = gallery(made, root / "r.txt")
+    make_gallery(root / "g", of.overview("x"), of.movies)
+    holding = f"""
+import fcntl, sys
+file = open({str(root / "g" / MARK)!r}, "ab")
+fcntl.lockf(file, fcntl.LOCK_EX)
+print("held", flush=True)
+sys.stdin.read()"""
+    with subprocess.Popen([sys.executable, "-c", holding], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        other.stdout.readline()
+        with pytest.raises(GalleryError, match="another run writes this gallery; wait until it has ended"):
+            make_gallery(root / "g", of.overview("x"), of.movies)
+        other.stdin.close()
+    make_gallery(root / "g", of.overview("x"), of.movies)

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from castsearch.gallery.site.content import MovieContent, Overview
-from castsearch.gallery.site.pictures import Pictures
+from castsearch.gallery.site.pictures import MARK, Pictures
 from castsearch.gallery.site.render import write_site
+from castsearch.gallery.strip import GalleryError
+from castsearch.paths import shortened
+from castsearch.stagefiles.locks import hold
 
 
 @dataclass(frozen=True)
@@ -36,10 +39,15 @@ def make_gallery(
         movies: gives the movies one by one, their pictures written by what it is given.
 
     Raises:
-        GalleryError: other things lie in the folder.
+        GalleryError: other things lie in the folder, or another run writes this gallery.
         StageFileError: there is no writing there, or no room.
     """
     pictures = Pictures(folder)
-    index = write_site(pictures.folder, overview, movies(pictures))
-    pictures.sweep()
+    with (pictures.folder / MARK).open("ab") as mark:
+        if not hold(mark):  # each would remove what the other shows
+            raise GalleryError(
+                f"{shortened(pictures.folder)}: another run writes this gallery; wait until it has ended"
+            )
+        index = write_site(pictures.folder, overview, movies(pictures))
+        pictures.sweep()
     return Made(index, pictures.bad)

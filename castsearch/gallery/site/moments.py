@@ -45,14 +45,14 @@ def with_moments(content: MovieContent, times: Times) -> tuple[MovieContent, Fil
         replace(person, appearances=[_told(one) for one in own[person.id]] or person.appearances)
         for person in content.people
     ]
-    likeliest = {person.name: _likeliest(person) for person in content.people}
+    presence = {person.name: likeliest(person) or 0.0 for person in content.people}
     film = Film(content.name, Path(content.name), times.rate, times.duration, (0, 0), times.shots, ())
     cast = FilmCast(
         film=film,
         people=tuple(person.name for person in content.people),
         appearances=tuple(sorted((one for some in own.values() for one in some), key=lambda one: one.stretch)),
-        presence=likeliest,
-        absent=tuple(name for name, share in likeliest.items() if share <= IN_A_BOX),
+        presence=presence,
+        absent=tuple(name for name, share in presence.items() if share <= IN_A_BOX),
     )
     return replace(content, people=people), cast
 
@@ -63,10 +63,10 @@ def _shares(person: Person) -> npt.NDArray[np.float32] | None:
     return None if ranked is None else ranked.probability
 
 
-def _likeliest(person: Person) -> float:
-    """Of all boxes that somebody might be in, 0 where nothing is told."""
+def likeliest(person: Person) -> float | None:
+    """The largest probability of somebody's boxes by the first result; None where none is told."""
     shares = _shares(person)
-    return 0.0 if shares is None or not len(shares) else float(shares.max())
+    return None if shares is None or not len(shares) else float(shares.max())
 
 
 def _lasting(content: MovieContent, times: Times) -> dict[int, tuple[int, Stretch]]:

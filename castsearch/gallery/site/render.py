@@ -94,10 +94,12 @@ class _Site:
         return self.write(name, self.templates.get_template(template).render(root=root, **context).encode())
 
     def remove_stale(self) -> None:
-        """Remove pages of an earlier run, by their names, and the folders that they leave empty."""
+        """Remove pages of an earlier run, by their names, and the folders that they leave empty; what lies elsewhere,
+        where a link leads, stays."""
+        whole = self.folder.resolve()
         for path in sorted(self.folder.glob(f"{_MOVIES}/*/*")) + sorted(self.folder.glob(f"{_ASSETS}/*")):
             name = path.relative_to(self.folder).as_posix()
-            if _OWN.fullmatch(name) and name not in self.written:
+            if _OWN.fullmatch(name) and name not in self.written and path.parent.resolve().is_relative_to(whole):
                 path.unlink(missing_ok=True)
                 with suppress(OSError):  # others' files lie there too
                     path.parent.rmdir()

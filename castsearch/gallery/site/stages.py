@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from castsearch.annotations import OTHERS, box_of_crop, person_ids
 from castsearch.gallery.site.content import Box, Frame, MovieContent, Overview, Person, RankedBoxes, Score
-from castsearch.gallery.site.moments import with_moments
+from castsearch.gallery.site.moments import likeliest, with_moments
 from castsearch.gallery.site.pictures import BBox, Kind, Pictures, Wanted
 from castsearch.gallery.site.submissions import Submission, names_of
 from castsearch.gallery.strip import GalleryError
@@ -199,7 +199,7 @@ class SplitGallery:
             for person, true in (self._labels or {}).items()
             if person in theirs
         }
-        return [
+        people = [
             Person(
                 cast.id,
                 name_of(cast, movie.name),
@@ -210,6 +210,7 @@ class SplitGallery:
             for cast in movie.cast
             if cast.id in theirs
         ]
+        return [replace(person, present=likeliest(person)) for person in people]
 
 
 def name_of(cast: Picture, movie: str) -> str:

@@ -4,19 +4,24 @@
 castsearch.STATES = { confirmed: "✓ confirmed", rejected: "✗ rejected", portrait: "★ portrait", "": "" };
 castsearch.GROUP_STATES = { confirmed: "✓ in the group", rejected: "✗ taken out", "": "" };
 
+/** What found boxes that were decided on when the result was made. */
+castsearch.DECIDED = ["confirmed", "rejected"];
+
 /** What a card says of its box. */
 castsearch.factsOf = (list, place) => {
   const { ranked, other } = list;
   const box = ranked.order[place];
   const there = other?.ranked.placeOf.get(box);
   const mate = castsearch.mateOf(list, place);
+  const foundBy = ranked.words[ranked.foundBy[place]];
   return {
     box,
     rank: place + 1,
     probability: ranked.probability ? castsearch.percent(ranked.probability[place]) : "",
     share: ranked.probability ? ranked.probability[place] : null,
     hit: ranked.isHit(place),
-    foundBy: ranked.words[ranked.foundBy[place]],
+    foundBy,
+    found: castsearch.DECIDED.includes(foundBy) ? `${foundBy} before` : foundBy && `found by ${foundBy}`,
     mate: mate && (mate.sure ? `frame of confirmed ${mate.rank}` : `frame of rank ${mate.rank}`),
     sure: mate?.sure ?? false,
     change: other === undefined ? "" : castsearch.changeOf(place, there),
@@ -101,7 +106,7 @@ castsearch.makeCard = (list) => {
     image.alt = `Box at rank ${facts.rank}`;
     root.setAttribute("aria-label", [
       `Rank ${facts.rank}`, facts.probability && `probability ${facts.probability}`,
-      facts.hit === null ? "" : facts.hit ? "hit" : "miss", facts.foundBy && `found by ${facts.foundBy}`,
+      facts.hit === null ? "" : facts.hit ? "hit" : "miss", facts.found,
       facts.mate && `in the ${facts.mate}`, facts.change, words[facts.state].slice(2), selected && "selected",
     ].filter(Boolean).join(", "));
   }

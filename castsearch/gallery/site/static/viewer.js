@@ -41,7 +41,7 @@ castsearch.Viewer = class {
     const words = list.subject.person.group ? castsearch.GROUP_STATES : castsearch.STATES;
     byId("viewer-facts").replaceChildren(...[
       words[facts.state], facts.probability, facts.hit === null ? "" : facts.hit ? "● hit" : "○ miss",
-      facts.foundBy && `found by ${facts.foundBy}`, facts.mate && `in the ${facts.mate}`, facts.change,
+      facts.found, facts.mate && `in the ${facts.mate}`, facts.change,
     ].filter(Boolean).map((fact) => castsearch.element("li", {}, fact)));
     byId("viewer-when").textContent = seconds === null ? "" : `at ${castsearch.moment(seconds)}`;
     byId("viewer-name").textContent = `${movie.boxes.id[facts.box]} in ${movie.frames.name[frame]}`;
