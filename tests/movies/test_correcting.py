@@ -172,6 +172,9 @@ def test_a_cut_track(looked: Callable[..., Film]) -> None:
     assert seconds(found, "bob") == [(0, middle), (4, 6)]
     assert len(found.scanned.scan.tracks) == 6 == len(film.scans[0].scan.tracks) + 1
     assert {name: data for name, data in files_of(film.out).items() if name in layout} == layout
+    times = (film.out / "test_times.json").read_bytes()
+    film.find(Decisions(decisions.people, {"a": {"Cat": film.boxes(CATS)}}))
+    assert (film.out / "test_times.json").read_bytes() == times  # of the tracks that were found
     (ranked,) = content.people[0].results
     assert content.boxes[ranked.order[0]].id == first[-1][0]
     for one in found.cast.appearances:
@@ -215,3 +218,8 @@ def test_renamed_groups_leave_nothing(looked: Callable[..., Film]) -> None:
     assert files_of(film.out / NAMED).keys() == {"a/Dan.jpg", "a/notes.txt"}
     assert files_of(film.out / "origin/test/a/cast").keys() == {"Ann.jpg", "bob.jpg", "Dan.jpg"}
     assert [one.label for one in read_annotations(film.out / "test.json")["a"].cast] == ["Ann", "bob", "Dan"]
+
+    Image.fromarray(painted([Actor(None, CAT, still(50))], 0)).save(film.out.with_name("portraits") / "Dan.png")
+    looked("a").find(Decisions())
+    assert files_of(film.out / NAMED).keys() == {"a/notes.txt"}
+    assert files_of(film.out / "origin/test/a/cast").keys() == {"Ann.jpg", "bob.jpg", "Dan.jpg"}
