@@ -41,6 +41,7 @@ test: install-dev
 bench: install-dev
 	$(BIN)/python benchmarks/ranking.py --beside f72ca5e
 	$(BIN)/python benchmarks/recipes.py --cache data/stills
+	$(BIN)/python benchmarks/review.py --cache data/stills
 	$(BIN)/python benchmarks/faces.py
 	$(BIN)/python benchmarks/bodies.py
 	$(BIN)/python benchmarks/films.py
