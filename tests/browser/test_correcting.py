@@ -161,6 +161,28 @@ def test_clicks_and_touch_do_what_keys_do(open_page, site, tmp_path):
     }
 
 
+FOCUS = "document.activeElement.id || document.activeElement.name || document.activeElement.className"
+
+
+def test_the_focus_stays_where_work_goes_on(open_page, site):
+    page = open_page(site.page(1, 1))
+    page.keyboard.press("c")
+    assert said(page) == "Go to a box first: an arrow key leads there."
+    assert page.locator("#bar-count").inner_text() == "No decisions yet"
+    for leave in ("Enter", "Escape"):
+        press(page, 3, "Space")
+        page.locator("#selection button").last.focus()
+        page.keyboard.press(leave)
+        assert page.locator(".card:focus").get_attribute("aria-label").startswith("Rank 3, ")
+    page.locator("[name=decided]").select_option("portrait")
+    page.locator("#reset").press("Enter")
+    until(page, f"({FOCUS}) === 'decided'")
+    press(page, 3, "c")
+    page.locator("#bar-clear").press("Enter")
+    page.locator("#ask .danger").press("Enter")
+    until(page, f"({FOCUS}) === 'bar-load'")
+
+
 def test_the_only_portrait_replaces_others(open_page, site, tmp_path):
     page = open_page(site.page(1, 2))
     press(page, 1, "p")

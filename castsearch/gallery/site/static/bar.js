@@ -100,6 +100,7 @@ castsearch.say = (() => {
     ask.addEventListener("close", () => {
       if (ask.returnValue !== "yes") return;
       book.clear();
+      byId("bar-load").focus(); // the button is disabled now
       say("Decisions cleared.");
     }, { once: true });
   }

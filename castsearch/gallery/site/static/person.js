@@ -96,7 +96,10 @@
   byId("unfold").addEventListener("click", (event) => {
     event.target.setAttribute("aria-expanded", String(form.classList.toggle("unfolded")));
   });
-  form.addEventListener("reset", () => setTimeout(filter));
+  form.addEventListener("reset", () => setTimeout(() => {
+    filter();
+    form.elements.decided.focus(); // the button has gone
+  }));
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     jump(form.elements.jump.value.trim());
@@ -160,9 +163,11 @@
   }
 
   function unselect() {
+    const leaves = byId("selection").contains(document.activeElement);
     selection.clear();
     anchor = -1;
     refresh();
+    if (leaves) current.grid.goTo(current.grid.active); // the bar has gone
   }
 
   /** Decide on boxes. */
@@ -257,7 +262,10 @@
     if (isField || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
     const inList = event.target === document.body || event.target.closest?.(".grid, #selection");
     const action = castsearch.ACTIONS[event.key];
-    if (action && inList && current) act(meant(), action);
+    if (action && inList && current) {
+      if (event.target === document.body && !selection.size) say("Go to a box first: an arrow key leads there.");
+      else act(meant(), action);
+    }
     else if (event.key === "b" && inList && current) cross();
     else if (event.key === "Escape" && selection.size) unselect();
     else if (event.key === "/") form.querySelector("input, select").focus();

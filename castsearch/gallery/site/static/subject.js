@@ -16,8 +16,11 @@ castsearch.CastSubject = class {
     return { id: this.movie.boxes.id[box], file: this.movie.boxes.file[box] };
   }
 
+  /** What was decided; a box of a group that was given this name shows the person until it is decided on by itself. */
   state(box) {
-    return castsearch.book.state(this.person.id, this.movie.boxes.file[box]);
+    const { book } = castsearch;
+    const file = this.movie.boxes.file[box];
+    return book.state(this.person.id, file) || (book.nameOf(this.movie.name, file) === this.person.name ? "confirmed" : "");
   }
 
   /** Decide on boxes. @param {number[]} boxes @param {string} action @returns {string} what happened, in a sentence */
@@ -65,8 +68,17 @@ castsearch.GroupSubject = class {
     const name = this.name;
     if (!name) return "Give the group a name first; then take out boxes that show somebody else.";
     if (action === "portrait" || action === "only") return "Portraits can be chosen once the ranking knows the name.";
-    castsearch.book.name(this.movie.name, boxes.map((box) => this.known(box)), action === "reject" ? "" : name);
-    return `${castsearch.count(boxes.length, "box", "boxes")} ${action === "reject" ? "taken out of" : "put to"} ${name}.`;
+    const meant = this.#wholeTracks(boxes);
+    castsearch.book.name(this.movie.name, meant.map((box) => this.known(box)), action === "reject" ? "" : name);
+    return `${castsearch.count(meant.length, "box", "boxes")} ${action === "reject" ? "taken out of" : "put to"} ${name}.`;
+  }
+
+  /** The group's boxes of the same tracks: what one of them shows, all do. @param {number[]} boxes */
+  #wholeTracks(boxes) {
+    const { track } = this.movie.boxes;
+    const tracks = new Set(boxes.map((box) => track[box]).filter((number) => number !== null));
+    const mates = this.movie.people[this.person.place].boxes.filter((box) => tracks.has(track[box]));
+    return [...new Set([...boxes, ...mates])];
   }
 };
 
