@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +82,8 @@ def _movie(folder: Path, number: int, n: int, results: int) -> MovieContent:
     if number != 1:
         group = np.flatnonzero(truth == 3)[:12]
         ranked = RankedBoxes(group, ["face"] * len(group), np.linspace(0.95, 0.55, len(group), dtype=np.float32))
+        of_track = {int(box): place // 2 for place, box in enumerate(group)}  # two boxes each
+        boxes = tuple(replace(box, track=of_track.get(place)) for place, box in enumerate(boxes))
         people.append(Person("unknown-1", "unknown-1", (), (ranked,) + (None,) * (results - 1), group=True))
     name = ("Titanic <script>alert(1)<script>", "tt0000002", "Großer Film #3 100%?")[number % 3]
     return MovieContent(

@@ -39,6 +39,7 @@ class Box:
         thumbnail: its picture.
         frame: number of the frame among the movie's.
         bbox: x, y, width, height in pixels of the frame; None where nobody knows.
+        track: number of the track, of a film; what was decided on one of its boxes holds for all.
     """
 
     id: str
@@ -46,6 +47,7 @@ class Box:
     thumbnail: str
     frame: int
     bbox: tuple[int, int, int, int] | None
+    track: int | None = None
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ class FilmGallery:
             name=movie.name,
             people=[*self._cast(found, movie, seen, pictures), *self._groups(found, movie, seen, pictures)],
             boxes=[
-                Box(one.id, one.file, path or pictures.blank(), number[one.img], one.bbox)
+                Box(one.id, one.file, path or pictures.blank(), number[one.img], one.bbox, seen[one.id][0])
                 for one, path in zip(movie.candidates, made, strict=False)
             ],
             frames=[

@@ -233,6 +233,7 @@ def _movie_data(movie: MovieContent, entry: _Entry) -> dict[str, Any]:
             "file": [box.file for box in movie.boxes],
             "thumbnail": [quote(box.thumbnail) for box in movie.boxes],
             "frame": [int(box.frame) for box in movie.boxes],
+            "track": [box.track for box in movie.boxes],
             "bbox": [None if box.bbox is None else list(map(int, box.bbox)) for box in movie.boxes],
             "who": _who(movie.people, len(movie.boxes)),
         },
