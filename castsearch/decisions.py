@@ -7,7 +7,6 @@ another run, whose ids were dealt anew, are told from those that were looked at.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
@@ -16,7 +15,7 @@ from typing import Any
 
 from castsearch.errors import CastSearchError
 from castsearch.identifiers import id_fault, movie_fault, path_fault, shown
-from castsearch.textfiles import read_json
+from castsearch.textfiles import format_version, read_json
 
 FORMAT, VERSION = "castsearch decisions", 1
 
@@ -260,16 +259,14 @@ def _entry(verdicts: Verdicts) -> dict[str, Any]:
 
 
 def _check_format(content: Mapping[str, Any], where: str) -> None:
-    found = content.get("format")
-    named = re.fullmatch(rf"{FORMAT} (\d{{1,9}})", found, re.ASCII) if isinstance(found, str) else None
-    if named is None:
+    version = format_version(content, FORMAT)
+    if version is None:
+        found = shown(content.get("format"))
+        raise DecisionError(f"{where}: holds no decisions: expected '{FORMAT} {VERSION}' under 'format', found {found}")
+    if version != VERSION:
         raise DecisionError(
-            f"{where}: holds no decisions: expected '{FORMAT} {VERSION}' under 'format', found {shown(found)}"
-        )
-    if int(named[1]) != VERSION:
-        raise DecisionError(
-            f"{where}: holds decisions of version {int(named[1])}, where {VERSION} is read; save them by a gallery of "
-            "this version"
+            f"{where}: holds decisions of version {version}, where {VERSION} is read; save them by a gallery of this "
+            "version"
         )
     if odd := content.keys() - {"format", "people", "named"}:
         raise DecisionError(f"{where}: decisions have no {shown(min(odd))}; take it out")

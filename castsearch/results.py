@@ -25,7 +25,7 @@ from castsearch.errors import CastSearchError
 from castsearch.identifiers import id_fault, movie_fault, shown
 from castsearch.paths import open_plain, unreadable
 from castsearch.stagefiles import MODES, atomic_write, check_output, file_sha256
-from castsearch.textfiles import read_json
+from castsearch.textfiles import format_version, read_json
 
 FORMAT, VERSION = "castsearch result", 1
 DECIMALS = 5  # of scores, probabilities and evidence
@@ -368,14 +368,12 @@ class _Known:
 
 
 def _check_format(content: Mapping[str, Any], where: str) -> None:
-    found = content.get("format")
-    named = re.fullmatch(rf"{FORMAT} (\d{{1,9}})", found, re.ASCII) if isinstance(found, str) else None
-    if named is None:
-        raise ResultError(
-            f"{where}: is no result: expected '{FORMAT} {VERSION}' under 'format', found {reprlib.repr(found)}"
-        )
-    if int(named[1]) != VERSION:
-        raise ResultError(f"{where}: is a result of version {int(named[1])}, where {VERSION} is read; rank again")
+    version = format_version(content, FORMAT)
+    if version is None:
+        found = reprlib.repr(content.get("format"))
+        raise ResultError(f"{where}: is no result: expected '{FORMAT} {VERSION}' under 'format', found {found}")
+    if version != VERSION:
+        raise ResultError(f"{where}: is a result of version {version}, where {VERSION} is read; rank again")
 
 
 def _people(movie: str, entry: Any, where: str, known: _Known) -> dict[str, Person]:

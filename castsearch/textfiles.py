@@ -9,6 +9,7 @@ import json
 import os
 import re
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -141,3 +142,14 @@ def _hint(text: str, at: int) -> str:
     if (rest[:1] in ("]", "}") and before.endswith(",")) or rest.startswith(","):
         return "; there is a comma too many"
     return "; it ends too early" if not rest else ""
+
+
+def format_version(content: Mapping[str, Any], name: str) -> int | None:
+    """The version of the format that JSON says it has; None where it is of another format.
+
+    >>> format_version({"format": "castsearch result 1"}, "castsearch result")
+    1
+    """
+    found = content.get("format")
+    named = re.fullmatch(rf"{re.escape(name)} (\d{{1,9}})", found, re.ASCII) if isinstance(found, str) else None
+    return None if named is None else int(named[1])
