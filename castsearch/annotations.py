@@ -13,6 +13,7 @@ import reprlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -199,7 +200,8 @@ def read_labels(path: str | os.PathLike[str]) -> dict[str, list[str]]:
             )
         if not isinstance(hits, list):
             raise AnnotationError(f"{path}: cast {shown(cast)}: expected a list of candidate ids")
-        if not _are_plain([cast, *hits]):
+    if not _are_plain([*labels, *chain.from_iterable(labels.values())]):
+        for cast, hits in labels.items():
             _check_ids([cast, *hits], f"{path}: cast {shown(cast)}")
     return labels
 
@@ -215,7 +217,7 @@ def _are_plain(words: Sequence[object]) -> bool:
         and " " not in together
         and "," not in together
         and all(words)
-        and len(max(words, key=len)) <= _SURELY_SHORT  # type: ignore[arg-type]
+        and len(max(words, key=len, default="")) <= _SURELY_SHORT  # type: ignore[arg-type]
     )
 
 

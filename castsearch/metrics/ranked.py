@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -62,8 +62,7 @@ def _average_precision(ranks: Sequence[int], n_relevant: int) -> float:
     return sum([n / rank for n, rank in enumerate(ranks, 1)]) / n_relevant if ranks else 0.0
 
 
-@dataclass(frozen=True)
-class CastScore:
+class CastScore(NamedTuple):
     """What became of one cast.
 
     Attributes:
