@@ -113,6 +113,23 @@ def test_whom_a_box_shows(tmp_path, people, who):
     assert script(tmp_path / "movies/1/movie.js")["boxes"]["who"] == who
 
 
+@pytest.mark.parametrize(
+    ("probability", "shown", "words"),
+    [
+        ([0.9, 0.8, 0.7, 0.6, 0.4, 0.3, 0.2, 0.1], [0, 2, 3, 1, 4, 5], "probably 4 of 8 boxes"),  # 2 and 3: no track
+        ([0.3] * 8, [0, 1, 2, 3, 4, 5], "probably 0 of 8 boxes"),
+        (None, [0, 2, 3, 4, 6, 1], "8 boxes"),
+    ],
+)
+def test_a_strip_shows_one_box_a_track_of_those_that_are_probably_the_persons(tmp_path, probability, shown, words):
+    content = movie([person(range(8), probability)], 8)
+    tracks = [7, 7, None, None, 5, 5, 6, 6]
+    boxes = [replace(box, track=track) for box, track in zip(content.boxes, tracks, strict=True)]
+    index = write_site(tmp_path, Overview("t", ["r"]), [replace(content, boxes=boxes)]).read_text()
+    assert [int(box) for box in re.findall(r'src="t/(\d)\.jpg" alt="p, rank', index)] == shown
+    assert re.findall(r"<li>([^<]*boxes)</li>", index) == [words]
+
+
 def test_a_movies_key_tells_its_boxes(tmp_path):
     def key(content):
         write_site(tmp_path, Overview("t", ["r"]), [content])

@@ -20,7 +20,7 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from castsearch.decisions import as_json
-from castsearch.gallery.site.content import MovieContent, Overview, Person, RankedBoxes
+from castsearch.gallery.site.content import Box, MovieContent, Overview, Person, RankedBoxes
 from castsearch.results import IN_A_BOX
 from castsearch.stagefiles import atomic_write
 
@@ -157,6 +157,7 @@ class _Card:
         present: as ``Person.present``.
         group: as ``Person.group``.
         n_boxes: how many are ranked.
+        n_sure: how many more probably show the person than not; None where nobody knows.
     """
 
     id: str
@@ -168,6 +169,7 @@ class _Card:
     present: float | None
     group: bool
     n_boxes: int
+    n_sure: int | None
 
 
 @dataclass(frozen=True)
@@ -202,18 +204,30 @@ def _write_movie(site: _Site, overview: Overview, number: int, movie: MovieConte
 
 def _card(movie: MovieContent, person: Person, page: str) -> _Card:
     first = person.results[0] if person.results else None
-    best = [] if first is None else [movie.boxes[int(box)].thumbnail for box in first.order[:N_STRIP]]
+    sure = None
+    if first is not None and first.probability is not None and not person.group:
+        sure = int((first.probability > IN_A_BOX).sum())
     return _Card(
         person.id,
         person.name,
         page,
         person.portraits[0] if person.portraits else None,
-        best,
+        [] if first is None else _strip(movie.boxes, first),
         [None if result is None else result.ap for result in person.results],
         person.present,
         person.group,
         0 if first is None else len(first.order),
+        sure,
     )
+
+
+def _strip(boxes: Sequence[Box], ranked: RankedBoxes) -> list[str]:
+    """Thumbnails of the best boxes; of those that probably show the person first one of each track, where there are."""
+    best = [int(box) for box in ranked.order]
+    sure = len(best) if ranked.probability is None else int((ranked.probability > IN_A_BOX).sum())
+    firsts = {boxes[box].track: box for box in reversed(best[:sure])}
+    chosen = [box for box in best[:sure] if boxes[box].track is None or firsts[boxes[box].track] == box]
+    return [boxes[box].thumbnail for box in dict.fromkeys([*chosen, *best])][:N_STRIP]
 
 
 def _key(movie: MovieContent) -> str:
