@@ -17,8 +17,10 @@ step reid/triplet.py --image_root "$demo/body" --cnn mobilenet_v2 --data "$demo/
     --batch_size 4 --image_num 4 --epochs 6
 bash "$root/scripts/run_split.sh" --origin "$demo/origin" --annotations "$demo" --mode val --model dlib \
     --cnn mobilenet_v2 --checkpoint "$demo/triplet/last.pt" --out "$demo"
+step demo.py --gallery "$demo/gallery" --mode val --data "$demo/data" --submission "$demo/val_result.txt" --gt "$demo/val_label.json"
 
 echo
 echo "The ranking:            $demo/val_result.txt"
 echo "One cast member's best: $demo/demo.jpg"
+echo "Everybody's boxes:      $demo/gallery/index.html, for a browser"
 echo "The movie's frames:     $demo/origin/val"

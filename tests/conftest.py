@@ -45,6 +45,13 @@ def script() -> Script:
     return run
 
 
+@pytest.fixture(scope="session")
+def quickstart(script: Script, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess]:
+    """The folder that the quickstart filled, and what it said."""
+    folder = tmp_path_factory.mktemp("quickstart") / "demo"
+    return folder, script("scripts/quickstart.sh", folder)
+
+
 @pytest.fixture
 def movie(tmp_path: Path) -> Path:
     """A split of one movie with two frames, three boxes and one portrait: ``origin/val`` and ``val.json``."""

@@ -41,8 +41,8 @@ def test_one_split_of_real_film_stills(script, testdata, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_quickstart_runs_every_stage(script, tmp_path):
-    done = script("scripts/quickstart.sh", tmp_path / "demo")
+def test_the_quickstart_runs_every_stage(quickstart):
+    folder, done = quickstart
     shown = [line.split()[2] for line in done.stdout.splitlines() if line.startswith("$ python3 ")]
     assert shown == [
         "scripts/make_demo_data.py",
@@ -58,13 +58,14 @@ def test_the_quickstart_runs_every_stage(script, tmp_path):
         "reid/triplet.py",
         "fusion.py",
         "demo.py",
+        "demo.py",
     ]
-    movies = read_annotations(tmp_path / "demo/val.json")
-    ranking = read_ranking(tmp_path / "demo/val_result.txt")
+    movies = read_annotations(folder / "val.json")
+    ranking = read_ranking(folder / "val_result.txt")
     for movie in movies.values():
         for cast in movie.cast:
             assert sorted(ranking[cast.id]) == sorted(candidate.id for candidate in movie.candidates)
-    found = evaluate(read_labels(tmp_path / "demo/val_label.json"), ranking)
+    found = evaluate(read_labels(folder / "val_label.json"), ranking)
     assert str(found) in done.stdout
     assert found.mean_ap > 0.8
 
