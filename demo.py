@@ -49,6 +49,8 @@ def main() -> None:
     if args.gallery is None and args.out.suffix.lower() not in (".jpg", ".jpeg"):
         parser.error(f"--out {args.out}: the picture is a JPEG, whose name ends in .jpg")
 
+    if args.gallery is None:
+        stagefiles.check_output(args.out)
     source = args.data / stagefiles.body_name(args.mode)
     split = stagefiles.read_body(source)
     told = stagefiles.read_metadata(source)
@@ -67,7 +69,6 @@ def main() -> None:
 
 def picture(args: argparse.Namespace, split: Split, crops: Path, source: Path) -> None:
     """Write one cast member's strip."""
-    out = stagefiles.check_output(args.out)
     (submission,) = args.submission
     ranking = read_ranking(submission)
     labels = labels_of(args, split, "all is grey")
@@ -78,10 +79,10 @@ def picture(args: argparse.Namespace, split: Split, crops: Path, source: Path) -
         raise GalleryError(f"{source}, {submission}: {error}") from None
     if labels is not None and person not in labels:
         cli.warn(f"the labels know nothing of {args.movcast}, whose candidates are grey")
-    write_jpeg(out, strip.image, QUALITY)
+    write_jpeg(args.out, strip.image, QUALITY)
     if strip.missing:
         cli.warn(f"no font here has the letters {strip.missing}; install one that does, as those called Noto")
-    print(out)
+    print(args.out)
 
 
 def gallery(args: argparse.Namespace, split: Split, crops: Path, told_origin: object) -> None:
