@@ -103,7 +103,7 @@ def test_portraits_that_contradict_each_other_and_a_face_of_zeros() -> None:
     some = scan([track(1, seen, face, d=3), track(2, seen, np.zeros((1, 3)), np.zeros(2, np.float32))])
     told = name_tracks(some, [np.stack([face, -face]), face[None]], IMPOSTORS)
     assert told.probability[1, 0] > 0.9
-    assert told.probability[0].max() < 0.2
+    assert told.probability[0].max() < 0.5  # nothing tells who is on the second track
     assert np.isfinite([*told.face, *told.body]).all() and np.isfinite(told.present).all()
 
 
