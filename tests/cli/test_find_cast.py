@@ -300,8 +300,10 @@ def test_killed_at_any_stage_it_ends_with_the_same_bytes(
 
 
 def test_an_interrupt_is_a_line(film: Path, portraits: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    code, told = stopped(started(film, portraits, out), signal.SIGINT, out / "checkpoints/drawn_film/00001.npz")
+    for out in (tmp_path / "first", tmp_path / "second", tmp_path / "third"):
+        code, told = stopped(started(film, portraits, out), signal.SIGINT, out / "checkpoints/drawn_film/00001.npz")
+        if code:  # else a busy machine sent the signal when it was done
+            break
     assert (code, told) == (130, "interrupted\n")
     assert not (out / "appearances.csv").exists()
 
