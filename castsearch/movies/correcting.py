@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+
+import numpy as np
 
 from castsearch.annotations import read_annotations
 from castsearch.decisions import Decisions
-from castsearch.images import write_jpeg
+from castsearch.images import write_changed, write_jpeg
 from castsearch.movies.decided import Told, fit_decisions, told_of
+from castsearch.movies.errors import MovieError
 from castsearch.movies.finding import MODE, Scanned
 from castsearch.movies.layout import frames_folder, write_layout
 from castsearch.movies.looks import QUALITY, portrait
-from castsearch.movies.portraits import Cast, Person
+from castsearch.movies.portraits import Cast
+from castsearch.paths import shortened
 
 NAMED = "named"  # folder of the portraits of people whom decisions named
+LISTS = ".named"  # folder of lists, a film each, of those that a search wrote
 
 
 def correct(
@@ -41,27 +46,60 @@ def correct(
     """
     if not decisions:
         for one in scans:
-            _remove_stale(out, one.movie, cast.people, ())
+            _Named(out, one.movie).write({}, keep={person.id for person in cast.people})
         return [None] * len(scans), []
     fit = fit_decisions(decisions, read_annotations(out / f"{MODE}.json"))
     found = []
     for one in scans:
         told = told_of(one.scan, one.candidates, cast.people, one.movie, fit, out / NAMED / one.movie)
-        for path, seen in told.portraits.items():
-            write_jpeg(path, portrait(told.scan, seen, frames_folder(out, MODE, one.movie)), QUALITY)
+        pictures = frames_folder(out, MODE, one.movie)
+        _Named(out, one.movie).write(
+            {path.name: portrait(told.scan, seen, pictures) for path, seen in told.portraits.items()},
+            keep={person.id for person in told.people},
+        )
         if told.portraits:  # of the tracks as they were found, by which the candidates are numbered
             film = one.footage
             write_layout(one.scan, one.survey, film.name, MODE, out, told.people, film.rate, film.time_base)
-        _remove_stale(out, one.movie, told.people, told.portraits)
         found.append(told)
     return found, fit.strange
 
 
-def _remove_stale(out: Path, movie: str, people: Sequence[Person], written: Collection[Path]) -> None:
-    """Remove the portraits, and their copies in the layout, of people whom earlier decisions named."""
-    ids = {person.id for person in people}
-    for path in sorted((out / NAMED / movie).glob("*.jpg")):
-        if path not in written:
-            if path.stem not in ids:
-                (frames_folder(out, MODE, movie).parent / "cast" / path.name).unlink(missing_ok=True)
-            path.unlink()
+class _Named:
+    """The portraits of those whom decisions named, of one film.
+
+    A list tells which are ours: what else lies in their folder is somebody's own.
+    """
+
+    def __init__(self, out: Path, movie: str) -> None:
+        self._folder, self._list = out / NAMED / movie, out / LISTS / f"{movie}.txt"
+        self._copies = frames_folder(out, MODE, movie).parent / "cast"
+
+    def write(self, portraits: Mapping[str, np.ndarray], keep: Collection[str]) -> None:
+        """Write these, by the names of their files, and remove those of earlier decisions with their copies in the
+        layout, but for those of people with ids to ``keep``.
+
+        Raises:
+            MovieError: a picture that is not ours has the name of one of them.
+        """
+        before = set(self._list.read_text().splitlines()) if self._list.is_file() else set()
+        for name in sorted(portraits.keys() - before):
+            if (self._folder / name).exists():
+                raise MovieError(
+                    f"{shortened(self._folder / name)}: is a picture that no search wrote, where a portrait belongs; "
+                    "move it elsewhere"
+                )
+        if portraits:
+            self._keep(before | portraits.keys())  # before they are written: a run that is killed leaves none unknown
+        for name, image in portraits.items():
+            write_jpeg(self._folder / name, image, QUALITY)
+        for name in sorted(before - portraits.keys()):
+            if Path(name).stem not in keep:
+                (self._copies / name).unlink(missing_ok=True)
+            (self._folder / name).unlink(missing_ok=True)
+        if portraits:
+            self._keep(portraits.keys())
+        else:
+            self._list.unlink(missing_ok=True)
+
+    def _keep(self, names: Collection[str]) -> None:
+        write_changed(self._list, "".join(f"{name}\n" for name in sorted(names)).encode())

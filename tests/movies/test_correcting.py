@@ -19,6 +19,7 @@ from castsearch.gallery.site.films import FilmGallery
 from castsearch.gallery.site.pictures import Pictures
 from castsearch.images import read_image
 from castsearch.movies.correcting import NAMED, correct
+from castsearch.movies.errors import MovieError
 from castsearch.movies.finding import MODE, Found, Scanned, look_through, name_people
 from castsearch.movies.layout import frames_folder
 from castsearch.movies.looks import write_unknown
@@ -223,3 +224,21 @@ def test_renamed_groups_leave_nothing(looked: Callable[..., Film]) -> None:
     looked("a").find(Decisions())
     assert files_of(film.out / NAMED).keys() == {"a/notes.txt"}
     assert files_of(film.out / "origin/test/a/cast").keys() == {"Ann.jpg", "bob.jpg", "Dan.jpg"}
+
+
+def test_pictures_of_others_beside_portraits_stay(looked: Callable[..., Film]) -> None:
+    film = looked("a")
+    decisions = Decisions({}, {"a": {"Cat": film.boxes(CATS)}})
+    mine = film.out / NAMED / "a/mine.jpg"
+    mine.parent.mkdir(parents=True)
+    mine.write_bytes(b"my own")
+    (film.out / "origin/test/a/cast/mine.jpg").write_bytes(b"my own")
+    film.find(decisions)
+    looked("a").find(Decisions())
+    assert files_of(film.out / NAMED) == {"a/mine.jpg": b"my own"}
+    assert (film.out / "origin/test/a/cast/mine.jpg").read_bytes() == b"my own"
+
+    taken = mine.rename(mine.with_name("Cat.jpg"))
+    with pytest.raises(MovieError, match=r"Cat\.jpg: is a picture that no search wrote, where a portrait"):
+        looked("a").find(decisions)
+    assert taken.read_bytes() == b"my own"
