@@ -24,7 +24,9 @@ def main() -> None:
     shows = parser.add_mutually_exclusive_group(required=True)
     shows.add_argument("--movcast", metavar="ID", help="id of the cast member, or of another portrait")
     shows.add_argument("--gallery", type=Path, metavar="DIR", help="folder that receives the gallery")
-    parser.add_argument("--out", type=Path, default=cli.ROOT / "demo.jpg", help="receives the picture of --movcast")
+    parser.add_argument(
+        "--out", type=Path, help="receives the picture of --movcast, by default demo.jpg in the project's root"
+    )
     parser.add_argument(
         "--submission",
         type=Path,
@@ -46,6 +48,13 @@ def main() -> None:
     args.submission = args.submission or [cli.ROOT / f"{args.mode}_result.txt"]
     if len(args.submission) > (1 if args.gallery is None else 2):
         parser.error("--submission names one ranking, or two for --gallery")
+    if len(set(args.submission)) < len(args.submission):
+        parser.error("--submission names a file twice")
+    others = {"--movie": args.movie, "--origin": args.origin} if args.gallery is None else {"--out": args.out}
+    for flag, given in others.items():
+        if given is not None:
+            parser.error(f"{flag} is a flag of {'--gallery' if args.gallery is None else '--movcast'}")
+    args.out = args.out or cli.ROOT / "demo.jpg"
     if args.gallery is None and args.out.suffix.lower() not in (".jpg", ".jpeg"):
         parser.error(f"--out {args.out}: the picture is a JPEG, whose name ends in .jpg")
 

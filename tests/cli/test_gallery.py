@@ -76,6 +76,14 @@ def test_two_results_and_one_movie(script: Run, split: Path) -> None:
     assert "two for --gallery" in script(*flags(split, split / "s.txt", split / "s.txt"), code=2).stderr
     strip = ("demo.py", "--movcast", "tt1_nm1", "--data", split, "--submission", split / "r.txt", split / "s.txt")
     assert "names one ranking" in script(*strip, code=2).stderr
+    assert "--submission names a file twice" in script(*flags(split, split / "r.txt"), code=2).stderr
+
+
+def test_flags_of_the_other_picture_are_refused(script: Run, split: Path) -> None:
+    strip = ("demo.py", "--movcast", "tt1_nm1", "--data", split, "--submission", split / "r.txt")
+    assert "--movie is a flag of --gallery" in script(*strip, "--movie", "tt1", code=2).stderr
+    assert "--origin is a flag of --gallery" in script(*strip, "--origin", split / "origin", code=2).stderr
+    assert "--out is a flag of --movcast" in script(*flags(split, "--out", split / "a.jpg"), code=2).stderr
 
 
 def test_files_that_do_not_tell_where_frames_are(script: Run, split: Path) -> None:
