@@ -28,6 +28,7 @@ from castsearch.ranking.best import Recipe
 from castsearch.ranking.best import rank as rank_by
 from castsearch.ranking.ranked import Ranked
 from castsearch.ranking.threads import Resources
+from tests.ranking.taking import take
 
 RESOURCES = Resources(1 << 30, 1)
 BEST = Settings(recipe="best")
@@ -164,18 +165,11 @@ def test_nothing_decided_is_as_nobody_looked(movie: MovieFeatures) -> None:
 @given(decided(plain=False), st.randoms(use_true_random=False))
 def test_the_order_of_boxes_does_not_matter(movie: MovieFeatures, random) -> None:
     assert movie.decided is not None and movie.faces is not None
-    n, q = len(movie.candidates), len(movie.cast)
+    n = len(movie.candidates)
     order = np.array(random.sample(range(n), n))
-    rows = np.concatenate([np.arange(q), q + order])
     place = np.argsort(order)
     shuffled = replace(
-        movie,
-        candidates=[movie.candidates[i] for i in order],
-        frames=[movie.frames[i] for i in order],
-        faces=movie.faces[rows],
-        has_face=movie.has_face[rows],
-        bodies=[some[order] for some in movie.bodies],
-        shots=None if movie.shots is None else movie.shots[order],
+        take(movie, order),
         decided=Decided(
             movie.decided.said[:, order],
             [place[own] for own in movie.decided.portraits],

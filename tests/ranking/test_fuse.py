@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from castsearch.ranking import MovieFeatures, RankingError, RankingWarning, Settings, TooLittleMemory, across, fuse
 from castsearch.ranking.threads import Resources
+from tests.ranking.taking import take
 
 RERANKS = (None, "k_reciprocal", "ecn")
 few_points = pytest.mark.filterwarnings("ignore:.*fewer points")
@@ -49,21 +50,6 @@ def plain(reference: ModuleType, movie: MovieFeatures, **options: object) -> dic
     q = len(movie.cast)
     ranked = reference.fuse(q, movie.faces, movie.has_face[q:], movie.bodies[0], movie.frames, **options)
     return {cast: [movie.candidates[i] for i in order] for cast, order in zip(movie.cast, ranked, strict=True)}
-
-
-def take(movie: MovieFeatures, order: np.ndarray) -> MovieFeatures:
-    """The movie with its candidates in another order, or with some of them."""
-    q = len(movie.cast)
-    rows = np.concatenate([np.arange(q), q + order])
-    assert movie.faces is not None
-    return replace(
-        movie,
-        candidates=[movie.candidates[i] for i in order],
-        frames=[movie.frames[i] for i in order],
-        faces=movie.faces[rows],
-        has_face=movie.has_face[rows],
-        bodies=[some[order] for some in movie.bodies],
-    )
 
 
 @pytest.mark.parametrize("face_rerank", RERANKS)
