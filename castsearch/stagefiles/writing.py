@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import pickle
+import re
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -105,6 +106,16 @@ def atomic_write(path: str | os.PathLike[str], sync: bool = True, follow: bool =
         new.take_place()
 
 
+def remove_leftovers(path: str | os.PathLike[str]) -> None:
+    """Remove the temporary files of writing ``path`` that a kill left; nobody else may be writing it."""
+    path = Path(os.path.realpath(path))
+    own = re.compile(re.escape(f".{path.name}."[:_LONGEST_PREFIX]) + r"[a-z0-9_]{8}")
+    with suppress(OSError):
+        for other in path.parent.iterdir():
+            if own.fullmatch(other.name):
+                other.unlink()
+
+
 class PortablePickler(pickle.Pickler):
     """Names only ``numpy.ndarray`` and ``numpy.dtype``, which every numpy has.
 
@@ -121,6 +132,32 @@ class PortablePickler(pickle.Pickler):
             value = obj.item()
             return type(value), (value,)
         return NotImplemented
+
+
+class _Unshared:
+    """Content of which equal parts are written equally, whoever made it: a pickler refers again to what is one object.
+
+    Words and dtypes are one object where they are equal, arrays and containers nowhere.
+    """
+
+    def __init__(self) -> None:
+        self._words: dict[tuple[type, Any], Any] = {}
+
+    def __call__(self, value: Any) -> Any:
+        kind = type(value)
+        if kind is str or kind is bytes:
+            return self._words.setdefault((kind, value), value)
+        if kind is dict:
+            return {self(key): self(item) for key, item in value.items()}
+        if kind is list or kind is tuple:
+            return kind(map(self, value))
+        if kind is np.ndarray:
+            return self._array(value)
+        return value
+
+    def _array(self, array: np.ndarray) -> np.ndarray:
+        dtype = self._words.setdefault((np.dtype, array.dtype.str), array.dtype)
+        return array.view(dtype)
 
 
 def write(
@@ -143,7 +180,7 @@ def write(
     """
     path, beside = check_target(path), metadata_path(path)
     with _replacement(path) as pickled, _replacement(beside) as described:
-        PortablePickler(pickled.file, protocol=4).dump(dict(content))
+        PortablePickler(pickled.file, protocol=4).dump(_Unshared()(dict(content)))
         pickled.complete(sync=True)
         told = {} if metadata is None else {**metadata, _OF: _fingerprint(pickled.temporary)}
         described.file.write((json.dumps(told, indent=2, sort_keys=True) + "\n").encode())

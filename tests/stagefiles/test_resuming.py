@@ -17,6 +17,7 @@ import pytest
 
 from castsearch import stagefiles
 from castsearch.stagefiles import Resumable, StageFileError
+from castsearch.stagefiles.locks import BusyError
 
 DEPENDS = {"sha256": "0f", "size": (64, 32), "root": "/body/val"}
 
@@ -315,12 +316,16 @@ def test_a_moved_folder_of_the_same_pictures_is_told_by_its_root(target, tmp_pat
 
 @pytest.fixture
 def another_process() -> Iterator[Callable[[Path], subprocess.Popen]]:
-    """Starts processes that hold a file as a run does."""
+    """Starts processes that work on a file alone, once they have said so; or say who does."""
     program = (
-        "import sys, castsearch.stagefiles.locks as locks\n"
-        "file = open(sys.argv[1], 'r+b')\n"
-        "print(locks.hold(file), flush=True)\n"
-        "sys.stdin.read()"
+        "import sys\n"
+        "from castsearch.stagefiles.locks import alone, BusyError\n"
+        "try:\n"
+        "    with alone(sys.argv[1]):\n"
+        "        print('alone', flush=True)\n"
+        "        sys.stdin.read()\n"
+        "except BusyError as error:\n"
+        "    print(error, flush=True)\n"
     )
     started = []
 
@@ -338,10 +343,11 @@ def another_process() -> Iterator[Callable[[Path], subprocess.Popen]]:
 def test_a_file_on_which_another_run_is_at_work_is_left_alone(target, another_process):
     killed(target)
     log = target.with_name("x.pkl.partial")
-    other = another_process(log)
-    assert other.stdout.readline() == "True\n"
+    other = another_process(target)
+    assert other.stdout.readline() == "alone\n"
     before = log.read_bytes()
-    with pytest.raises(StageFileError, match=r"x\.pkl: another run is at work on it; wait until that has ended"):
+    at_work = rf"x\.pkl: another run is at work on it \(process {other.pid} on .*: -c .*\); wait until that has ended"
+    with pytest.raises(BusyError, match=at_work):
         start(target)
     assert log.read_bytes() == before
     other.kill()
@@ -351,27 +357,15 @@ def test_a_file_on_which_another_run_is_at_work_is_left_alone(target, another_pr
 
 def test_a_run_holds_its_file_until_it_ends(target, another_process):
     run = start(target)
+    assert "another run is at work" in another_process(target).stdout.readline()
     run.add("a", 1)
-    log = target.with_name("x.pkl.partial")
-    assert another_process(log).stdout.readline() == "False\n"
-    del run
     later = start(target)
-    assert another_process(log).stdout.readline() == "False\n"
+    del run
+    assert "another run is at work" in another_process(target).stdout.readline()
     later.add("b", 2)
-    assert another_process(log).stdout.readline() == "False\n"
     later.add("c", 3)
     later.finish()
-    assert not log.exists()
-
-
-def test_of_two_runs_that_begin_together_the_slower_stops(target, another_process):
-    run = start(target)
-    log = target.with_name("x.pkl.partial")
-    log.write_bytes(b"the quicker one's")
-    assert another_process(log).stdout.readline() == "True\n"
-    with pytest.raises(StageFileError, match="another run is at work on it"):
-        run.add("a", 1)
-    assert log.read_bytes() == b"the quicker one's"
+    assert another_process(target).stdout.readline() == "alone\n"
 
 
 def test_what_an_earlier_version_recorded_is_compared_in_todays_words(target):
@@ -442,3 +436,95 @@ def test_a_log_of_an_earlier_version_tells_of_nothing_that_ran(target: Path) -> 
         run.finish()
         assert stagefiles.read_metadata(target).get("ran") == ([{"engine": "x"}] if len(ran) == 2 else None)
         target.unlink()
+
+
+def test_what_is_current_is_not_written_again_and_says_so(target, caplog):
+    caplog.set_level("INFO", "castsearch")
+    finished(target)
+    before = [(path.stat().st_mtime_ns, path.read_bytes()) for path in (target, target.with_name("x.pkl.json"))]
+    assert caplog.messages == []
+    finished(target)
+    assert [(p.stat().st_mtime_ns, p.read_bytes()) for p in (target, target.with_name("x.pkl.json"))] == before
+    assert caplog.messages == [f"{target}: current, nothing is done again"]
+
+
+def test_what_is_gone_on_with_and_what_does_not_fit_is_told(target, caplog):
+    caplog.set_level("INFO", "castsearch")
+    run = start(target)
+    run.add("b", 1)
+    assert start(target).todo == ["a", "c"]
+    assert caplog.messages == [f"{target}: goes on, 1 of 3 are done"]
+    caplog.clear()
+    finished(target)
+    caplog.clear()
+    start(target, DEPENDS | {"sha256": "0e"})
+    assert caplog.messages == [f"{target}: was made otherwise, all is done anew"]
+
+
+def test_overwriting_begins_anew(target, caplog):
+    caplog.set_level("INFO", "castsearch")
+    finished(target)
+    killed_run = start(target)
+    killed_run.add("b", "logged")
+    del killed_run
+    run = Resumable(target, DEPENDS, list("abc"), lambda key: [target.with_name(f"{key}.jpg")], overwrite=True)
+    assert run.todo == ["a", "b", "c"] and run.content == {}
+
+
+def test_a_file_whose_notes_change_is_written_again(target):
+    finished(target, licence="old")
+    finished(target, licence="new")
+    assert stagefiles.read_metadata(target)["licence"] == "new"
+
+
+def test_a_resumed_file_has_the_bytes_of_an_undisturbed_one(target):
+    """Parts that are one object in one run and several in another are written alike."""
+    word, array = "".join(["wo", "rd"]), np.zeros((0, 5), np.float32)
+    value = {"label": word, "faces": array, "text": np.array(["a", "bc"])}
+    whole = start(target)
+    for key in "abc":
+        whole.add(key, dict(value))
+    whole.finish()
+    expected = target.read_bytes(), target.with_name("x.pkl.json").read_bytes()
+    target.unlink()
+    for key in "bca":
+        run = start(target)
+        run.add(key, dict(value))
+        del run
+    start(target).finish()
+    assert (target.read_bytes(), target.with_name("x.pkl.json").read_bytes()) == expected
+
+
+def with_outputs(target: Path) -> Resumable:
+    source, output = (lambda key: [target.with_name(f"{key}.jpg")]), (lambda key: [target.with_name(f"{key}.out")])
+    return Resumable(target, DEPENDS, list("abc"), source, outputs=output)
+
+
+@pytest.mark.parametrize("finish", [True, False])
+@pytest.mark.parametrize("change", ["gone", "longer", "newer"])
+def test_an_entry_whose_outputs_changed_is_made_again(target, finish, change):
+    run = with_outputs(target)
+    for key in "abc":
+        target.with_name(f"{key}.out").write_text("out")
+        os.utime(target.with_name(f"{key}.out"), (10**9, 10**9))
+        run.add(key, 1)
+    if finish:
+        run.finish()
+    del run
+    assert with_outputs(target).todo == []
+    output = target.with_name("b.out")
+    if change == "gone":
+        output.unlink()
+    else:
+        output.write_text("longer" if change == "longer" else "tuo")
+        os.utime(output, (10**9, 10**9 + (change == "newer")))
+    assert with_outputs(target).todo == ["b"]
+
+
+def test_what_a_kill_left_of_writing_is_removed(target):
+    """Temporary files of this file alone: others may be written by another run."""
+    other = target.with_name(".x.pkl.more.abcdefgh")
+    for name in (".x.pkl.abcdefgh", ".x.pkl.json.a_3defgh", ".x.pkl.partial.abcdefgh", other.name):
+        target.with_name(name).write_text("half")
+    start(target)
+    assert sorted(path.name for path in target.parent.glob(".*")) == [other.name]
