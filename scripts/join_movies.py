@@ -1,0 +1,58 @@
+#!/usr/bin/env python3
+"""Join what the stages made of a split's movies, one by one, into the files of the split.
+
+Reads OUT/{mode}_movies.json and OUT/movies/MOVIE/, which split_movies.py and the stages wrote; writes {mode}_result.txt
+and .json and, with --data, the stage files: the bytes of one run through all movies. scripts/Snakefile calls it.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from castsearch.errors import CastSearchError
+from castsearch.ranking.joining import join_results
+from castsearch.results import check_result
+from castsearch.stagefiles import body_name, check_target, face_name, retina_name
+from castsearch.stagefiles.joining import join_body, join_features, join_retina
+from castsearch.textfiles import read_text
+from scripts import cli
+
+
+def main() -> None:
+    parser = cli.parser(__doc__)
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the movies")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="receives the joined stage files; without it none are")
+    parser.add_argument("--submission", type=Path, required=True, metavar="FILE", help="the joined result")
+    cli.add_mode(parser)
+    cli.add_reid(parser)
+    args = parser.parse_args()
+
+    movies = read_table(args.out / f"{args.mode}_movies.json")
+    folders = {entry["movie"]: args.out / "movies" / entry["folder"] for entry in movies}
+    if args.data is not None:
+        join_data(folders, args.data, args.mode, args.reid)
+    check_result(args.submission, args.data or args.out)
+    ranked = [entry["movie"] for entry in movies if entry["cast"] and entry["candidates"]]
+    count = join_results({name: folders[name] / f"{args.mode}_result.txt" for name in ranked}, args.submission)
+    print(f"{len(ranked)} movies, {count} casts -> {args.submission}")
+
+
+def read_table(path: Path) -> Any:
+    """What split_movies.py tells of the movies."""
+    return json.loads(read_text(path, CastSearchError, "scripts/split_movies.py writes it"))
+
+
+def join_data(folders: dict[str, Path], data: Path, mode: str, reid: list[str]) -> None:
+    """Write the stage files of all movies to a folder."""
+    steps = [(body_name(mode), join_body), (retina_name(mode), join_retina), (face_name(mode), join_features)]
+    steps += [(f"{name}_{mode}.pkl", join_features) for name in reid]
+    for name, join in steps:
+        join({movie: folder / "data" / name for movie, folder in folders.items()}, check_target(data / name))
+        print(data / name)
+
+
+if __name__ == "__main__":
+    cli.run(main)
