@@ -8,7 +8,7 @@ from pathlib import Path
 
 from castsearch import stagefiles
 from castsearch.annotations import doubtful_labels, read_annotations
-from castsearch.crops import Account, absent_pictures, crop_split, look_like_corners
+from castsearch.crops import Account, Cropping, absent_pictures, look_like_corners
 from castsearch.images import JPEG_QUALITY, ImageError
 from scripts import cli
 
@@ -24,6 +24,7 @@ def main() -> None:
     cli.add_mode(parser)
     cli.add_data(parser)
     cli.add_skip_bad(parser)
+    cli.add_overwrite(parser)
     args = parser.parse_args()
     if not 1 <= args.quality <= 95:
         parser.error("--quality must be 1 to 95")
@@ -36,14 +37,22 @@ def main() -> None:
         cli.warn(f"{len(doubtful)} labels look mistyped, and stand for other persons; the first: {doubtful[0]}")
     if not args.skip_bad:
         _stop_at(absent_pictures(movies.values(), origin))
-    split, account = crop_split(movies, origin, body, args.quality, cli.progress)
-    if not args.skip_bad:
-        _stop_at(list(account.bad.values()))
-    places = {"origin": str(args.origin.resolve()), "body": str(args.body.resolve())}
-    stagefiles.write_body(target, split, {**places, "quality": args.quality})
+    with cli.alone(target):
+        cropping = Cropping(movies, origin, body, target, args.quality, args.overwrite)
+        cropping.run(cli.progress)
+        account = cropping.account
+        if not args.skip_bad:
+            _stop_at(list(account.bad.values()))
+        split = cropping.finish()
     n_casts = sum(len(movie.cast) for movie in split.values())
     n_candidates = sum(len(movie.candidates) for movie in split.values())
-    print(f"{len(split)} movies, {n_casts} portraits, {n_candidates} crops -> {target}")
+    cli.done(
+        f"{len(split)} movies, {n_casts} portraits, {n_candidates} crops -> {target}",
+        target,
+        movies=len(split),
+        portraits=n_casts,
+        boxes=n_candidates,
+    )
     cli.report_pictures(account)
     _report_boxes(account, sum(len(movie.candidates) for movie in movies.values()), look_like_corners(movies, account))
 

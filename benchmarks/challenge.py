@@ -136,8 +136,10 @@ class Drawn:
     def crop(self) -> list[str]:
         """Stage 1; the crops' paths below ``folder / "body"``."""
         movies = annotations.read_annotations(self.folder / "val.json")
-        split, _ = crops.crop_split(movies, self.folder / "origin/val", self.folder / "body/val")
-        return [f"val/{picture.file}" for movie in split.values() for picture in movie.candidates]
+        places = (self.folder / name for name in ("origin/val", "body/val", "body_val.pkl"))
+        cropping = crops.Cropping(movies, *places, overwrite=True)
+        cropping.run()
+        return [f"val/{picture.file}" for movie in cropping.finish().values() for picture in movie.candidates]
 
 
 class Timings:

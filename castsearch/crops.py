@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from castsearch.annotations import AnnotationError, Candidate, Cast, Movie, person_ids
 from castsearch.errors import CastSearchError
 from castsearch.images import JPEG_QUALITY, ImageError, decode, write_changed, write_jpeg
+from castsearch.journal import timed
 from castsearch.parallel import core_count
 from castsearch.paths import unreadable
 from castsearch.progress import Progress, silent
-from castsearch.stagefiles import MoviePictures, Picture, Split
+from castsearch.stagefiles import (
+    MoviePictures,
+    Picture,
+    Resumable,
+    Split,
+    body_entry,
+    read_body_entries,
+    remove_leftovers,
+)
 
 MANY = 1 / 3  # of the boxes; so many past the edge are no carelessness at the margin
 
@@ -37,6 +46,9 @@ class Account:
     scaled: dict[str, str] = field(default_factory=dict)
     past_edge: list[str] = field(default_factory=list)
 
+    def __bool__(self) -> bool:
+        return bool(self.bad or self.scaled or self.past_edge)
+
     def add(self, other: Account) -> None:
         """Take over another account's entries."""
         self.bad.update(other.bad)
@@ -44,48 +56,114 @@ class Account:
         self.past_edge += other.past_edge
 
 
-def crop_split(
-    movies: Mapping[str, Movie],
-    origin: str | os.PathLike[str],
-    body: str | os.PathLike[str],
-    quality: int = JPEG_QUALITY,
-    progress: Progress = silent,
-) -> tuple[Split, Account]:
-    """Crop every candidate and copy every portrait of a split.
+class Cropping:
+    """The cropping of a split: crops and copied portraits below ``body``, and at the end ``body_{mode}.pkl``.
 
-    Frames are worked on side by side, each opened once.
+    Movies whose frames, boxes and crops are what they were are left alone; a run that was killed goes on with the movie
+    where it was.
 
     Args:
         movies: the split's annotations.
         origin: folder of the frames, ``ORIGIN/{mode}``.
         body: folder that receives crops and portraits, ``BODY/{mode}``.
+        target: ``body_{mode}.pkl``.
         quality: of the JPEGs, 1 to 95.
-        progress: is given the movies' frames.
+        overwrite: do all movies anew.
 
-    Returns:
-        The split's pictures, the bad left out, and what was odd about them.
+    Attributes:
+        account: what was odd about the pictures, those too of movies that are left alone.
 
     Raises:
         AnnotationError: two frames would meet in one crop, or crops among the frames.
-        CropError: no portrait or no candidate is left.
-        StageFileError: there is no writing in ``body``, or no room.
+        StageFileError: another run is at work on ``target``, or there is no writing there.
     """
-    origin, body = Path(origin), Path(body)
-    _check_files(movies.values())
-    _check_apart(origin, body, movies.values())
-    casts = [(movie, cast) for movie in movies.values() for cast in movie.cast]
-    frames = [(movie, *frame) for movie in movies.values() for frame in _frames(movie)]
 
-    def work(frame: tuple[Movie, str, list[Candidate]]) -> Account:
-        return _crop_frame(origin, body, *frame, quality)
+    def __init__(
+        self,
+        movies: Mapping[str, Movie],
+        origin: str | os.PathLike[str],
+        body: str | os.PathLike[str],
+        target: str | os.PathLike[str],
+        quality: int = JPEG_QUALITY,
+        overwrite: bool = False,
+    ) -> None:
+        self._movies, self._quality = movies, quality
+        self._origin, self._body = origin, body = Path(origin), Path(body)
+        _check_files(movies.values())
+        _check_apart(origin, body, movies.values())
+        self._results = Resumable(
+            target,
+            {"quality": quality},
+            list(movies),
+            sources=lambda name: [origin / img for img in dict.fromkeys(item.img for item in movies[name].items)],
+            notes={"origin": os.path.realpath(origin.parent), "body": os.path.realpath(body.parent)},
+            detail=lambda name: repr(movies[name]),
+            outputs=lambda name: [body / item.file for item in movies[name].items],
+            overwrite=overwrite,
+        )
+        self.account = _gathered(Account(**told) for told in self._results.told.values())
 
-    with ThreadPoolExecutor(core_count()) as pool:
-        account = _gathered(pool.map(lambda cast: _copy_portrait(origin, body, *cast), casts))
-        _check_left("portraits", len(casts), account.bad)
-        crops = _gathered(progress(pool.map(work, frames), total=len(frames), unit="frame"))
-        _check_left("candidates", sum(len(movie.candidates) for movie in movies.values()), crops.bad)
-    account.add(crops)
-    return Split(_without(account.bad, movie) for movie in movies.values()), account
+    def run(self, progress: Progress = silent) -> None:
+        """Crop every candidate and copy every portrait of the movies that are left to do.
+
+        Frames are worked on side by side, each opened once.
+
+        Args:
+            progress: is given the movies' frames.
+
+        Raises:
+            CropError: no portrait or no candidate is left.
+            StageFileError: there is no room.
+        """
+        todo = [self._movies[name] for name in self._results.todo]
+        frames = {movie.name: _frames(movie) for movie in todo}
+        with ThreadPoolExecutor(core_count()) as pool:
+            portraits = {movie.name: self._copied(movie, pool) for movie in todo}
+            self._check_left("portraits", lambda movie: movie.cast, _gathered(portraits.values()))
+            ticks = iter(progress(range(total := sum(map(len, frames.values()))), total=total, unit="frame"))
+            for movie in todo:
+                with timed(movie.name, frames=len(frames[movie.name]), boxes=len(movie.candidates)):
+                    account = self._cropped(movie, frames[movie.name], pool, ticks)
+                    account.add(portraits[movie.name])
+                    self._add(movie, account)
+        next(ticks, None)  # that is how progress learns of the end
+        self._check_left("candidates", lambda movie: movie.candidates, self.account)
+
+    def finish(self) -> Split:
+        """Write ``body_{mode}.pkl``.
+
+        Returns:
+            The split's pictures, the bad left out.
+        """
+        self._results.finish()
+        return read_body_entries(self._results.content, self._results.path)
+
+    def _copied(self, movie: Movie, pool: ThreadPoolExecutor) -> Account:
+        return _gathered(pool.map(lambda cast: _copy_portrait(self._origin, self._body, movie, cast), movie.cast))
+
+    def _cropped(
+        self, movie: Movie, frames: list[tuple[str, list[Candidate]]], pool: ThreadPoolExecutor, ticks: Iterator[int]
+    ) -> Account:
+        def work(frame: tuple[str, list[Candidate]]) -> Account:
+            return _crop_frame(self._origin, self._body, movie, *frame, self._quality)
+
+        account = Account()
+        for found in pool.map(work, frames):
+            next(ticks)
+            account.add(found)
+        return account
+
+    def _add(self, movie: Movie, account: Account) -> None:
+        remove_leftovers(*(self._body / item.file for item in movie.items))
+        told = asdict(account) if account else None
+        bad = "; ".join(account.bad.values()) or None
+        self._results.add(movie.name, body_entry(_without(account.bad, movie)), bad, told)
+        self.account.add(account)
+
+    def _check_left(self, what: str, of: Callable[[Movie], Sequence[Cast | Candidate]], account: Account) -> None:
+        ids = [item.id for movie in self._movies.values() for item in of(movie)]
+        if ids and all(identity in account.bad for identity in ids):
+            raise CropError(f"none of the {len(ids)} {what} can be used; the first: {account.bad[ids[0]]}")
 
 
 def _gathered(accounts: Iterable[Account]) -> Account:
@@ -93,11 +171,6 @@ def _gathered(accounts: Iterable[Account]) -> Account:
     for account in accounts:
         gathered.add(account)
     return gathered
-
-
-def _check_left(what: str, count: int, bad: Mapping[str, str]) -> None:
-    if bad and len(bad) == count:
-        raise CropError(f"none of the {count} {what} can be used; the first: {next(iter(bad.values()))}")
 
 
 def look_like_corners(movies: Mapping[str, Movie], account: Account) -> bool:

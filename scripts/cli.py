@@ -8,10 +8,11 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Callable, Collection, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn, Protocol, TextIO, TypeVar
+from typing import Any, NoReturn, Protocol, TextIO, TypeVar
 
 from tqdm import tqdm
 
@@ -21,7 +22,8 @@ from castsearch.faces.packs import FacePack
 from castsearch.metrics import Evaluation, EvaluationError, Missing, Oddities, check_labels
 from castsearch.networks import PRECISIONS
 from castsearch.paths import NO_ROOM, look_alike, shortened
-from castsearch.stagefiles import MODES, MoviePictures, StageFileError
+from castsearch.stagefiles import MODES, MoviePictures, StageFileError, locks, remove_leftovers
+from scripts import run_log
 
 T = TypeVar("T")
 
@@ -36,6 +38,12 @@ MOST_LINES = 20  # that tell of scaled pictures
 
 
 class _Parser(argparse.ArgumentParser):
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse, and let the flags of the run itself take effect."""
+        parsed = super().parse_args(args, namespace)
+        _begin(parsed)
+        return parsed
+
     def error(self, message: str) -> NoReturn:
         """End with one line, as all errors do, in place of the usage."""
         self.exit(2, f"error: {' '.join(message.splitlines())}; --help lists the flags\n")
@@ -50,7 +58,19 @@ def parser(description: str | None) -> argparse.ArgumentParser:
             plain = action.default is None or action.default is False
             return action.help if plain else super()._get_help_string(action)
 
-    return _Parser(description=description, formatter_class=Formatter, allow_abbrev=False)
+    made = _Parser(description=description, formatter_class=Formatter, allow_abbrev=False)
+    add = made.add_argument_group("the run itself").add_argument
+    add("--log_file", type=Path, metavar="FILE", help="receives what the run does, a line of JSON each; FILE grows")
+    add("-v", "--verbose", action="store_true", help="tell of each movie")
+    add("--quiet", action="store_true", help="show results, warnings and errors alone")
+    return made
+
+
+def add_overwrite(parser: argparse.ArgumentParser) -> None:
+    """Add ``--overwrite``."""
+    parser.add_argument(
+        "--overwrite", action="store_true", help="do all anew, what is current too, instead of what is left to do"
+    )
 
 
 def add_mode(parser: argparse.ArgumentParser, default: str | None = None) -> None:
@@ -113,6 +133,68 @@ def add_precision(parser: argparse.ArgumentParser) -> None:
     )
 
 
+@dataclass
+class _Run:
+    """The run of this script.
+
+    Attributes:
+        quiet: only results, warnings and errors are shown.
+        log: receives what is done.
+        counts: of what was worked on.
+        files: that were written, or are current.
+    """
+
+    quiet: bool = False
+    log: run_log.JsonLines | None = None
+    counts: dict[str, int] = field(default_factory=dict)
+    files: list[Path] = field(default_factory=list)
+
+
+_run = _Run()
+
+
+def _begin(args: argparse.Namespace) -> None:
+    """Let the flags of the run itself take effect."""
+    if _run.log is None:
+        _run.quiet = args.quiet
+        _run.log = run_log.begin(args.log_file, _stage(), args.quiet, args.verbose)
+
+
+def _stage() -> str:
+    """The script's name, as documents have it."""
+    script = Path(sys.argv[0]).resolve()
+    return str(script.relative_to(ROOT)) if script.is_relative_to(ROOT) else script.name
+
+
+def say(message: str) -> None:
+    """Print what is no result."""
+    if not _run.quiet:
+        print(message)
+
+
+def done(message: str, *files: Path, **counts: int) -> None:
+    """Say what a stage did.
+
+    Args:
+        message: one line.
+        files: that it wrote, or found current.
+        counts: of what it worked on, by what it is.
+    """
+    say(message)
+    _run.files += files
+    _run.counts |= counts
+
+
+@contextmanager
+def alone(*files: Path) -> Iterator[None]:
+    """Let no other run work on these files meanwhile; where one does, say so, and wait until it has ended."""
+    with ExitStack() as held:
+        for file in sorted(files):  # so that two runs never wait for each other
+            held.enter_context(locks.alone(file, warn))
+            remove_leftovers(file)
+        yield
+
+
 def warn(message: str) -> None:
     """Print a warning on standard error."""
     _tell(f"warning: {message}")
@@ -138,13 +220,13 @@ def _discard(stream: TextIO) -> None:
 
 def announce(pack: FacePack) -> FacePack:
     """Say which face pack runs where and under which licence."""
-    print(f"face pack {pack.name} on {pack.device}; {pack.licence}")
+    say(f"face pack {pack.name} on {pack.device}; {pack.licence}")
     return pack
 
 
 def progress(items: Iterable[T], *, total: int, unit: str) -> Iterable[T]:
     """Show rate and time left on a terminal, and nothing in a log."""
-    return tqdm(items, total=total, unit=unit, disable=None, dynamic_ncols=True)
+    return tqdm(items, total=total, unit=unit, disable=_run.quiet or None, dynamic_ncols=True)
 
 
 class Account(Protocol):
@@ -309,6 +391,7 @@ def run(main: Callable[[], None]) -> None:
     try:
         main()
         sys.stdout.flush()
+        _end(0)
     except CastSearchError as error:
         _fail(f"{error}{_skip_bad if error.skippable else ''}")
     except MemoryError:
@@ -323,7 +406,14 @@ def run(main: Callable[[], None]) -> None:
         _fail(f"{shortened(str(error.filename))}: {error.strerror}; check the name, and who may use it")
     except KeyboardInterrupt:
         _tell("interrupted")
+        _end(130, "interrupted")
         sys.exit(130)
+
+
+def _end(code: int, error: str | None = None) -> None:
+    """Log that the run has ended."""
+    if _run.log is not None:
+        _run.log.end(code, error, _run.counts, _run.files)
 
 
 def _prepare_streams() -> None:
@@ -339,5 +429,6 @@ def _prepare_streams() -> None:
 def _fail(message: str) -> NoReturn:
     """End with one line and exit code 2."""
     _tell(f"error: {message}")
+    _end(2, message)
     _discard(sys.stdout)  # what could not be written must not be tried again when Python ends
     sys.exit(2)

@@ -12,7 +12,14 @@ from castsearch.stagefiles.features import read_features
 from castsearch.stagefiles.names import MODES, body_name, face_name, reid_name, retina_name
 from castsearch.stagefiles.reading import last_change, read
 from castsearch.stagefiles.resuming import RAN, Resumable, Run, runs
-from castsearch.stagefiles.splits import read_body, read_retina, write_body, write_retina
+from castsearch.stagefiles.splits import (
+    body_entry,
+    read_body,
+    read_body_entries,
+    read_retina,
+    write_body,
+    write_retina,
+)
 from castsearch.stagefiles.writing import (
     atomic_write,
     check_folder,
@@ -21,6 +28,7 @@ from castsearch.stagefiles.writing import (
     file_sha256,
     metadata_path,
     read_metadata,
+    remove_leftovers,
     write,
 )
 
@@ -36,6 +44,7 @@ __all__ = [
     "Split",
     "StageFileError",
     "atomic_write",
+    "body_entry",
     "body_name",
     "check_folder",
     "check_output",
@@ -47,12 +56,14 @@ __all__ = [
     "metadata_path",
     "read",
     "read_body",
+    "read_body_entries",
     "read_detection_entries",
     "read_detections",
     "read_features",
     "read_metadata",
     "read_retina",
     "reid_name",
+    "remove_leftovers",
     "retina_name",
     "runs",
     "write",

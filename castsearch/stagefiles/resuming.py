@@ -15,6 +15,7 @@ from weakref import finalize
 from castsearch.journal import tell
 from castsearch.paths import open_plain
 from castsearch.stagefiles.admitted import Refused
+from castsearch.stagefiles.current import say_current
 from castsearch.stagefiles.errors import StageFileError
 from castsearch.stagefiles.locks import alone
 from castsearch.stagefiles.machine import Machine
@@ -87,8 +88,7 @@ class Resumable:
         self._alone = ExitStack()
         self._alone.enter_context(alone(self.path))
         finalize(self, self._alone.close)
-        for file in (self.path, metadata_path(self.path), self._log_path):
-            remove_leftovers(file)
+        remove_leftovers(self.path, metadata_path(self.path), self._log_path)
         self.depends = json.loads(json.dumps(depends))  # as a later run will read them: tuples are lists there
         self.notes = dict(notes or {})
         self._update, self._running = update, ran
@@ -115,7 +115,7 @@ class Resumable:
         kept, all_ = len(self.content), len(self._stamps)
         facts = {"file": str(self.path), "kept": kept, "of": all_}
         if self._recorded is not None:
-            tell(f"{self.path}: current, nothing is done again", **facts)
+            say_current(self.path, **facts)
         elif kept:
             tell(f"{self.path}: goes on, {kept} of {all_} are done", **facts)
         elif self.path.exists() and not overwrite:

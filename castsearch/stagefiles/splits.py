@@ -45,11 +45,24 @@ def write_retina(path: str | os.PathLike[str], split: Split, metadata: Mapping[s
     _write(path, split, lambda picture: _item(picture) | _columns(picture.faces), metadata)
 
 
+def body_entry(movie: MoviePictures) -> dict[str, Any]:
+    """What ``body_{mode}.pkl`` holds of a movie."""
+    return _entry(movie, _item)
+
+
+def read_body_entries(entries: Mapping[str, Any], path: str | os.PathLike[str]) -> Split:
+    """The split of what ``body_{mode}.pkl`` holds, movie by movie; ``path`` is named in errors, see ``read_body``."""
+    return _split(entries, path, _picture)
+
+
 # ---------------------------------------------------------------------------- reading
 
 
 def _read(path: str | os.PathLike[str], picture: Callable[[object], Picture]) -> Split:
-    content = read(path)
+    return _split(read(path), path, picture)
+
+
+def _split(content: Mapping[str, Any], path: str | os.PathLike[str], picture: Callable[[object], Picture]) -> Split:
     with located(path, "; run its stage again"):
         if not content:
             raise StageFileError("holds no movie")
@@ -113,11 +126,11 @@ def _write(
     item: Callable[[Picture], dict[str, Any]],
     metadata: Mapping[str, Any] | None,
 ) -> None:
-    content = {
-        movie.name: {"cast": [item(p) for p in movie.cast], "candidates": [item(p) for p in movie.candidates]}
-        for movie in split.values()
-    }
-    write(path, content, metadata)
+    write(path, {movie.name: _entry(movie, item) for movie in split.values()}, metadata)
+
+
+def _entry(movie: MoviePictures, item: Callable[[Picture], dict[str, Any]]) -> dict[str, Any]:
+    return {"cast": [item(p) for p in movie.cast], "candidates": [item(p) for p in movie.candidates]}
 
 
 def _item(picture: Picture) -> dict[str, Any]:

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import pickle
-import re
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -27,6 +26,7 @@ os.umask(_UMASK)
 
 _OF = "pickle"  # the metadata's word for the pickle that it tells of
 _LONGEST_PREFIX = 60  # characters of a temporary file's name that tell whose it is
+_RANDOM = 8  # characters that follow, which mkstemp draws
 _ENDS = 1 << 16  # bytes at either end of a pickle that tell it from others
 
 
@@ -64,7 +64,7 @@ def _replacement(path: Path, follow: bool = True) -> Iterator[_Replacement]:
     try:
         place = Path(os.path.realpath(path)) if follow and path.is_symlink() else path
         place.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=place.parent, prefix=f".{place.name}."[:_LONGEST_PREFIX])
+        handle, temporary = tempfile.mkstemp(dir=place.parent, prefix=_prefix(place))
     except OSError as error:
         raise _not_written(path, error) from None
     try:
@@ -106,14 +106,22 @@ def atomic_write(path: str | os.PathLike[str], sync: bool = True, follow: bool =
         new.take_place()
 
 
-def remove_leftovers(path: str | os.PathLike[str]) -> None:
-    """Remove the temporary files of writing ``path`` that a kill left; nobody else may be writing it."""
-    path = Path(os.path.realpath(path))
-    own = re.compile(re.escape(f".{path.name}."[:_LONGEST_PREFIX]) + r"[a-z0-9_]{8}")
-    with suppress(OSError):
-        for other in path.parent.iterdir():
-            if own.fullmatch(other.name):
-                other.unlink()
+def remove_leftovers(*paths: str | os.PathLike[str]) -> None:
+    """Remove the temporary files that a kill left of writing these files, which nobody else may be writing."""
+    own: dict[Path, set[str]] = {}
+    for path in paths:
+        place = Path(os.path.realpath(path))
+        own.setdefault(place.parent, set()).add(_prefix(place))
+    for folder, prefixes in own.items():
+        with suppress(OSError):
+            for other in folder.iterdir():
+                if other.name[:-_RANDOM] in prefixes:
+                    other.unlink()
+
+
+def _prefix(path: Path) -> str:
+    """What the names of a file's temporary ones begin with."""
+    return f".{path.name}."[:_LONGEST_PREFIX]
 
 
 class PortablePickler(pickle.Pickler):

@@ -14,7 +14,7 @@ from PIL import Image
 
 from castsearch import stagefiles
 from castsearch.annotations import read_annotations
-from castsearch.crops import crop_split
+from castsearch.crops import Cropping
 from castsearch.faces import open_pack
 from castsearch.stagefiles import MoviePictures, Split
 from tests.cli.table import Case, check
@@ -35,8 +35,10 @@ def split(folder: Path) -> None:
     (folder / "val.json").write_text(json.dumps({"m": movie}))
     (folder / "val_label.json").write_text(json.dumps({CAST: BOXES[:1]}))
     (folder / "val_result.txt").write_text(f"{CAST} {','.join(BOXES)}\n")
-    made, _ = crop_split(read_annotations(folder / "val.json"), folder / "origin/val", folder / "body/val")
-    stagefiles.write_body(folder / "data/body_val.pkl", made, {"body": str(folder / "body")})
+    movies = read_annotations(folder / "val.json")
+    cropping = Cropping(movies, folder / "origin/val", folder / "body/val", folder / "data/body_val.pkl")
+    cropping.run()
+    made = cropping.finish()
     stagefiles.write_retina(
         folder / "data/retina_val.pkl",
         Split(MoviePictures(m.name, m.cast, m.candidates) for m in made.values()),

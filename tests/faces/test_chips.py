@@ -9,7 +9,7 @@ import pytest
 
 from castsearch import stagefiles
 from castsearch.annotations import read_annotations
-from castsearch.crops import crop_split
+from castsearch.crops import Cropping
 from castsearch.faces.alignment import align_arcface
 from castsearch.faces.chips import Chips, align_movie, align_split
 from castsearch.images import ImageReader
@@ -135,7 +135,7 @@ class ArcFaceAlignment:
 def test_aligned_faces_are_the_originals(testdata, tmp_path):
     """Crops from stage 1, the golden detections: at most 1.5 grey levels off in a picture, 0.2 on average."""
     movies = read_annotations(testdata / "data/jurassic/data/val.json")
-    crop_split(movies, testdata / "data/jurassic/origin/val", tmp_path)
+    Cropping(movies, testdata / "data/jurassic/origin/val", tmp_path, tmp_path / "body_val.pkl").run()
     golden = np.load(testdata / "golden/jurassic/val_img.npz")
     retina = stagefiles.read_retina(testdata / "golden/jurassic/retina_val.pkl")
     differences = []

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from castsearch.annotations import read_annotations
-from castsearch.crops import crop_split
+from castsearch.crops import Cropping
 from castsearch.decisions import Decisions, Verdicts, as_json
 from castsearch.gallery import GalleryError
 from castsearch.gallery.site.making import make_gallery
@@ -54,9 +54,11 @@ def made(tmp_path: Path) -> tuple[Split, Path]:
             noise = np.random.default_rng([seed, number]).integers(0, 255, (60, 100, 3), dtype=np.uint8)
             write_jpeg(tmp_path / "origin" / img, noise)
     (tmp_path / "val.json").write_text(json.dumps(annotations))
-    split, account = crop_split(read_annotations(tmp_path / "val.json"), tmp_path / "origin", tmp_path / "body")
-    assert not account.bad
-    return split, tmp_path
+    movies = read_annotations(tmp_path / "val.json")
+    cropping = Cropping(movies, tmp_path / "origin", tmp_path / "body", tmp_path / "body_val.pkl")
+    cropping.run()
+    assert not cropping.account.bad
+    return cropping.finish(), tmp_path
 
 
 RANKING = {

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from castsearch import stagefiles
-from castsearch.stagefiles import Resumable, StageFileError
+from castsearch.stagefiles import Resumable
 from castsearch.stagefiles.locks import BusyError
 
 DEPENDS = {"sha256": "0f", "size": (64, 32), "root": "/body/val"}
