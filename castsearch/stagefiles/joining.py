@@ -113,7 +113,8 @@ def _only(content: Mapping[str, Any], name: str, path: Path) -> Any:
 
 
 # What metadata tell by movie or by picture; all else is of the stage's settings, the same in each part.
-_BY_ENTRY = ("sources", "bad", "doubts")
+_BY_ENTRY = ("sources", "outputs", "bad", "told", "doubts")
+_OF_THE_WHOLE = ("made_from",)  # what only the whole is made from; without it no run takes the joined file for its own
 
 
 def join_metadata(paths: Iterable[Path]) -> dict[str, Any]:
@@ -127,6 +128,8 @@ def join_metadata(paths: Iterable[Path]) -> dict[str, Any]:
     told_to_have_run = []
     for path in paths:
         for field, value in read_metadata(path).items():
+            if field in _OF_THE_WHOLE:
+                continue
             if field == RAN:
                 told_to_have_run.append(value)
             elif field in _BY_ENTRY and isinstance(value, dict):
