@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -19,9 +19,10 @@ import numpy as np
 import scipy
 
 from castsearch import __version__, stagefiles
-from castsearch.annotations import person_ids
+from castsearch.annotations import person_ids, read_ranking
 from castsearch.decisions import DecisionError, Decisions, Verdicts, as_json, fitting, read_decisions
 from castsearch.faces.doubts import doubts_of_split
+from castsearch.journal import timed
 from castsearch.metrics import evaluate
 from castsearch.ranking import (
     Impostors,
@@ -34,16 +35,26 @@ from castsearch.ranking import (
     across,
     decide,
     rank,
+    ranked_from,
     read_movies,
     read_split,
 )
 from castsearch.ranking.propagation import THRESHOLDS
 from castsearch.ranking.settings import Recipe
-from castsearch.results import IN_A_BOX, Places, check_result, write_result
+from castsearch.results import (
+    IN_A_BOX,
+    Places,
+    check_result,
+    is_current,
+    json_beside,
+    read_result,
+    write_result,
+)
 from castsearch.stagefiles import Split
 from scripts import cli
 
 MOST_GB = 1_000_000
+VERSIONS = {"castsearch": __version__, "numpy": np.__version__, "scipy": scipy.__version__}
 
 
 def parse_args() -> argparse.Namespace:
@@ -103,6 +114,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--memory", type=float, metavar="GB", help="memory to rank with; by default a quarter of what is free"
     )
+    cli.add_overwrite(parser)
     args = parser.parse_args()
     check_recipe(parser, args)
     if args.body_only and (args.face_rerank or args.face_rerank_ecn):
@@ -159,12 +171,11 @@ def settings_of(args: argparse.Namespace) -> Settings:
 
 
 def told_settings(
-    args: argparse.Namespace, settings: Settings, movies: Sequence[MovieFeatures], decisions: Decisions
+    args: argparse.Namespace, settings: Settings, impostors: Impostors | None, decisions: Decisions
 ) -> dict[str, Any]:
     """What the result tells of how it was ranked."""
     told: dict[str, Any] = {"reid": args.reid, "across": args.across}
     if args.recipe == "best":
-        impostors = movies[0].impostors
         told |= {"time": not args.no_time, "impostors": impostors and [impostors.mean, impostors.sd]}
         return {**told, "decisions": as_json(decisions)} if decisions else told
     told |= {"thresholds": settings.thresholds, "body_only": args.body_only}
@@ -199,11 +210,19 @@ def fitting_decisions(decisions: Decisions, split: Split, together: bool) -> dic
     return fit
 
 
-def blind_movies(movies: Sequence[MovieFeatures], together: bool) -> list[str]:
-    """Movies of whose people nobody can tell who is in them: no candidate shows a face."""
-    blind = [m.name for m in movies if m.candidates and not m.has_face[len(m.cast) :].any()]
-    sighted = any(m.has_face[len(m.cast) :].any() for m in movies)
-    return [] if together and sighted else blind
+def blind_movies(faces: Mapping[str, Collection[bool]], args: argparse.Namespace) -> list[str]:
+    """Movies of whose people nobody can tell who is in them, which is warned of: no candidate shows a face.
+
+    Args:
+        faces: of each movie, whether each candidate shows one.
+        args: the recipe, and whether people are looked for in all movies.
+    """
+    blind = [movie for movie, shown in faces.items() if len(shown) and not any(shown)]
+    if args.recipe != "best" or (args.across and any(any(shown) for shown in faces.values())):
+        return []
+    if blind:
+        cli.warn(f"no candidate shows a face, so that nobody can tell who is absent, in {cli.first_few(blind)}")
+    return blind
 
 
 def ranked_people(
@@ -217,7 +236,8 @@ def ranked_people(
         return
     for movie in cli.progress(movies, total=len(movies), unit="movie"):
         movie = _decided(movie, verdicts)
-        yield from ((person, places(movie, ranked)) for person, ranked in rank(movie, settings))
+        with timed(movie.name, casts=len(movie.people), boxes=len(movie.candidates)):
+            yield from ((person, places(movie, ranked)) for person, ranked in rank(movie, settings))
 
 
 def _decided(movie: MovieFeatures, verdicts: Mapping[str, Verdicts]) -> MovieFeatures:
@@ -232,6 +252,7 @@ def places(movie: MovieFeatures, ranked: Ranked) -> Places:
 
 def rank_into(
     result: Path,
+    made: str,
     movies: Sequence[MovieFeatures],
     args: argparse.Namespace,
     settings: Settings,
@@ -246,16 +267,15 @@ def rank_into(
     """
     ranking: dict[str, Sequence[str]] = {}
     absent: list[str] = []
-    blind = blind_movies(movies, args.across) if settings.recipe == "best" else []
-    if blind:
-        cli.warn(f"no candidate shows a face, so that nobody can tell who is absent, in {cli.first_few(blind)}")
+    blind = blind_movies({movie.name: movie.has_face[len(movie.cast) :] for movie in movies}, args)
     of = {person: (movie.name, own) for movie in movies for person, own in movie.portraits.items()}
     with write_result(
         result,
         mode=args.mode,
         recipe=settings.recipe,
-        settings=told_settings(args, settings, movies, decisions),
-        versions={"castsearch": __version__, "numpy": np.__version__, "scipy": scipy.__version__},
+        settings=told_settings(args, settings, movies[0].impostors, decisions),
+        versions=VERSIONS,
+        made=made,
     ) as writer:
         together = f"all movies of {args.mode}" if args.across else None
         for person, found in ranked_people(movies, settings, together, verdicts):
@@ -264,6 +284,23 @@ def rank_into(
             ranking[person] = found.ids if scored else ()
             absent += [person] * (found.absent and movie not in blind)
     return ranking, absent
+
+
+def ranked_before(
+    result: Path, split: Split, args: argparse.Namespace
+) -> tuple[Mapping[str, Sequence[str]], list[str]]:
+    """What ``rank_into`` returned when it ranked the same."""
+    if args.recipe != "best":
+        return read_ranking(result), []
+    faces = {name: [one.faces is not None for one in movie.candidates] for name, movie in split.items()}
+    blind = blind_movies(faces, args)
+    people = [
+        (person, found.places, movie in blind)
+        for movie, members in read_result(json_beside(result)).movies.items()
+        for person, found in members.items()
+    ]
+    absent = [person for person, found, unseen in people if found.absent and not unseen]
+    return {person: found.ids for person, found, _ in people}, absent
 
 
 def main() -> None:
@@ -289,12 +326,24 @@ def main() -> None:
     if not args.body_only:
         metadata = stagefiles.read_metadata(args.data / stagefiles.retina_name(args.mode))
         cli.report("portraits in doubt", doubts_of_split(split, metadata))
-    movies = [with_flags(m, args) for m in read_movies(args.data, args.mode, args.reid, args.body_only, split)]
-    try:
-        ranking, absent = rank_into(result, movies, args, settings, decisions, verdicts, labels is not None)
-    except TooLittleMemory as error:
-        raise RankingError(f"{error}: --memory {error.gigabytes:.1f}") from None
-    print(f"{len(ranking)} casts ranked: {result}")
+    told = told_settings(args, settings, args.impostors and Impostors(*args.impostors), decisions)
+    how = {**told, "recipe": args.recipe, "versions": VERSIONS}
+    made = ranked_from(args.data, args.mode, args.reid, args.body_only, how)
+    with cli.alone(result, json_beside(result)):
+        if made and not args.overwrite and is_current(result, made):
+            stagefiles.say_current(result)
+            ranking, absent = ranked_before(result, split, args)
+        else:
+            movies = [with_flags(m, args) for m in read_movies(args.data, args.mode, args.reid, args.body_only, split)]
+            try:
+                ranking, absent = rank_into(
+                    result, made, movies, args, settings, decisions, verdicts, labels is not None
+                )
+            except TooLittleMemory as error:
+                raise RankingError(f"{error}: --memory {error.gigabytes:.1f}") from None
+    cli.done(
+        f"{len(ranking)} casts ranked: {result}", result, json_beside(result), movies=len(ranked), casts=len(ranking)
+    )
     if labels is not None:
         cli.report_evaluation(evaluate(labels, ranking))
     if absent:

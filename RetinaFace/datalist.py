@@ -27,8 +27,9 @@ def main() -> None:
     stagefiles.check_folder(args.out)
     split = stagefiles.read_body(args.data / stagefiles.body_name(args.mode))
     check_root(args.root, split, args.mode)
-    for path in write_lists(args.out, split, args.mode):
-        print(path)
+    with cli.alone(args.out / args.mode):
+        lists = write_lists(args.out, split, args.mode)
+    cli.done("\n".join(map(str, lists)), *lists, lists=len(lists))
 
 
 if __name__ == "__main__":

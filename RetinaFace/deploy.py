@@ -43,6 +43,7 @@ def main() -> None:
         "portraits are searched below --image_root all the same",
     )
     cli.add_skip_bad(parser)
+    cli.add_overwrite(parser)
     args = parser.parse_args()
 
     check_target(args.pkl_file, stages=())
@@ -53,14 +54,20 @@ def main() -> None:
     pack = cli.announce(open_pack(args.model, args.gpu, SearchSettings(args.scales, args.flip), args.precision))
     if args.precision == "int8":
         given = pictures_of_lists(args.txt_file, args.image_root, args.skip_bad)
-        print(f"int8 detector: {pack.calibrate('detector', given)}")
-    if in_frames:
-        faces, doubts = detect_in_frames(files, reader, pack, args.pkl_file, cli.progress)
-    else:
-        faces, doubts = detect_files(files, reader, pack, args.pkl_file, portraits, cli.progress)
-    n_faces = sum(len(found) > 0 for found in faces.values())
-    print(f"{len(files)} pictures, {n_faces} with a face -> {args.pkl_file}")
-    cli.report("portraits in doubt", [f"{file}: {doubt}" for file, doubt in doubts.items()])
+        cli.say(f"int8 detector: {pack.calibrate('detector', given)}")
+    with cli.alone(args.pkl_file):
+        if in_frames:
+            found = detect_in_frames(files, reader, pack, args.pkl_file, cli.progress, args.overwrite)
+        else:
+            found = detect_files(files, reader, pack, args.pkl_file, portraits, cli.progress, args.overwrite)
+    n_faces = sum(len(faces) > 0 for faces in found.faces.values())
+    cli.done(
+        f"{len(files)} pictures, {n_faces} with a face -> {args.pkl_file}",
+        args.pkl_file,
+        pictures=len(files),
+        faces=n_faces,
+    )
+    cli.report("portraits in doubt", [f"{file}: {doubt}" for file, doubt in found.doubts.items()])
     cli.report_pictures(reader)
 
 

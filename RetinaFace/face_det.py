@@ -35,6 +35,7 @@ def main() -> None:
     cli.add_model(parser)
     cli.add_data(parser)
     cli.add_skip_bad(parser)
+    cli.add_overwrite(parser)
     args = parser.parse_args()
 
     source = args.data / stagefiles.retina_name(args.mode)
@@ -44,8 +45,16 @@ def main() -> None:
     check_same_detector(detections, pack, source)
     reader = ImageReader(args.image_root / args.mode, args.skip_bad)
     folder = args.out / f"{args.mode}_img"
-    target = align_split(split, reader, pack, detections, folder, bool(args.select), args.single, cli.progress)
-    print(f"{len(split)} movies, faces of {pack.chip_size} x {pack.chip_size} -> {target}")
+    limits, single = bool(args.select), args.single
+    target = align_split(
+        split, reader, pack, detections, folder, limits, single, cli.progress, args.overwrite, cli.warn
+    )
+    cli.done(
+        f"{len(split)} movies, faces of {pack.chip_size} x {pack.chip_size} -> {target}",
+        *([target] if single else []),
+        movies=len(split),
+        faces=sum(map(len, split.values())),
+    )
     cli.report_pictures(reader)
 
 

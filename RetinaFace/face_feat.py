@@ -35,6 +35,7 @@ def main() -> None:
     cli.add_gpu(parser)
     cli.add_precision(parser)
     cli.add_data(parser)
+    cli.add_overwrite(parser)
     args = parser.parse_args()
     if args.num < 1:
         parser.error("--num must be at least 1")
@@ -45,9 +46,13 @@ def main() -> None:
     chips = Chips(args.images / f"{args.mode}_img")
     if args.precision == "int8":
         given = chips_of_split(split, chips, pack.chip_size)
-        print(f"int8 embedder: {pack.calibrate('embedder', given)}")
-    features = embed_split(split, chips, pack, target, args.num, cli.progress)
-    print(f"{len(features)} movies, {sum(map(len, features.values()))} faces embedded -> {target}")
+        cli.say(f"int8 embedder: {pack.calibrate('embedder', given)}")
+    with cli.alone(target):
+        features = embed_split(split, chips, pack, target, args.num, cli.progress, args.overwrite)
+    n_faces = sum(map(len, features.values()))
+    cli.done(
+        f"{len(features)} movies, {n_faces} faces embedded -> {target}", target, movies=len(features), faces=n_faces
+    )
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from castsearch import stagefiles
-from castsearch.faces.merging import merge_results
+from castsearch.faces.merging import merge_results, result_files
 from scripts import cli
 
 
@@ -22,17 +22,31 @@ def main() -> None:
     )
     cli.add_mode(parser)
     cli.add_data(parser)
+    cli.add_overwrite(parser)
     args = parser.parse_args()
 
     target = stagefiles.check_target(args.data / stagefiles.retina_name(args.mode))
     folders = args.results or [cli.RESULTS, cli.RETINAFACE / "results"]
-    split, metadata = merge_results(
-        stagefiles.read_body(args.data / stagefiles.body_name(args.mode)), args.mode, folders
-    )
-    stagefiles.write_retina(target, split, metadata)
+    source = args.data / stagefiles.body_name(args.mode)
+    results = result_files(args.mode, folders)
+    told = [beside for result in results if (beside := stagefiles.metadata_path(result)).exists()]
+    made = stagefiles.made_from([source, *results, *told], {"results": [file.name for file in (*results, *told)]})
+    with cli.alone(target):
+        if not args.overwrite and stagefiles.is_current(target, made):
+            stagefiles.say_current(target)
+            split = stagefiles.read_retina(target)
+        else:
+            split, metadata = merge_results(stagefiles.read_body(source), args.mode, folders)
+            stagefiles.write_retina(target, split, metadata | {stagefiles.MADE_FROM: made})
     pictures = [picture for movie in split.values() for picture in movie.pictures]
     n_faces = sum(picture.faces is not None for picture in pictures)
-    print(f"{len(split)} movies, {len(pictures)} pictures, {n_faces} with a face -> {target}")
+    cli.done(
+        f"{len(split)} movies, {len(pictures)} pictures, {n_faces} with a face -> {target}",
+        target,
+        movies=len(split),
+        pictures=len(pictures),
+        faces=n_faces,
+    )
 
 
 if __name__ == "__main__":

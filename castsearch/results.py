@@ -24,7 +24,7 @@ import numpy.typing as npt
 from castsearch.errors import CastSearchError
 from castsearch.identifiers import id_fault, movie_fault, shown
 from castsearch.paths import open_plain, unreadable
-from castsearch.stagefiles import MODES, atomic_write, check_output, file_sha256
+from castsearch.stagefiles import MADE_FROM, MODES, StageFileError, atomic_write, check_output, file_sha256
 from castsearch.textfiles import format_version, read_json
 
 FORMAT, VERSION = "castsearch result", 1
@@ -34,7 +34,7 @@ EVIDENCE = "evidence_"  # before the name of each kind of evidence
 
 _LARGEST = float(np.finfo(np.float32).max)
 _START = re.compile(rb'\s*\{\s*"format"\s*:\s*"castsearch result')
-_STARTS_WITHIN = 200  # bytes
+_STARTS_WITHIN, _ENDS_WITHIN = 200, 4096  # bytes
 _RANK, _ID, _SCORE, _FOUND_BY, _PROBABILITY = "rank", "id", "score", "found_by", "probability"
 _REQUIRED = (_RANK, _ID, _SCORE, _FOUND_BY)
 # Where a split's own files lie, these names are theirs, written or not.
@@ -260,11 +260,11 @@ class ResultWriter:
             self._put(f'}},\n"portraits": {json.dumps(self._portraits, ensure_ascii=False)}}}')
         self._movie, self._portraits = None, {}
 
-    def end(self, ranking: str) -> None:
-        """Write what comes last: of which text file the JSON is."""
+    def end(self, ranking: str, made: str) -> None:
+        """Write what comes last: of which text file the JSON is, and what both were made from."""
         self._close()
         # Escaped: names of files may be no text that could be written otherwise.
-        told = {"file": ranking, "sha256": self._digest.hexdigest()}
+        told = {"file": ranking, "sha256": self._digest.hexdigest(), MADE_FROM: made}
         self._put(f'}},\n"ranking": {json.dumps(told)}}}\n')
 
     def _put(self, text: str) -> None:
@@ -273,7 +273,13 @@ class ResultWriter:
 
 @contextmanager
 def write_result(
-    ranking: str | os.PathLike[str], *, mode: str, recipe: str, settings: Mapping[str, Any], versions: Mapping[str, str]
+    ranking: str | os.PathLike[str],
+    *,
+    mode: str,
+    recipe: str,
+    settings: Mapping[str, Any],
+    versions: Mapping[str, str],
+    made: str = "",
 ) -> Iterator[ResultWriter]:
     """Write a ranking and its JSON, so that a reader sees the old pair or, when the block ends, the new one.
 
@@ -285,6 +291,7 @@ def write_result(
         recipe: that ranks.
         settings: of that recipe, as JSON can have them.
         versions: of what ranks, by name.
+        made: what both are made from, see ``stagefiles.made_from``; nothing where a later run shall rank again.
 
     Yields:
         What takes the people.
@@ -297,7 +304,7 @@ def write_result(
     with atomic_write(ranking) as lines, atomic_write(json_beside(ranking)) as columns:
         writer = ResultWriter(lines, columns, head)
         yield writer
-        writer.end(ranking.name)
+        writer.end(ranking.name, made)
         lines.flush()
         os.fsync(lines.fileno())  # what can fail for want of room has failed before either file takes its place
 
@@ -331,6 +338,17 @@ def _word(word: str) -> str:
 
 
 # ---------------------------------------------------------------------------- reading
+
+
+def is_current(ranking: str | os.PathLike[str], made: str) -> bool:
+    """Whether a ranking and its JSON are one run's, which was made from the same."""
+    try:
+        with json_beside(ranking).open("rb") as file:
+            file.seek(-min(_ENDS_WITHIN, file.seek(0, os.SEEK_END)), os.SEEK_END)
+            last = json.loads(b"{" + file.read().splitlines()[-1])["ranking"]
+        return bool(last[MADE_FROM] == made and last["sha256"] == file_sha256(ranking))
+    except (OSError, ValueError, LookupError, TypeError, StageFileError):
+        return False  # absent or of another shape
 
 
 def read_result(path: str | os.PathLike[str]) -> Result:

@@ -30,6 +30,7 @@ def parse_args() -> argparse.Namespace:
     cli.add_data(parser)
     cli.add_mode(parser, default="val")
     cli.add_skip_bad(parser)
+    cli.add_overwrite(parser)
     cli.add_gpu(parser)
     add("--precision", choices=networks.PRECISIONS, default="float32", help="of products; GPUs have float32 alone")
     free = "of the pictures where the graph leaves it free; by default"

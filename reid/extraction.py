@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 from castsearch import stagefiles
@@ -33,12 +34,13 @@ def extract(args: argparse.Namespace, out: Path, open_model: Callable[[Pictures]
     pictures = Pictures(reader, [file for some in candidates.values() for file in some])
     model = distributed.in_turn(lambda: open_model(pictures))
     if first and loaded:
-        print(f"{model.weights}: {loaded}")
+        cli.say(f"{model.weights}: {loaded}")
     if first and model.agreement is not None:
-        print(f"int8: {model.agreement}")
+        cli.say(f"int8: {model.agreement}")
     extractor = extraction.Extractor(model, reader, args.test_batch_size, args.num_workers)
     progress = cli.progress if first else silent
-    rows = extraction.extract_split(extractor, split, args.mode, out, args.with_cast, progress)
+    with cli.alone(out) if first else nullcontext():
+        rows = extraction.extract_split(extractor, split, args.mode, out, args.with_cast, progress, args.overwrite)
     if first:
-        print(f"{len(split)} movies, {rows} pictures -> {out}")
+        cli.done(f"{len(split)} movies, {rows} pictures -> {out}", out, movies=len(split), pictures=rows)
         cli.report_pictures(reader)

@@ -34,6 +34,7 @@ def parse(network: str, description: str | None) -> argparse.Namespace:
     cli.add_data(parser)
     cli.add_mode(parser, default="val")
     cli.add_skip_bad(parser)
+    cli.add_overwrite(parser)
     cli.add_gpu(parser)
     add("--num_workers", type=count(1), default=4, metavar="N", help="threads that read pictures ahead")
     both = f"of training: {', '.join(PRECISIONS)}, by default mixed on GPUs and float32 on CPUs; with --eval: "
@@ -103,8 +104,11 @@ def _add_training(add: Callable[..., argparse.Action]) -> list[argparse.Action]:
         add("--seed", type=count(0), default=Settings.seed, help="of everything random"),
         add("--save_every", type=count(1), default=5, metavar="N", help="epochs between checkpoints"),
         add("--val_every", type=count(0), default=0, metavar="N", help="epochs between evaluations on --mode, or 0"),
-        add("--resume", action="store_true", help="go on from the last checkpoint in --save_dir, if there is one"),
-        add("--overwrite", action="store_true", help="replace the run in --save_dir, once there is a checkpoint"),
+        add(
+            "--resume",
+            action="store_true",
+            help="as without it: a run of the same settings in --save_dir is gone on with",
+        ),
     ]
 
 

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from castsearch import stagefiles
 from castsearch.bodies import checkpoints, data, distributed, engines, models, runs, training
+from castsearch.bodies.body_model import BodyModelError
 from castsearch.bodies.checkpoints import BEST, LAST
 from castsearch.bodies.extraction import Extractor
 from castsearch.bodies.log import Record, Step, Validation
@@ -67,11 +68,12 @@ def extract(args: argparse.Namespace, device: torch.device) -> None:
 
 @contextmanager
 def _run_folder(args: argparse.Namespace) -> Iterator[None]:
-    """The folder of the run, for this one alone."""
+    """The folder of the run, for this one alone; a run of the same settings that lies there is gone on with."""
+    args.resume = args.resume or (not args.overwrite and (args.save_dir / LAST).exists())
     try:
         runs.check(args.save_dir, replaces=args.resume or args.overwrite)
     except runs.RunExistsError as error:
-        raise runs.RunExistsError(f"{error}, go on with it by --resume or replace it by --overwrite") from None
+        raise runs.RunExistsError(f"{error}, or replace it by --overwrite") from None
     if distributed.rank() > 0:
         yield
         return
@@ -87,17 +89,22 @@ def train(args: argparse.Namespace, settings: Settings, device: torch.device) ->
     check_pictures(args.image_root, [file for files in people.values() for file in files], args.skip_bad)
     for mode in modes:
         cli.split_folder(args.image_root, mode, "--image_root")
-    trainer, start = training.open_run(
-        settings,
-        people,
-        reader,
-        args.save_dir,
-        device,
-        weights=args.ckpt,
-        resume=args.resume,
-        overwrite=args.overwrite,
-        workers=args.num_workers,
-    )
+    try:
+        trainer, start = training.open_run(
+            settings,
+            people,
+            reader,
+            args.save_dir,
+            device,
+            weights=args.ckpt,
+            resume=args.resume,
+            overwrite=args.overwrite,
+            workers=args.num_workers,
+        )
+    except BodyModelError as error:
+        if not args.resume:
+            raise
+        raise BodyModelError(f"{error}; --overwrite takes its place, or name another folder by --save_dir") from None
     last = args.save_dir / LAST
     show = _Report(trainer, args.epochs)
     if start is training.Start.CHECKPOINT:
@@ -113,8 +120,8 @@ def train(args: argparse.Namespace, settings: Settings, device: torch.device) ->
     stopped = _stop_on_signal()
     validate = _validator(args, settings, reader, device, stopped) if args.val_every else None
     finished = trainer.run(args.epochs, args.save_every, validate, args.val_every, show, stopped)
-    show.say(f"{trainer.step} of {show.total} steps -> {last}")
     if distributed.rank() == 0:
+        cli.done(f"{trainer.step} of {show.total} steps -> {last}", last, identities=len(people), pictures=pictures)
         cli.report_pictures(reader)
     if not finished:
         raise KeyboardInterrupt
@@ -143,7 +150,7 @@ class _Report:
         self._silent = distributed.rank() > 0
         self._per_epoch, self._epochs = trainer.batches.per_epoch, epochs
         self.total = epochs * self._per_epoch
-        off = True if self._silent else None
+        off = True if self._silent or cli.is_quiet() else None
         self._bar = tqdm(total=self.total, initial=trainer.step, unit="step", disable=off, dynamic_ncols=True)
         self._steps: list[Step] = []
 
@@ -162,7 +169,7 @@ class _Report:
 
     def say(self, line: str) -> None:
         """Print a line that leaves the bar whole."""
-        if not self._silent:
+        if not self._silent and not cli.is_quiet():
             tqdm.write(line)
             sys.stdout.flush()
 

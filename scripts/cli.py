@@ -166,6 +166,11 @@ def _stage() -> str:
     return str(script.relative_to(ROOT)) if script.is_relative_to(ROOT) else script.name
 
 
+def is_quiet() -> bool:
+    """Whether only results, warnings and errors are shown."""
+    return _run.quiet
+
+
 def say(message: str) -> None:
     """Print what is no result."""
     if not _run.quiet:

@@ -1,13 +1,13 @@
 """What a script tells of its run: lines for people, and lines of JSON for programs.
 
-Each line of ``--log_file`` is an object with ``time`` (UTC), ``run`` (one for all stages of a whole run), ``stage`` (the
-script), ``pid``, ``event`` and ``peak_memory`` (bytes); the rest is the event's:
+Each line of ``--log_file`` is an object with ``time`` (UTC), ``run`` (one for all stages of a whole run), ``stage``
+(the script), ``pid``, ``event`` and ``peak_memory`` (bytes); the rest is the event's:
 
 begin   ``command``: the arguments
 note    ``message``, and what it says: ``file``, ``kept`` of its entries, ``of`` how many
 movie   ``movie``, ``counts``, ``seconds``
-end     ``code``, ``seconds``, ``cpu_seconds``; ``counts`` of the stage, its ``files`` with their SHA-256, and what their
-        metadata tell: ``ran`` (engine, device, precision), ``made_with`` (SHA-256 of networks); or ``error``
+end     ``code``, ``seconds``, ``cpu_seconds``; ``counts`` of the stage, its ``files`` with their SHA-256, and what
+        their metadata tell: ``ran`` (engine, device, precision), ``made_with`` (SHA-256 of networks); or ``error``
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from castsearch.bodies import distributed
 from castsearch.bodies.body_model import BodyModel, BodyModelError
 from castsearch.bodies.distributed import Stopped
 from castsearch.images import ImageReader
+from castsearch.journal import timed
 from castsearch.parallel import ahead
 from castsearch.progress import Progress, silent
 from castsearch.stagefiles import Resumable, Split
@@ -84,7 +85,13 @@ def files_of(split: Split, mode: str, with_cast: bool) -> dict[str, list[str]]:
 
 
 def extract_split(
-    extractor: Extractor, split: Split, mode: str, out: Path, with_cast: bool = False, progress: Progress = silent
+    extractor: Extractor,
+    split: Split,
+    mode: str,
+    out: Path,
+    with_cast: bool = False,
+    progress: Progress = silent,
+    overwrite: bool = False,
 ) -> int:
     """Write the features of a whole split to ``out``, ``{movie: (n, d) float32}``.
 
@@ -99,6 +106,7 @@ def extract_split(
         out: the feature file.
         with_cast: portraits too, before the candidates.
         progress: shows how far it is.
+        overwrite: do all movies anew.
 
     Returns:
         How many pictures have a row.
@@ -108,14 +116,15 @@ def extract_split(
         FeatureError: a feature is not finite or all zero; neither it nor its movie is written.
     """
     files = files_of(split, mode, with_cast)
-    kept = _kept(extractor, files, out, with_cast) if distributed.rank() == 0 else None
+    kept = _kept(extractor, files, out, with_cast, overwrite) if distributed.rank() == 0 else None
     (todo,) = distributed.joined([kept.todo] if kept else [])
     shares = {movie: extractor.share(files[movie]) for movie in todo}
     mine = [file for share in shares.values() for file in share]
     names = iter(progress(mine, total=len(mine), unit="picture"))
     reader = extractor.reader
     for movie, share in shares.items():
-        features = extractor.joined(extractor(islice(names, len(share))), len(files[movie]))
+        with timed(movie, pictures=len(files[movie])):
+            features = extractor.joined(extractor(islice(names, len(share))), len(files[movie]))
         _check(features, movie, files[movie], extractor.model)
         for bad, scaled in distributed.joined([(reader.bad, reader.scaled)]):
             reader.bad |= bad
@@ -128,7 +137,7 @@ def extract_split(
     return sum(map(len, files.values()))
 
 
-def _kept(extractor: Extractor, files: dict[str, list[str]], out: Path, with_cast: bool) -> Resumable:
+def _kept(extractor: Extractor, files: dict[str, list[str]], out: Path, with_cast: bool, overwrite: bool) -> Resumable:
     model, root = extractor.model, extractor.reader.root
     return Resumable(
         out,
@@ -137,6 +146,7 @@ def _kept(extractor: Extractor, files: dict[str, list[str]], out: Path, with_cas
         lambda movie: (root / file for file in files[movie]),
         {"weights": model.weights.name if model.weights else None, "with_cast": with_cast},
         ran=lambda: None if model.ran is None else model.ran.words(),
+        overwrite=overwrite,
     )
 
 

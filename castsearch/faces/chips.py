@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,23 @@ from castsearch import stagefiles
 from castsearch.faces.packs import ABOUT_DETECTION, FacePack, in_todays_words
 from castsearch.faces.selection import select_candidate, select_portrait
 from castsearch.images import ImageReader, check_pictures
+from castsearch.journal import timed
 from castsearch.progress import Progress, silent
-from castsearch.stagefiles import MoviePictures, Picture, Split, StageFileError, last_change
+from castsearch.stagefiles import (
+    MADE_FROM,
+    MoviePictures,
+    Picture,
+    Resumable,
+    Split,
+    StageFileError,
+    last_change,
+    metadata_path,
+    read_metadata,
+    remove_leftovers,
+    say_kept,
+    stamp,
+)
+from castsearch.stagefiles.locks import Wait, alone
 
 
 def align_split(
@@ -26,8 +43,12 @@ def align_split(
     limits: bool = True,
     single: bool = False,
     progress: Progress = silent,
+    overwrite: bool = False,
+    wait: Wait | None = None,
 ) -> Path:
     """Select and align the faces of a split and write its chips.
+
+    Movies whose pictures and faces are what they were are left alone.
 
     Args:
         split: with faces.
@@ -38,6 +59,8 @@ def align_split(
         limits: see ``select_candidate``.
         single: write one file for all movies beside the folder.
         progress: is given the movies.
+        overwrite: do all movies anew.
+        wait: what to do where another run is at work on a movie, see ``stagefiles.locks.alone``.
 
     Returns:
         The folder, or the single file.
@@ -54,18 +77,72 @@ def align_split(
     files = [f"{mode}/{picture.file}" for movie in split.values() for picture in movie.pictures]
     check_pictures(body, files, reader.skip_bad)
     told = in_todays_words(detections, pack, "detector")
-    metadata = {field: told[field] for field in ABOUT_DETECTION if field in told} | {"limits": limits}
-    whole = {}
-    for name, movie in progress(split.items(), total=len(split), unit="movie"):
-        chips = align_movie(movie, reader, pack, limits)
-        if single:
-            whole[name] = chips
-        else:
-            stagefiles.write(_movie_file(folder, name), {name: chips}, metadata)
-    if not single:
+    metadata = {field: told[field] for field in ABOUT_DETECTION if field in told}
+    metadata |= {"limits": limits, "alignment": f"{type(pack).__name__} {pack.chip_size}"}
+    aligned = _Aligning(split, reader, pack, limits, metadata, overwrite)
+    if single:
+        return aligned.into_one(_single_file(folder), progress)
+    return aligned.into_folder(folder, progress, wait)
+
+
+@dataclass(frozen=True)
+class _Aligning:
+    """The work of ``align_split``; ``metadata`` are those of all files."""
+
+    split: Split
+    reader: ImageReader
+    pack: FacePack
+    limits: bool
+    metadata: dict[str, Any]
+    overwrite: bool
+
+    def into_folder(self, folder: Path, progress: Progress, wait: Wait | None) -> Path:
+        kept = 0
+        for name, movie in progress(self.split.items(), total=len(self.split), unit="movie"):
+            file, made = _movie_file(folder, name), stamp(self._sources(name), self._detail(name))
+            metadata = self.metadata | {MADE_FROM: made}
+            with alone(file, wait):
+                remove_leftovers(file, metadata_path(file))
+                if not self.overwrite and made is not None and _metadata(file) == metadata:
+                    kept += 1
+                    continue
+                with timed(name, faces=len(movie)):
+                    stagefiles.write(file, {name: self._align(name)}, metadata)
+        if kept:
+            say_kept(folder, kept, len(self.split))
         return folder
-    stagefiles.write(_single_file(folder), whole, metadata)
-    return _single_file(folder)
+
+    def into_one(self, file: Path, progress: Progress) -> Path:
+        results = Resumable(
+            file, self.metadata, list(self.split), self._sources, detail=self._detail, overwrite=self.overwrite
+        )
+        for name in progress(results.todo, total=len(results.todo), unit="movie"):
+            with timed(name, faces=len(self.split[name])):
+                results.add(name, self._align(name))
+        results.finish()
+        return file
+
+    def _align(self, movie: str) -> np.ndarray:
+        return align_movie(self.split[movie], self.reader, self.pack, self.limits)
+
+    def _sources(self, movie: str) -> list[Path]:
+        return [self.reader.root / picture.file for picture in self.split[movie].pictures]
+
+    def _detail(self, movie: str) -> str:
+        """Stands for the faces that were found."""
+        digest = hashlib.blake2b(digest_size=16)
+        for picture in self.split[movie].pictures:
+            faces = picture.faces
+            arrays = () if faces is None else (faces.boxes, faces.scores, faces.landmarks)
+            digest.update(repr([None if array is None else array.tolist() for array in arrays]).encode())
+        return f"{len(self.split[movie].cast)} {digest.hexdigest()}"
+
+
+def _metadata(file: Path) -> dict[str, Any]:
+    try:
+        return read_metadata(file)
+    except StageFileError:
+        return {}  # damaged ones tell nothing
 
 
 def align_movie(movie: MoviePictures, reader: ImageReader, pack: FacePack, limits: bool = True) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -55,6 +55,7 @@ def detect_files(
     target: Path,
     portraits: bool = False,
     progress: Progress = silent,
+    overwrite: bool = False,
 ) -> Detections:
     """Detect the faces of a list's pictures and write ``results/{list}.pkl``.
 
@@ -67,14 +68,19 @@ def detect_files(
         target: the result file.
         portraits: the pictures are portraits, where a face is certain to be: look harder.
         progress: is given the pictures that are left to do, as they are done.
+        overwrite: do all pictures anew.
 
     Raises:
         NoPicturesError: the pictures lie below another folder, or none of them can be read.
         PackError: a network of the pack is broken.
     """
     check_pictures(reader.root, files, reader.skip_bad)
-    results = open_results(target, files, {file: reader.root / file for file in files}, reader.root, pack, portraits)
-    for found in progress(search(results.todo, reader, pack, portraits), total=len(results.todo), unit="picture"):
+    results = open_results(
+        target, files, {file: reader.root / file for file in files}, reader.root, pack, portraits, overwrite
+    )
+    parts = parts_to_search(files, results.todo, reader, pack)
+    searched = search(parts, reader, pack, portraits)
+    for found in progress(searched, total=sum(map(len, parts)), unit="picture"):
         results.add(found.file, detection_entry(found.file, found.faces), found.bad)
     reader.sort_account(files)
     faces = read_detection_entries({file: results.content[file] for file in files}, target)
@@ -92,6 +98,7 @@ def open_results(
     root: Path,
     pack: FacePack,
     portraits: bool = False,
+    overwrite: bool = False,
     detail: Callable[[str], str] = lambda file: "",
     **more: Any,
 ) -> Resumable:
@@ -104,6 +111,7 @@ def open_results(
         root: of the pictures.
         pack: detector.
         portraits: the pictures are portraits.
+        overwrite: no result of an earlier run counts.
         detail: what else the result of a key depends on, in words.
         more: what else all results depend on, as JSON has it.
     """
@@ -124,14 +132,43 @@ def open_results(
         update=lambda recorded: in_todays_words(recorded, pack, "detector"),
         ran=lambda: running(pack, "detector"),
         detail=detail,
+        overwrite=overwrite,
     )
 
 
-def search(files: Sequence[str], reader: ImageReader, pack: FacePack, portraits: bool = False) -> Iterator[Searched]:
-    """Search pictures, each decoded once, in an order in which those of one size follow each other.
+def parts_to_search(files: Sequence[str], todo: Iterable[str], reader: ImageReader, pack: FacePack) -> list[list[str]]:
+    """Pictures that are searched together: those parts of all files in which something is left to do, whole.
+
+    Which pictures stand in a part hangs on nothing but those of their folder: what is found in one may hang a little on
+    the others (see ``closeups``), and a run that was killed, or one for this movie alone, shall find the same. Pictures
+    of a part have one size, or there is room for several sizes. Those of unknown size, most of them bad, come first,
+    alone.
 
     Args:
-        files: below the reader's root.
+        files: all.
+        todo: those that are left to do.
+        reader: tells where they are.
+        pack: searches them.
+    """
+    asked = set(todo)
+    folders: dict[str, list[str]] = {}
+    for file in files:
+        folders.setdefault(file.rpartition("/")[0], []).append(file)
+    parts: list[list[str]] = []
+    for together in folders.values():
+        if not asked.isdisjoint(together):
+            sizes = {file: declared_size(reader.root / file) for file in together}
+            parts += _together(together, sizes, pack.search.scales or SCALES)
+    return [part for part in parts if not asked.isdisjoint(part)]
+
+
+def search(
+    parts: Sequence[Sequence[str]], reader: ImageReader, pack: FacePack, portraits: bool = False
+) -> Iterator[Searched]:
+    """Search pictures part by part, each decoded once.
+
+    Args:
+        parts: pictures below the reader's root, see ``parts_to_search``.
         reader: opens them; of its bad pictures that is told, and no face.
         pack: detector.
         portraits: look harder.
@@ -139,11 +176,10 @@ def search(files: Sequence[str], reader: ImageReader, pack: FacePack, portraits:
     Raises:
         PackError: a network of the pack is broken.
     """
-    if not files:
+    if not parts:
         return
     pack.try_embedder()
-    sizes = {file: declared_size(reader.root / file) for file in files}
-    for read in reader.read_together(_together(files, sizes, pack.search.scales or SCALES)):
+    for read in reader.read_together(iter(parts)):
         images = [image for file, image in read if file not in reader.bad]
         all_found = [detect_portrait(pack, image) for image in images] if portraits else detect_candidates(pack, images)
         found = iter(all_found)
@@ -157,8 +193,7 @@ def _together(
 ) -> Iterator[list[str]]:
     """Files in the order of their sizes where a network sees them, as many together as there is room for.
 
-    A size at the largest scale is parted only where it has more pictures than there is room for. Pictures of unknown
-    size, most of them bad, come first, alone.
+    A size at the largest scale is parted only where it has more pictures than there is room for.
     """
 
     def shape(file: str) -> list[tuple[int, int]]:

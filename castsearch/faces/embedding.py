@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,19 @@ import numpy as np
 from castsearch.faces.chips import Chips
 from castsearch.faces.errors import PackError
 from castsearch.faces.packs import FacePack, check_same_detector, in_todays_words, notes, running
+from castsearch.journal import timed
 from castsearch.progress import Progress, silent
 from castsearch.stagefiles import Resumable, Split, StageFileError, read_metadata
 
 
 def embed_split(
-    split: Split, chips: Chips, pack: FacePack, target: Path, batch: int, progress: Progress = silent
+    split: Split,
+    chips: Chips,
+    pack: FacePack,
+    target: Path,
+    batch: int,
+    progress: Progress = silent,
+    overwrite: bool = False,
 ) -> dict[str, np.ndarray]:
     """Embed every chip of a split and write ``face_{mode}.pkl``.
 
@@ -28,6 +36,7 @@ def embed_split(
         target: the feature file.
         batch: chips that go through the network together.
         progress: is given batches.
+        overwrite: do all movies anew.
 
     Returns:
         The content of the file: ``{movie: (casts + candidates, d) float32}``.
@@ -45,16 +54,17 @@ def embed_split(
         notes=notes(pack),
         update=lambda recorded: in_todays_words(recorded, pack, "embedder"),
         ran=lambda: running(pack, "embedder"),
+        overwrite=overwrite,
     )
     _check_rows(target, split, results.content)
     todo = {movie: len(split[movie]) for movie in results.todo}
-    total = sum(max(1, -(-rows // batch)) for rows in todo.values())
-    parts: list[np.ndarray] = []
-    for movie, part in progress(_batches(todo, chips, pack.chip_size, batch), total=total, unit="batch"):
-        parts.append(pack.embed(part))
-        if sum(map(len, parts)) == todo[movie]:
-            results.add(movie, _finite(np.concatenate(parts), movie, pack))
-            parts = []
+    counts = {movie: max(1, -(-rows // batch)) for movie, rows in todo.items()}
+    parts = iter(progress(_batches(todo, chips, pack.chip_size, batch), total=sum(counts.values()), unit="batch"))
+    for movie, count in counts.items():
+        with timed(movie, faces=todo[movie]):
+            features = np.concatenate([pack.embed(part) for part in islice(parts, count)])
+            results.add(movie, _finite(features, movie, pack))
+    next(parts, None)  # that is how progress learns of the end
     results.finish()
     return results.content
 
@@ -91,12 +101,12 @@ def _finite(features: np.ndarray, movie: str, pack: FacePack) -> np.ndarray:
     return features
 
 
-def _batches(rows: Mapping[str, int], chips: Chips, size: int, batch: int) -> Iterator[tuple[str, np.ndarray]]:
+def _batches(rows: Mapping[str, int], chips: Chips, size: int, batch: int) -> Iterator[np.ndarray]:
     """Chips of movies of so many rows; an empty movie gives an empty batch, which tells how long a vector is."""
     for movie, n in rows.items():
         faces = chips.read(movie, n, size)
         for start in range(0, max(n, 1), batch):
-            yield movie, faces[start : start + batch]
+            yield faces[start : start + batch]
 
 
 def _check_rows(target: Path, split: Split, features: Mapping[str, np.ndarray]) -> None:

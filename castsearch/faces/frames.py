@@ -17,7 +17,7 @@ from scipy.optimize import linear_sum_assignment
 
 from castsearch.annotations import box_of_crop
 from castsearch.errors import CastSearchError
-from castsearch.faces.detection import Detections, open_results, search
+from castsearch.faces.detection import Detections, open_results, parts_to_search, search
 from castsearch.faces.packs import FRAMES, FacePack
 from castsearch.faces.selection import admitted
 from castsearch.identifiers import shown
@@ -48,7 +48,12 @@ class Crop(NamedTuple):
 
 
 def detect_in_frames(
-    files: Sequence[str], reader: ImageReader, pack: FacePack, target: Path, progress: Progress = silent
+    files: Sequence[str],
+    reader: ImageReader,
+    pack: FacePack,
+    target: Path,
+    progress: Progress = silent,
+    overwrite: bool = False,
 ) -> Detections:
     """Detect the faces of a list's crops in the frames that they are cut from, and write ``results/{list}.pkl``.
 
@@ -61,6 +66,7 @@ def detect_in_frames(
         pack: detector.
         target: the result file.
         progress: is given the frames that are left to do, as they are done.
+        overwrite: do all frames anew.
 
     Returns:
         The faces of each crop, as they were written, and no doubts.
@@ -75,11 +81,14 @@ def detect_in_frames(
     sources = {crop.file: reader.root / frame for frame, members in crops.items() for crop in members}
     # All boxes of a frame share its faces: with other boxes they are shared out anew.
     boxes = {crop.file: str(sorted(other.box for other in members)) for members in crops.values() for crop in members}
-    results = open_results(target, files, sources, reader.root, pack, detail=boxes.__getitem__, **{FRAMES: True})
+    results = open_results(
+        target, files, sources, reader.root, pack, overwrite=overwrite, detail=boxes.__getitem__, **{FRAMES: True}
+    )
     # With all of them: those too that a killed run had done, so that all shares are of one search.
     todo = set(results.todo)
     frames = [frame for frame, members in crops.items() if not todo.isdisjoint(crop.file for crop in members)]
-    for found in progress(search(frames, reader, pack), total=len(frames), unit="frame"):
+    parts = parts_to_search(list(crops), frames, reader, pack)
+    for found in progress(search(parts, reader, pack), total=sum(map(len, parts)), unit="frame"):
         members = crops[found.file]
         shares = share_out(found.faces, [crop.box for crop in members], found.size)
         for crop, faces in zip(members, shares, strict=True):

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from castsearch.annotations import box_of_crop
 from castsearch.identifiers import path_fault, shown
+from castsearch.images import write_changed
 from castsearch.paths import misplaced
-from castsearch.stagefiles import Split, StageFileError, atomic_write
+from castsearch.stagefiles import Split, StageFileError
 from castsearch.textfiles import read_text
 
 LIST_LENGTH = 10_000  # lines of one file list, if no frame has more boxes: some hours of detection on a CPU
@@ -40,8 +41,7 @@ def write_lists(folder: Path, split: Split, mode: str) -> list[Path]:
     for number, lines in enumerate(_by_frames(candidates)):
         lists[folder / f"{mode}_candidates_{number}.txt"] = lines
     for path, lines in lists.items():
-        with atomic_write(path) as file:
-            file.writelines(f"{line}\n".encode() for line in lines)
+        write_changed(path, "".join(f"{line}\n" for line in lines).encode())
     own = re.compile(re.escape(mode) + r"_(cast|candidates_\d+)\.txt")  # others are the user's
     for path in folder.glob(f"{mode}_*.txt"):
         if own.fullmatch(path.name) and path not in lists:

@@ -46,7 +46,7 @@ def merge_results(split: Split, mode: str, folders: Sequence[Path]) -> tuple[Spl
         StageFileError: a picture has no result, the newest results come from different packs or searches, or those of
             one frame from several.
     """
-    paths = sorted((path for folder in folders for path in folder.glob(f"{mode}_*.pkl")), key=last_change)
+    paths = result_files(mode, folders)
     newest = {file: (path, faces) for path in paths for file, faces in _detections(path).items()}
     for movie in split.values():
         for picture in movie.pictures:
@@ -74,6 +74,11 @@ def merge_results(split: Split, mode: str, folders: Sequence[Path]) -> tuple[Spl
         if doubt is not None:
             doubts[picture.id] = doubt
     return merged, _common_metadata(metadata) | {DOUBTS: doubts}
+
+
+def result_files(mode: str, folders: Sequence[Path]) -> list[Path]:
+    """The files that may hold results of a split's lists, the newest last."""
+    return sorted((path for folder in folders for path in folder.glob(f"{mode}_*.pkl")), key=last_change)
 
 
 def _detections(path: Path) -> dict[str, Faces]:

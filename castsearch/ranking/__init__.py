@@ -23,7 +23,7 @@ from castsearch.ranking.decided import decide
 from castsearch.ranking.errors import RankingError, RankingWarning, TooLittleMemory
 from castsearch.ranking.fusion import fuse, rank
 from castsearch.ranking.impostors import Impostors
-from castsearch.ranking.inputs import across, read_movies, read_split
+from castsearch.ranking.inputs import across, ranked_from, read_movies, read_split
 from castsearch.ranking.movie import Decided, MovieFeatures
 from castsearch.ranking.nearest import Neighbours, neighbours
 from castsearch.ranking.ranked import Ranked
@@ -49,6 +49,7 @@ __all__ = [
     "k_reciprocal",
     "neighbours",
     "rank",
+    "ranked_from",
     "read_movies",
     "read_split",
     "unit_rows",

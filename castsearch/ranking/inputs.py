@@ -6,6 +6,7 @@ import re
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -51,13 +52,28 @@ def read_movies(
     frames = {name: [frame(picture.file) for picture in movie.candidates] for name, movie in split.items()}
     _warn_of_frames(split, frames)
     bodies = [_read_bodies(data / f"{name}_{mode}.pkl", split, body_only) for name in reid]
-    face_file = data / stagefiles.face_name(mode)
-    faces = {} if body_only else stagefiles.read_features(face_file, split, "always")
-    impostors = None if body_only else _impostors(face_file)
+    faces = {} if body_only else stagefiles.read_features(data / stagefiles.face_name(mode), split, "always")
+    impostors = None if body_only else _impostors(data / stagefiles.face_name(mode))
     return [
         _movie(movie, frames[name], faces.get(name), [model[name] for model in bodies], impostors)
         for name, movie in split.items()
     ]
+
+
+def ranked_from(data: Path, mode: str, reid: Sequence[str], body_only: bool, settings: Mapping[str, Any]) -> str:
+    """Stands for what a ranking is made from, see ``stagefiles.made_from``; nothing where a file cannot be read.
+
+    Args:
+        data, mode, reid, body_only: see ``read_movies``.
+        settings: how it is ranked, as JSON has it.
+    """
+    own = [stagefiles.body_name(mode)] if body_only else [stagefiles.retina_name(mode), stagefiles.face_name(mode)]
+    try:
+        embedder = {} if body_only else stagefiles.read_metadata(data / own[-1]).get("embedder", {})
+        files = [data / name for name in (*own, *(f"{name}_{mode}.pkl" for name in reid))]
+        return stagefiles.made_from(files, {**settings, "mode": mode, "reid": [*reid], "embedder": embedder})
+    except stagefiles.StageFileError:
+        return ""  # whoever reads it will tell
 
 
 def read_split(data: Path, mode: str, body_only: bool = False) -> Split:

@@ -6,12 +6,13 @@ does not fit the schema (model names, weights' SHA-256, settings) goes into ``NA
 """
 
 from castsearch.stagefiles.content import Faces, Features, MoviePictures, Picture, Split
+from castsearch.stagefiles.current import MADE_FROM, is_current, made_from, say_current, say_kept
 from castsearch.stagefiles.detections import detection_entry, read_detection_entries, read_detections
 from castsearch.stagefiles.errors import StageFileError
 from castsearch.stagefiles.features import read_features
 from castsearch.stagefiles.names import MODES, body_name, face_name, reid_name, retina_name
 from castsearch.stagefiles.reading import last_change, read
-from castsearch.stagefiles.resuming import RAN, Resumable, Run, runs
+from castsearch.stagefiles.resuming import RAN, Resumable, Run, runs, stamp
 from castsearch.stagefiles.splits import (
     body_entry,
     read_body,
@@ -33,6 +34,7 @@ from castsearch.stagefiles.writing import (
 )
 
 __all__ = [
+    "MADE_FROM",
     "MODES",
     "RAN",
     "Faces",
@@ -52,7 +54,9 @@ __all__ = [
     "detection_entry",
     "face_name",
     "file_sha256",
+    "is_current",
     "last_change",
+    "made_from",
     "metadata_path",
     "read",
     "read_body",
@@ -66,6 +70,9 @@ __all__ = [
     "remove_leftovers",
     "retina_name",
     "runs",
+    "say_current",
+    "say_kept",
+    "stamp",
     "write",
     "write_body",
     "write_retina",

@@ -15,7 +15,7 @@ from weakref import finalize
 from castsearch.journal import tell
 from castsearch.paths import open_plain
 from castsearch.stagefiles.admitted import Refused
-from castsearch.stagefiles.current import say_current
+from castsearch.stagefiles.current import say_current, say_kept
 from castsearch.stagefiles.errors import StageFileError
 from castsearch.stagefiles.locks import alone
 from castsearch.stagefiles.machine import Machine
@@ -95,7 +95,7 @@ class Resumable:
         self._ran: dict[str, list[Run]] = {}  # what may have run to make each entry
         self._real = cache(os.path.realpath)  # of the few folders that hold the files
         # Now: what is replaced in mid-run must differ.
-        self._stamps = {key: _stamp(sources(key), detail(key), self._real) for key in keys}
+        self._stamps = {key: stamp(sources(key), detail(key), self._real) for key in keys}
         self._outputs = outputs
         self._written: dict[str, str | None] = {}  # stamps of the outputs
         self._log: BinaryIO | None = None
@@ -112,14 +112,13 @@ class Resumable:
 
     def _tell(self, overwrite: bool) -> None:
         """Tell how much of an earlier run counts."""
-        kept, all_ = len(self.content), len(self._stamps)
-        facts = {"file": str(self.path), "kept": kept, "of": all_}
+        kept = len(self.content)
         if self._recorded is not None:
-            say_current(self.path, **facts)
+            say_current(self.path)
         elif kept:
-            tell(f"{self.path}: goes on, {kept} of {all_} are done", **facts)
+            say_kept(self.path, kept, len(self._stamps))
         elif self.path.exists() and not overwrite:
-            tell(f"{self.path}: was made otherwise, all is done anew", **facts)
+            tell(f"{self.path}: was made otherwise, all is done anew", file=str(self.path))
 
     def _begin_log(self) -> BinaryIO:
         """A log of the entries that count: those found stale must not come back in the next run."""
@@ -132,13 +131,13 @@ class Resumable:
     def _depended_on_the_same(self, recorded: object) -> bool:
         return isinstance(recorded, dict) and self._update(recorded) == self.depends
 
-    def _unchanged(self, key: object, stamp: object, written: object) -> bool:
+    def _unchanged(self, key: object, stamped: object, written: object) -> bool:
         """Whether an entry was made from the files that are there now, and what was written for it is there still."""
-        if stamp is None or key not in self._stamps or self._stamps[key] != stamp:  # type: ignore[index]
+        if stamped is None or key not in self._stamps or self._stamps[key] != stamped:  # type: ignore[index]
             return False
         if self._outputs is None:
             return True
-        self._written[key] = _stamp(self._outputs(key), "", self._real)  # type: ignore[index, arg-type]
+        self._written[key] = stamp(self._outputs(key), "", self._real)  # type: ignore[index, arg-type]
         return written is not None and self._written[key] == written  # type: ignore[index]
 
     def _finished(self) -> dict[str, Any]:
@@ -168,9 +167,9 @@ class Resumable:
                 if not self._depended_on_the_same(load(machine)):
                     return entries
                 while True:
-                    key, stamp, value, *more = load(machine)  # earlier versions told less
+                    key, stamped, value, *more = load(machine)  # earlier versions told less
                     ran, written, told = [*more, None, None, None][:3]
-                    if self._unchanged(key, stamp, written):
+                    if self._unchanged(key, stamped, written):
                         entries[key] = value
                         self._ran[key] = runs([ran])
                         self.told.pop(key, None)
@@ -197,7 +196,7 @@ class Resumable:
             self._bad[key] = bad
             return
         if self._outputs is not None:
-            self._written[key] = _stamp(self._outputs(key), "", self._real)
+            self._written[key] = stamp(self._outputs(key), "", self._real)
         if self._log is None:
             self._log = self._begin_log()
         self.content[key] = value
@@ -244,7 +243,7 @@ def _is_text(values: Iterable[object]) -> bool:
     return all(isinstance(value, str) for value in values)
 
 
-def _stamp(sources: Iterable[Path], detail: str, real: Callable[[Path], str]) -> str | None:
+def stamp(sources: Iterable[Path], detail: str, real: Callable[[Path], str] = os.path.realpath) -> str | None:
     """Stands for the places, sizes and times of change of files, and more; None where one cannot be found."""
     digest = hashlib.blake2b(detail.encode(errors="surrogatepass"), digest_size=16)
     for source in sources:

@@ -277,7 +277,7 @@ CASES = [
         "a folder that holds a run",
         run_of(3),
         f"{TRAIN} {BODY} {WEIGHTS}",
-        ("{tmp}/run: holds a run already (last.pt, best.pt)", "--resume", "--overwrite"),
+        ("{tmp}/run/last.pt: cannot be resumed: it is damaged, or not of a run; train anew; --overwrite",),
     ),
     Case(
         "a run to replace",
