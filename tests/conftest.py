@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,9 +14,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from castsearch.parallel import core_count
+from castsearch.ranking.memory import available
+from castsearch.stagefiles.locks import alone
+
 pytest.register_assert_rewrite("tests.cli.table")
 
 ROOT = Path(__file__).resolve().parents[1]
+WORKER_MEMORY = 6 << 30  # bytes that a worker and what it starts may take at worst
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """What ``pytest -n auto`` starts: a worker a core, as far as the memory goes; none but pytest itself for one."""
+    workers = min(core_count(), available() // WORKER_MEMORY)
+    return workers if workers > 1 else 0
 
 
 @pytest.fixture(scope="session")
@@ -47,9 +60,17 @@ def script() -> Script:
 
 @pytest.fixture(scope="session")
 def quickstart(script: Script, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess]:
-    """The folder that the quickstart filled, and what it said."""
-    folder = tmp_path_factory.mktemp("quickstart") / "demo"
-    return folder, script("scripts/quickstart.sh", folder)
+    """The folder that the quickstart filled, and what it said; the first worker that needs it makes it for all."""
+    own = tmp_path_factory.getbasetemp()
+    shared = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "quickstart"
+    folder, told = shared / "demo", shared / "done.json"
+    with alone(shared, wait=lambda holder: None):
+        if not told.exists():
+            shutil.rmtree(shared, ignore_errors=True)  # of a worker that failed
+            shared.mkdir()
+            done = script("scripts/quickstart.sh", folder)
+            told.write_text(json.dumps([done.args, done.returncode, done.stdout, done.stderr]))
+    return folder, subprocess.CompletedProcess(*json.loads(told.read_text()))
 
 
 @pytest.fixture
