@@ -1,0 +1,129 @@
+"""scripts/Snakefile: a job a movie, the bytes of run_split.sh, killed runs, one line for what is wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from castsearch.demo_movie import render_split
+
+ROOT = Path(__file__).resolve().parents[2]
+STAGES = ("crop", "detect", "align", "embed", "bodies", "rank")  # a job a movie each
+NAMES = ("tt1", "L'été {1} $HOME")
+
+pytest.importorskip("snakemake", reason="snakemake is not installed: pip install -r requirements-dev.txt")
+
+
+@pytest.fixture(scope="module")
+def split(tmp_path_factory) -> Path:
+    """Two movies of two frames each, one of a name that shells and patterns take apart."""
+    folder = tmp_path_factory.mktemp("it's a split")
+    movies, labels = {}, {}
+    for number, name in enumerate(NAMES):
+        render_split(folder, "val", f"m{number}", n_frames=2, seed=(number,))
+        (movies[name],) = json.loads((folder / "val.json").read_text()).values()
+        labels |= json.loads((folder / "val_label.json").read_text())
+    (folder / "val.json").write_text(json.dumps(movies))
+    (folder / "val_label.json").write_text(json.dumps(labels))
+    return folder
+
+
+def command(split: Path, *flags: str, **config: object) -> list[str]:
+    found = {"origin": split / "origin", "annotations": split, "mode": "val", "model": "dlib", "cnn": "mobilenet_v2"}
+    told = [f"{name}={value}" for name, value in {**found, **config}.items() if value is not None]
+    return [sys.executable, "-m", "snakemake", "-s", str(ROOT / "scripts/Snakefile"), *flags, "--config", *told]
+
+
+def run(command: list[str], cwd: Path, code: int = 0) -> str:
+    environment = {**os.environ, "PYTHON": sys.executable}
+    done = subprocess.run(
+        command, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    assert done.returncode == code, done.stdout
+    return done.stdout
+
+
+def jobs(said: str) -> dict[str, int]:
+    """How many jobs of each rule a run announces."""
+    table = said.partition("Job stats:")[2].partition("total")[0]
+    return {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE)}
+
+
+@pytest.mark.parametrize(("profile", "gpus"), [("local", False), ("slurm", True), ("kubernetes", True)])
+def test_each_profile_runs_a_job_a_movie(split, tmp_path, profile, gpus):
+    flags = ("-n", "--profile", str(ROOT / "scripts/profiles" / profile))
+    if profile != "local":
+        pytest.importorskip(f"snakemake_executor_plugin_{profile}")
+    said = run(command(split, *flags, out="out", gpus=gpus), tmp_path)
+    assert jobs(said) == {"split": 1, **dict.fromkeys(STAGES, len(NAMES)), "join": 1, "show": 1, "all": 1}
+    for rule in STAGES:
+        told = re.findall(rf"^(?:local)?rule {rule}:\n((?: .*\n)+)", said, re.MULTILINE)
+        assert len(told) == len(NAMES)
+        assert all(("gpu=1" in job) == (gpus and rule in ("detect", "embed", "bodies")) for job in told), rule
+        assert all("mem_mb=" in job and "runtime=" in job for job in told), rule
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"out": None}, "--config lacks out=...; docs/cluster.md has the settings"),
+        ({"orign": "x"}, "unknown setting orign; there are origin, annotations, mode"),
+        ({"precision": "int8"}, "int8 is calibrated on the whole split"),
+        ({"no_time": True}, "--config no_time=true belongs to recipe=best"),
+        ({"recipe": "bets"}, "--config recipe=bets: expected original or best"),
+        ({"gpus": "some"}, "--config gpus=some: expected true or false"),
+        ({"annotations": "nowhere"}, "nowhere/val.json: no such file"),
+        ({"out": "{out}"}, "Snakemake cannot work in a folder with braces in its name"),
+    ],
+)
+def test_wrong_settings_are_one_line(split, tmp_path, config, message):
+    said = run(command(split, "-n", "--cores", "1", **{"out": "out", **config}), tmp_path, code=2)
+    errors = [line for line in said.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    assert message in errors[0]
+    assert said.endswith(f"{errors[0]}\n")
+    assert "Traceback" not in said
+    assert not list(tmp_path.glob("*out*")), "no work has begun"
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """End a run and all that it started, at once, as when a machine goes down."""
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_killed_run_goes_on_and_ends_with_the_bytes_of_run_split(split, script, tmp_path):
+    flags = ("--mode", "val", "--model", "dlib", "--cnn", "mobilenet_v2", "--recipe", "best")
+    script(
+        "scripts/run_split.sh", "--origin", split / "origin", "--annotations", split, *flags, "--out", tmp_path / "a"
+    )
+    cores = command(split, "--cores", "2", "--rerun-incomplete", out="b", recipe="best")
+    out = tmp_path / "b"
+    environment = {**os.environ, "PYTHON": sys.executable}
+    first = subprocess.Popen(cores, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, start_new_session=True)
+    try:
+        while not any(out.glob("movies/*/results/*.partial")) and first.poll() is None:
+            time.sleep(0.05)
+        said = run(cores, tmp_path, code=2)
+        assert f"error: {out}: another workflow is at work there" in said
+    finally:
+        kill(first)
+    cropped = [path.stat().st_mtime_ns for path in sorted(out.glob("body/val/**/*.jpg"))]
+    said = run(cores, tmp_path)
+    assert jobs(said)["rank"] == len(NAMES)
+    assert [path.stat().st_mtime_ns for path in sorted(out.glob("body/val/**/*.jpg"))] == cropped
+    assert "mAP" in said
+    data = [f"data/{name}_val.pkl" for name in ("body", "retina", "face", "triplet_mobilenet_v2")]
+    for name in (*data, "val_result.txt", "val_result.json", "demo.jpg"):
+        assert (out / name).read_bytes() == (tmp_path / "a" / name).read_bytes(), name
+    assert "Nothing to be done" in run(cores, tmp_path)
