@@ -91,7 +91,7 @@ def picture(args: argparse.Namespace, split: Split, crops: Path, source: Path) -
     write_jpeg(args.out, strip.image, QUALITY)
     if strip.missing:
         cli.warn(f"no font here has the letters {strip.missing}; install one that does, as those called Noto")
-    print(args.out)
+    cli.done(str(args.out), args.out)
 
 
 def gallery(args: argparse.Namespace, split: Split, crops: Path, told_origin: object) -> None:
@@ -119,7 +119,7 @@ def gallery(args: argparse.Namespace, split: Split, crops: Path, told_origin: ob
         cli.warn(f"pictures that cannot be shown: {len(made.bad)}; the first: {next(iter(made.bad.values()))}")
     if content.frameless and frames is not None:
         cli.warn(f"{content.frameless} of {content.whole} frames in {frames} are not to be shown; check --origin")
-    print(made.index)
+    cli.done(str(made.index), movies=len(args.movie or split))
 
 
 def labels_of(args: argparse.Namespace, split: Split, without: str) -> dict[str, list[str]] | None:

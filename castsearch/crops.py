@@ -126,7 +126,7 @@ class Cropping:
                     account = self._cropped(movie, frames[movie.name], pool, ticks)
                     account.add(portraits[movie.name])
                     self._add(movie, account)
-        next(ticks, None)  # that is how progress learns of the end
+        next(ticks, None)  # that is how a progress bar learns of the end
         self._check_left("candidates", lambda movie: movie.candidates, self.account)
 
     def finish(self) -> Split:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import time
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from fractions import Fraction
 from pathlib import Path
 from typing import get_args
 
+from castsearch.journal import detail
 from castsearch.movies.errors import MovieError, MovieWarning
 from castsearch.movies.finding import Scanned, look_through
 from castsearch.movies.footage import Footage
@@ -51,6 +54,7 @@ def add_flags(parser: argparse.ArgumentParser, portraits: bool) -> None:
         help="pictures a second (25, 30000/1001) of a folder of a film's pictures; without it they are stills",
     )
     cli.add_gpu(parser)
+    cli.add_overwrite(parser)
 
 
 def _rate(text: str) -> Fraction:
@@ -74,7 +78,7 @@ def opened(args: argparse.Namespace) -> tuple[list[Footage], Models, Cast]:
     models = open_models(args.model, args.bodies, args.persons, args.gpu)
     assert models.faces is not None
     cli.announce(models.faces)
-    print(f"persons by {models.persons.name}; {models.persons.licence}")
+    cli.say(f"persons by {models.persons.name}; {models.persons.licence}")
     cast = Cast(()) if args.portraits is None else read_portraits(args.portraits, models.faces)
     return footage, models, cast
 
@@ -122,9 +126,12 @@ def looked_through(
         MovieError: the only film cannot be used.
     """
     for film in footage:
-        print(f"{film.path}: shots, then people")
+        cli.say(f"{film.path}: shots, then people")
+        begun = time.perf_counter()
         try:
-            scanned = look_through(film, models, args.out, people, args.shots, progress=cli.progress)
+            scanned = look_through(
+                film, models, args.out, people, args.shots, progress=cli.progress, overwrite=args.overwrite
+            )
         except MovieError as error:
             if len(footage) == 1:
                 raise
@@ -133,7 +140,15 @@ def looked_through(
         for damage in scanned.survey.damage:
             stretch = f"{damage.stretch.start:.1f} to {damage.stretch.end:.1f} s"
             cli.warn(f"{film.path}: {stretch} cannot be decoded: {damage.why}")
+        counts = {"shots": len(scanned.survey.shots), "tracks": len(scanned.scan.tracks)}
+        seconds = round(time.perf_counter() - begun, 3)
+        detail(f"{scanned.movie}: {seconds:.1f} s", movie=scanned.movie, counts=counts, seconds=seconds)
         yield scanned
+
+
+def alone(out: Path) -> AbstractContextManager[None]:
+    """Let no other run write into the folder of the results meanwhile."""
+    return cli.alone(out / "results")
 
 
 def check_all(used: int, footage: Sequence[Footage]) -> None:

@@ -18,23 +18,28 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from castsearch.decisions import DecisionError, Decisions, read_decisions
+from castsearch.decisions import DecisionError, Decisions, as_json, read_decisions
 from castsearch.gallery.site.films import FilmGallery, overview_of
 from castsearch.gallery.site.making import make_gallery
 from castsearch.gallery.site.pictures import check_gallery
 from castsearch.gallery.strip import N_SHOWN, Shown, Verdict, strip
 from castsearch.images import read_image, write_jpeg
 from castsearch.movies.annotated import annotated, file_names, highlights
+from castsearch.movies.appearances import FilmCast
 from castsearch.movies.correcting import correct
 from castsearch.movies.decided import Told, check_names
-from castsearch.movies.finding import MODE, Found, Scanned, name_people
-from castsearch.movies.formats import write_formats
+from castsearch.movies.finding import CHECKPOINTS, MODE, Found, Scanned, depends, name_people
+from castsearch.movies.footage import Footage
+from castsearch.movies.formats import read_appearances, write_formats
 from castsearch.movies.layout import frames_folder
 from castsearch.movies.looks import best_boxes, cut, write_unknown
+from castsearch.movies.models import Models
 from castsearch.movies.portraits import Cast
 from castsearch.movies.timeline import write_timeline
-from castsearch.stagefiles import check_output
+from castsearch.stagefiles import check_output, is_recorded, made_from, say_current, write_record
 from scripts import cli, films
+
+RECORD = ".search.json"  # in the folder of the results: what they were made from
 
 
 def main() -> None:
@@ -65,25 +70,67 @@ def main() -> None:
     with named_files(args.decisions):
         check_names(decisions)
     footage, models, cast = films.opened(args)
+    with films.alone(args.out):
+        search(args, footage, models, cast, decisions)
+
+
+def search(
+    args: argparse.Namespace, footage: Sequence[Footage], models: Models, cast: Cast, decisions: Decisions
+) -> None:
+    """Look through films, name their people and write all of it; unless that was done, and nothing has changed."""
     assert models.faces is not None
     gallery = check_gallery(args.out / "gallery")
-    print(f"looking for {cli.first_few([person.name for person in cast.people])}")
+    cli.say(f"looking for {cli.first_few([person.name for person in cast.people])}")
+    made = made_of(args, footage, models, cast, decisions)
+    if not args.overwrite and is_recorded(args.out / RECORD, made):
+        say_current(args.out)
+        for earlier in read_appearances(args.out / "appearances.json"):
+            tell(earlier)
+        cli.done(str(gallery / "index.html"), films=len(footage))
+        return
     scans = [*films.looked_through(footage, models, cast.people, args)]
     if not scans:
         films.check_all(0, footage)
     with named_files(args.decisions):
         told = corrected(scans, cast, decisions, args.out)
     found = [name_people(one, cast, models.faces, args.cluster, known) for one, known in zip(scans, told, strict=True)]
-    for path in write_formats([each.cast for each in found], args.out):
-        print(path)
+    files = write_formats([each.cast for each in found], args.out)
+    for path in files:
+        cli.say(str(path))
     unknown = {each.scanned.movie: draw(each, args) for each in found}
     for each in found:
-        tell(each)
+        tell(each.cast)
     pages = FilmGallery(found, args.out, unknown)
-    made = make_gallery(gallery, overview_of(found, decisions), partial(pages.movies, progress=cli.progress))
-    cli.report("the gallery cannot show", list(made.bad.values()))
-    print(made.index)
+    pages_made = make_gallery(gallery, overview_of(found, decisions), partial(pages.movies, progress=cli.progress))
+    cli.report("the gallery cannot show", list(pages_made.bad.values()))
+    cli.done(str(pages_made.index), *files, films=len(found))
     films.check_all(len(found), footage)
+    write_record(args.out / RECORD, made, [*written(args)])
+
+
+def made_of(
+    args: argparse.Namespace, footage: Sequence[Footage], models: Models, cast: Cast, decisions: Decisions
+) -> str:
+    """Stands for all that the results depend on."""
+    portraits = [file for person in cast.people for file in person.files]
+    settings = {
+        "films": [depends(film, models, args.shots) for film in footage],
+        "people": [[person.name, person.id, len(person.files)] for person in cast.people],
+        "decisions": as_json(decisions),
+        "flags": [args.cluster, args.highlights, args.annotated and str(args.annotated.resolve())],
+    }
+    return made_from(portraits, settings)
+
+
+def written(args: argparse.Namespace) -> Iterator[Path]:
+    """All that was written, but for what is kept to go on with."""
+    if args.annotated is not None:
+        yield args.annotated
+    for path in sorted(args.out.iterdir()):
+        if path.is_file() and not path.name.startswith(".") and path.suffix != ".jsonl":
+            yield path
+        elif path.name in films.WRITTEN and path.name != CHECKPOINTS:
+            yield from (file for file in sorted(path.rglob("*")) if file.is_file())
 
 
 @contextmanager
@@ -119,24 +166,24 @@ def draw(found: Found, args: argparse.Namespace) -> dict[str, Path]:
             sheet = strip(read_image(faces[name]), name, shown)
             write_jpeg(args.out / "strips" / movie / f"{files[name]}.jpg", sheet.image, 92)
             missing += sheet.missing
-    print(args.out / f"{movie}.svg", args.out / f"{movie}.png", args.out / "strips" / movie, sep="\n")
+    for path in (args.out / f"{movie}.svg", args.out / f"{movie}.png", args.out / "strips" / movie):
+        cli.say(str(path))
     footage = found.scanned.footage
     if args.annotated is not None:
         missing += annotated(footage, cast, found.nobody, args.annotated, cli.progress)
-        print(args.annotated)
+        cli.say(str(args.annotated))
     if args.highlights:
         for path in highlights(footage, cast, args.out / "highlights" / movie, cli.progress):
-            print(path)
+            cli.say(str(path))
     if missing:
         letters = "".join(dict.fromkeys(missing))
         cli.warn(f"no font here has the letters {letters}; install one that does, as those called Noto")
     return unknown
 
 
-def tell(found: Found) -> None:
-    """Print who is in the film for how long, and who is not."""
-    cast, tracks = found.cast, len(found.scanned.scan.tracks)
-    print(f"{cast.film.name}: {cast.film.duration:.1f} s, {len(cast.film.shots)} shots, {tracks} tracks")
+def tell(cast: FilmCast) -> None:
+    """Print who is in a film for how long, and who is not."""
+    print(f"{cast.film.name}: {cast.film.duration:.1f} s, {len(cast.film.shots)} shots")
     for name in cast.people:
         if name in cast.absent:
             print(f"  {name}: probably not in it ({cast.presence[name]:.0%})")

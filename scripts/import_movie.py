@@ -25,10 +25,11 @@ def main() -> None:
     args = parser.parse_args()
     footage, models, cast = films.opened(args)
     used = 0
-    for scanned in films.looked_through(footage, models, cast.people, args):
-        shots, tracks, boxes = map(len, (scanned.survey.shots, scanned.scan.tracks, scanned.candidates))
-        print(f"{scanned.movie}: {shots} shots, {tracks} tracks, {boxes} boxes -> {args.out / MODE}.json")
-        used += 1
+    with films.alone(args.out):
+        for scanned in films.looked_through(footage, models, cast.people, args):
+            shots, tracks, boxes = map(len, (scanned.survey.shots, scanned.scan.tracks, scanned.candidates))
+            print(f"{scanned.movie}: {shots} shots, {tracks} tracks, {boxes} boxes -> {args.out / MODE}.json")
+            used += 1
     films.check_all(used, footage)
 
 

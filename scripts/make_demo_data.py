@@ -30,9 +30,10 @@ def main() -> None:
         file = args.out / f"{mode}.json"
         if file.exists() and [*read_annotations(file)] != [movie]:
             raise AnnotationError(f"{file}: holds other movies, which this would replace; choose another folder")
-    for number, (mode, frames) in enumerate(FRAMES.items()):
-        n_boxes = render_split(args.out, mode, movies[mode], frames, [args.seed, number])
-        print(f"{mode}: {frames} frames, {n_boxes} person boxes -> {args.out / f'{mode}.json'}")
+    with cli.alone(args.out / "demo"):
+        for number, (mode, frames) in enumerate(FRAMES.items()):
+            n_boxes = render_split(args.out, mode, movies[mode], frames, [args.seed, number])
+            cli.say(f"{mode}: {frames} frames, {n_boxes} person boxes -> {args.out / f'{mode}.json'}")
 
 
 if __name__ == "__main__":

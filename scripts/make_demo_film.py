@@ -21,7 +21,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=cli.DATA / "film", help="folder that receives the film")
     args = parser.parse_args()
     check_folder(args.out)
-    print(f"{render_film(args.out):.1f} s -> {args.out / 'demo.mp4'}")
+    with cli.alone(args.out / "demo"):
+        cli.done(f"{render_film(args.out):.1f} s -> {args.out / 'demo.mp4'}", args.out / "demo.mp4")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,9 @@
 #   --recipe NAME       of the ranking: original or best (original)
 #   --no_time           the order of shots tells nothing, as of stills (--recipe best)
 #   --skip_bad          go on without pictures that cannot be read
+#   --overwrite         do everything anew; without it what is current is left alone, and a killed run goes on
+#   -v, --quiet         tell of each movie; show results, warnings and errors alone
+#   --log_file FILE     receives what each stage does and takes (OUT/log.jsonl)
 #   --out DIR           receives everything
 set -euo pipefail
 
@@ -23,12 +26,13 @@ source "$root/scripts/step.sh"
 fail() { echo "error: $1" >&2; exit 2; }
 
 model=r50-r100 cnn=resnext101_32x8d checkpoint=imagenet
-origin='' annotations='' mode='' ckpt='' out='' precision='' recipe='' frames='' no_time='' skip_bad=''
+origin='' annotations='' mode='' ckpt='' out='' precision='' recipe='' frames='' no_time='' skip_bad='' overwrite='' log_file=''
 while [ $# -gt 0 ]; do
     case $1 in
         -h | --help) usage; exit 0 ;;
-        --skip_bad | --frames | --no_time) printf -v "${1#--}" '%s' "$1"; shift ;;
-        --origin | --annotations | --mode | --model | --cnn | --checkpoint | --ckpt | --precision | --recipe | --out)
+        -v | --quiet) talk+=("$1"); shift ;;
+        --skip_bad | --frames | --no_time | --overwrite) printf -v "${1#--}" '%s' "$1"; shift ;;
+        --origin | --annotations | --mode | --model | --cnn | --checkpoint | --ckpt | --precision | --recipe | --log_file | --out)
             [ $# -ge 2 ] || fail "$1 needs a value"
             printf -v "${1#--}" '%s' "$2"; shift 2 ;;
         *) fail "unknown option $1; --help lists them" ;;
@@ -42,26 +46,30 @@ case $recipe in '' | original | best) ;; *) fail "unknown recipe $recipe: origin
 [ -z "$no_time" ] || [ "$recipe" = best ] || fail "--no_time is a flag of --recipe best"
 
 data=$out/data body=$out/body
+[ -z "$log_file" ] || export CASTSEARCH_LOG_FILE=$log_file
+whole_run "$out"
 [ -n "$precision" ] && at=(--precision "$precision") || at=()
-step crop_body.py --origin "$origin" --annotations "$annotations" --body "$body" --mode "$mode" --data "$data" $skip_bad
+step crop_body.py --origin "$origin" --annotations "$annotations" --body "$body" --mode "$mode" --data "$data" $skip_bad $overwrite
 
 step RetinaFace/datalist.py --root "$body" --mode "$mode" --data "$data" --out "$out/lists"
 for list in "$out/lists/${mode}"_*.txt; do
     step RetinaFace/deploy.py --txt_file "$list" --pkl_file "$out/results/$(basename "$list" .txt).pkl" \
-        --image_root "$body" --model "$model" "${at[@]}" ${frames:+--frames "$origin"} $skip_bad
+        --image_root "$body" --model "$model" "${at[@]}" ${frames:+--frames "$origin"} $skip_bad $overwrite
 done
-step RetinaFace/merge.py --mode "$mode" --results "$out/results" --data "$data"
-step RetinaFace/face_det.py --image_root "$body" --mode "$mode" --model "$model" --data "$data" --out "$out" $skip_bad
-step RetinaFace/face_feat.py --mode "$mode" --model "$model" --data "$data" --images "$out" "${at[@]}"
+step RetinaFace/merge.py --mode "$mode" --results "$out/results" --data "$data" $overwrite
+step RetinaFace/face_det.py --image_root "$body" --mode "$mode" --model "$model" --data "$data" --out "$out" $skip_bad $overwrite
+step RetinaFace/face_feat.py --mode "$mode" --model "$model" --data "$data" --images "$out" "${at[@]}" $overwrite
 
 step reid/triplet.py --image_root "$body" --cnn "$cnn" --eval --mode "$mode" --checkpoint "$checkpoint" \
-    ${ckpt:+--ckpt "$ckpt"} "${at[@]}" --data "$data" $skip_bad
+    ${ckpt:+--ckpt "$ckpt"} "${at[@]}" --data "$data" $skip_bad $overwrite
 
 labels=$annotations/${mode}_label.json
 [ -f "$labels" ] && gt=(--gt "$labels") || gt=()
 result=$out/${mode}_result.txt
 step fusion.py --mode "$mode" --data "$data" --reid "triplet_${cnn//:/_}" --submission "$result" "${gt[@]}" \
-    ${recipe:+--recipe "$recipe"} $no_time
+    ${recipe:+--recipe "$recipe"} $no_time $overwrite
 
 first=$(head -n 1 "$result" | cut -d ' ' -f 1)
 step demo.py --movcast="$first" --mode "$mode" --data "$data" --submission "$result" "${gt[@]}" --out "$out/demo.jpg"
+
+summary

@@ -97,7 +97,7 @@ def _cover(image: Image.Image, rng: np.random.Generator) -> None:
 
 
 def _save(path: Path, image: Image.Image) -> None:
-    with atomic_write(path, sync=False) as file:
+    with atomic_write(path, sync=False, unless_same=True) as file:
         image.save(file, format="JPEG", quality=QUALITY)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -78,7 +78,7 @@ def detect_files(
     results = open_results(
         target, files, {file: reader.root / file for file in files}, reader.root, pack, portraits, overwrite
     )
-    parts = parts_to_search(files, results.todo, reader, pack)
+    parts = parts_to_search(files, results.todo, reader, pack, portraits)
     searched = search(parts, reader, pack, portraits)
     for found in progress(searched, total=sum(map(len, parts)), unit="picture"):
         results.add(found.file, detection_entry(found.file, found.faces), found.bad)
@@ -136,23 +136,25 @@ def open_results(
     )
 
 
-def parts_to_search(files: Sequence[str], todo: Iterable[str], reader: ImageReader, pack: FacePack) -> list[list[str]]:
-    """Pictures that are searched together: those parts of all files in which something is left to do, whole.
+def parts_to_search(
+    files: Sequence[str], todo: Sequence[str], reader: ImageReader, pack: FacePack, portraits: bool = False
+) -> list[list[str]]:
+    """Pictures that are searched together: of one folder and one size, or there is room for several sizes.
 
-    Which pictures stand in a part hangs on nothing but those of their folder: what is found in one may hang a little on
-    the others (see ``closeups``), and a run that was killed, or one for this movie alone, shall find the same. Pictures
-    of a part have one size, or there is room for several sizes. Those of unknown size, most of them bad, come first,
-    alone.
+    What a pack that misses close-ups finds in a picture may hang a little on those beside it (see ``closeups``). A run
+    that was killed, or one of this movie alone, shall find the same: there a part is made of all files, and searched
+    whole where one of it is left to do. Pictures of unknown size, most of them bad, come first, alone.
 
     Args:
         files: all.
         todo: those that are left to do.
         reader: tells where they are.
         pack: searches them.
+        portraits: they are portraits, which are searched one by one.
     """
     asked = set(todo)
     folders: dict[str, list[str]] = {}
-    for file in files:
+    for file in files if pack.misses_close_ups and not portraits else todo:
         folders.setdefault(file.rpartition("/")[0], []).append(file)
     parts: list[list[str]] = []
     for together in folders.values():

@@ -64,7 +64,7 @@ def embed_split(
         with timed(movie, faces=todo[movie]):
             features = np.concatenate([pack.embed(part) for part in islice(parts, count)])
             results.add(movie, _finite(features, movie, pack))
-    next(parts, None)  # that is how progress learns of the end
+    next(parts, None)  # that is how a progress bar learns of the end
     results.finish()
     return results.content
 

@@ -137,7 +137,7 @@ def film_writer(
     """
     import av
 
-    with atomic_write(path) as file, av.open(file, "w", format="mp4") as container:
+    with atomic_write(path, unless_same=True) as file, av.open(file, "w", format="mp4") as container:
         writer = FilmWriter(container, rate, size)
         if (layout := sound_layout(sound_of)) is not None:
             writer.with_sound(sound(sound_of, stretches), layout)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 
@@ -132,6 +134,7 @@ def look_through(
     shots: DetectorName = "adaptive",
     habits: Habits = HABITS,
     progress: Progress = silent,
+    overwrite: bool = False,
 ) -> Scanned:
     """Find shots and tracks of a film, and write it in the challenge's layout.
 
@@ -143,6 +146,7 @@ def look_through(
         shots: detector of shots.
         habits: how often is looked for what.
         progress: gets an item for each second of film, first for the shots, then for the people.
+        overwrite: begin anew, whatever an earlier run found.
 
     Raises:
         MovieError: the film cannot be decoded, is changed meanwhile, or shows nobody; its place in ``out`` is taken.
@@ -150,6 +154,8 @@ def look_through(
     movie = movie_name(footage.name)
     kept = out / CHECKPOINTS / movie
     check_place(out, MODE, footage.name, begun=kept.exists())
+    if overwrite and kept.exists():
+        shutil.rmtree(kept)
     before = identity(footage.path)
     surveyed = survey(footage, shots, kept / "survey.npz", progress)
     found = scan(
@@ -173,14 +179,27 @@ def look_through(
     return Scanned(surveyed.footage, surveyed.survey, found, movie, candidates)
 
 
-def _depends(footage: Footage, found: Survey, shots: DetectorName, models: Models, habits: Habits) -> object:
-    """What a scan depends on, as JSON has it."""
+def depends(footage: Footage, models: Models, shots: DetectorName, habits: Habits = HABITS) -> list[Any]:
+    """What is found in a film depends on, before it is looked through, as JSON has it.
+
+    Args:
+        footage: the film.
+        models: what looks at its pictures.
+        shots: detector of shots.
+        habits: how often is looked for what.
+    """
     faces = models.faces
     told = faces and [faces.identity("detector"), faces.identity("embedder"), faces.search.metadata()]
     looked = [models.persons.name, told, dict(models.bodies.depends), asdict(habits), asdict(Linking())]
+    return [VERSION, identity(footage.path), str(footage.rate), shots, *looked]
+
+
+def _depends(footage: Footage, found: Survey, shots: DetectorName, models: Models, habits: Habits) -> object:
+    """What a scan depends on, as JSON has it."""
+    version, film, rate, detector, *looked = depends(footage, models, shots, habits)
     times = [found.times, [(shot.start, shot.end) for shot in found.shots], found.size]
     surveyed = hashlib.sha256(b"".join(np.asarray(some, np.float64).tobytes() for some in times)).hexdigest()
-    return [VERSION, identity(footage.path), str(footage.rate), shots, surveyed, *looked]
+    return [version, film, rate, detector, surveyed, *looked]
 
 
 def name_people(scanned: Scanned, cast: Cast, pack: FacePack, cluster: bool = False, told: Told | None = None) -> Found:

@@ -6,13 +6,22 @@ does not fit the schema (model names, weights' SHA-256, settings) goes into ``NA
 """
 
 from castsearch.stagefiles.content import Faces, Features, MoviePictures, Picture, Split
-from castsearch.stagefiles.current import MADE_FROM, is_current, made_from, say_current, say_kept
+from castsearch.stagefiles.current import (
+    MADE_FROM,
+    is_current,
+    is_recorded,
+    made_from,
+    say_current,
+    say_kept,
+    stamp,
+    write_record,
+)
 from castsearch.stagefiles.detections import detection_entry, read_detection_entries, read_detections
 from castsearch.stagefiles.errors import StageFileError
 from castsearch.stagefiles.features import read_features
 from castsearch.stagefiles.names import MODES, body_name, face_name, reid_name, retina_name
 from castsearch.stagefiles.reading import last_change, read
-from castsearch.stagefiles.resuming import RAN, Resumable, Run, runs, stamp
+from castsearch.stagefiles.resuming import RAN, Resumable, Run, runs
 from castsearch.stagefiles.splits import (
     body_entry,
     read_body,
@@ -55,6 +64,7 @@ __all__ = [
     "face_name",
     "file_sha256",
     "is_current",
+    "is_recorded",
     "last_change",
     "made_from",
     "metadata_path",
@@ -75,5 +85,6 @@ __all__ = [
     "stamp",
     "write",
     "write_body",
+    "write_record",
     "write_retina",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,7 +14,7 @@ from weakref import finalize
 from castsearch.journal import tell
 from castsearch.paths import open_plain
 from castsearch.stagefiles.admitted import Refused
-from castsearch.stagefiles.current import say_current, say_kept
+from castsearch.stagefiles.current import say_current, say_kept, stamp
 from castsearch.stagefiles.errors import StageFileError
 from castsearch.stagefiles.locks import alone
 from castsearch.stagefiles.machine import Machine
@@ -241,16 +240,3 @@ def runs(told: Iterable[object]) -> list[Run]:
 
 def _is_text(values: Iterable[object]) -> bool:
     return all(isinstance(value, str) for value in values)
-
-
-def stamp(sources: Iterable[Path], detail: str, real: Callable[[Path], str] = os.path.realpath) -> str | None:
-    """Stands for the places, sizes and times of change of files, and more; None where one cannot be found."""
-    digest = hashlib.blake2b(detail.encode(errors="surrogatepass"), digest_size=16)
-    for source in sources:
-        try:
-            found = source.stat()
-        except OSError:
-            return None
-        name = f"{real(source.parent)}/{source.name}"
-        digest.update(f"{name}/{found.st_size}/{found.st_mtime_ns}/".encode(errors="surrogatepass"))
-    return digest.hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import hashlib
 import json
 import os
@@ -85,7 +86,9 @@ def _not_written(path: Path, error: OSError) -> StageFileError:
 
 
 @contextmanager
-def atomic_write(path: str | os.PathLike[str], sync: bool = True, follow: bool = True) -> Iterator[BinaryIO]:
+def atomic_write(
+    path: str | os.PathLike[str], sync: bool = True, follow: bool = True, unless_same: bool = False
+) -> Iterator[BinaryIO]:
     """Open ``path`` for writing so that a reader sees the old file or the whole new one.
 
     The bytes go to a temporary file in the same folder (made if absent), which takes the
@@ -96,6 +99,7 @@ def atomic_write(path: str | os.PathLike[str], sync: bool = True, follow: bool =
         sync: wait for the disk, so that the file outlives a power cut too. Small files by the
             ten thousand, which their stage can make again, go without.
         follow: where ``path`` is a link, replace the file that it leads to; otherwise the link.
+        unless_same: leave a file alone that holds the same bytes: what was made of it need not be made again.
 
     Raises:
         StageFileError: there is no writing there, or no room.
@@ -103,7 +107,15 @@ def atomic_write(path: str | os.PathLike[str], sync: bool = True, follow: bool =
     with _replacement(Path(path), follow) as new:
         yield new.file
         new.complete(sync)
-        new.take_place()
+        if not (unless_same and _same(new.path, new.temporary)):
+            new.take_place()
+
+
+def _same(one: Path, other: Path) -> bool:
+    try:
+        return filecmp.cmp(one, other, shallow=False)
+    except OSError:
+        return False  # there is none, or it may not be read
 
 
 def remove_leftovers(*paths: str | os.PathLike[str]) -> None:

@@ -83,8 +83,8 @@ def test_metrics_are_printed_where_there_are_labels(fusion, split):
     assert done.stdout.splitlines()[0] == f"4 casts ranked: {split}/result.txt"
     assert done.stdout.split()[4:8] == ["mAP", "Rank@1", "Rank@5", "Rank@10"]
     (split / "val_label.json").rename(split / "elsewhere.json")
-    assert fusion().stdout == f"4 casts ranked: {split}/result.txt\n"
-    assert fusion("--gt", split / "elsewhere.json").stdout == done.stdout
+    assert fusion("--overwrite").stdout == f"4 casts ranked: {split}/result.txt\n"
+    assert fusion("--overwrite", "--gt", split / "elsewhere.json").stdout == done.stdout
 
 
 OTHERS = {"tt9_nm0": ["tt9_0"]}
@@ -174,7 +174,7 @@ def test_a_person_of_two_portraits_has_one_line_and_the_labels_of_both(fusion, s
     ):
         named = labels | {"tt1_nm0": of_nm0, "tt1_nm1": of_nm1}
         (split / "val_label.json").write_text(json.dumps({k: v for k, v in named.items() if v is not None}))
-        done = fusion()
+        done = fusion("--overwrite")
         assert "absent" not in done.stderr
         told.add(done.stdout)
     assert len(told) == 1
@@ -364,7 +364,7 @@ def test_across_people_stand_under_their_movies(fusion, split):
 def test_a_failure_leaves_both_old_files(fusion, split):
     fusion()
     before = [(split / name).read_bytes() for name in ("result.txt", "result.json")]
-    assert "GB of memory to rank" in fusion("--memory", "0.01", code=2).stderr
+    assert "GB of memory to rank" in fusion("--memory", "0.01", "--overwrite", code=2).stderr
     assert [(split / name).read_bytes() for name in ("result.txt", "result.json")] == before
     assert not list(split.glob(".*"))
 

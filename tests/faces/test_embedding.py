@@ -61,7 +61,7 @@ def test_what_is_written(tmp_path, embed, batch):
     def progress(batches, *, total, unit):
         shown.append((total, unit))
         for done in batches:
-            shown.append(len(done[1]))
+            shown.append(len(done))
             yield done
 
     assert embed(batch=batch, progress=progress) == 8
