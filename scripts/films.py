@@ -11,6 +11,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import get_args
 
+from castsearch.archive import Archive, joined, known_people
 from castsearch.journal import detail
 from castsearch.movies.errors import MovieError, MovieWarning
 from castsearch.movies.finding import Scanned, look_through
@@ -41,7 +42,10 @@ def add_flags(parser: argparse.ArgumentParser, portraits: bool) -> None:
         metavar="FILE",
         help="the film, or several; a folder of pictures is one, too",
     )
-    add("--portraits", type=Path, required=portraits, metavar="DIR", help="a picture a person, or a folder a person")
+    whom = parser.add_argument_group("whom to look for", "one of both, or both").add_argument
+    whom("--portraits", type=Path, metavar="DIR", help="a picture a person, or a folder a person")
+    whom("--library", type=Path, metavar="DIR", help="the people named in this archive of films, see library.py")
+    parser.set_defaults(whom_required=portraits)
     add("--out", type=Path, required=True, metavar="DIR", help="receives everything")
     add("--model", metavar="PACK", help="face pack, as of the stages; by default the best that is here")
     add("--bodies", type=Path, metavar="FILE.onnx", help="body model; by default what needs no download")
@@ -69,17 +73,23 @@ def _rate(text: str) -> Fraction:
 
 def opened(args: argparse.Namespace) -> tuple[list[Footage], Models, Cast]:
     """Open all that the flags name, and say what it is."""
+    if args.whom_required and args.portraits is None and args.library is None:
+        raise MovieError("nobody is looked for; name a folder by --portraits, or an archive by --library")
     warnings.simplefilter("always", MovieWarning)
     warnings.showwarning = lambda message, *_, **__: cli.warn(str(message))  # type: ignore[assignment]
     check_folder(args.out)
     _check_places(args)
     footage = [open_footage(video, args.rate) for video in args.video]
     _check_names(footage)
-    models = open_models(args.model, args.bodies, args.persons, args.gpu)
+    known = None if args.library is None else Archive.open(args.library)
+    # By the same pack, so that the film can be added to the archive.
+    models = open_models(args.model or (known and known.embedder.pack), args.bodies, args.persons, args.gpu)
     assert models.faces is not None
     cli.announce(models.faces)
     cli.say(f"persons by {models.persons.name}; {models.persons.licence}")
     cast = Cast(()) if args.portraits is None else read_portraits(args.portraits, models.faces)
+    if known is not None:
+        cast = joined(cast, known_people(known.folder, models.faces))
     return footage, models, cast
 
 

@@ -78,6 +78,22 @@ def read_portraits(folder: Path, pack: FacePack) -> Cast:
     return Cast(tuple(people))
 
 
+def read_person(name: str, files: Sequence[Path], pack: FacePack) -> Person:
+    """One person, by portraits that may lie anywhere.
+
+    Args:
+        name: of the person.
+        files: the portraits.
+        pack: finds, aligns and embeds their faces.
+
+    Raises:
+        MovieError: see ``read_portraits``.
+    """
+    for file in files:
+        _check_name(normalize("NFC", name), file)
+    return _person(normalize("NFC", name), word_of(name, "person"), files, pack)
+
+
 def word_of(name: str, otherwise: str) -> str:
     """What of a name can stand in an id and in a file's name, of 120 bytes at most.
 

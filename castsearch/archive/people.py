@@ -1,0 +1,117 @@
+"""People who are known across films: portraits that an archive keeps, a folder a person."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from unicodedata import normalize
+
+import numpy as np
+
+from castsearch.archive.errors import ArchiveError
+from castsearch.archive.store import PEOPLE
+from castsearch.faces.packs import FacePack
+from castsearch.identifiers import shown
+from castsearch.movies.portraits import Cast, Person, read_person, read_portraits, unique_words
+from castsearch.paths import PICTURES, folded, shortened
+from castsearch.stagefiles import atomic_write, file_sha256
+
+
+def named(archive: Path) -> dict[str, list[Path]]:
+    """The people whose portraits an archive keeps, and these; both by name."""
+    folder = archive / PEOPLE
+    if not folder.is_dir():
+        return {}
+    people = sorted(path for path in folder.iterdir() if path.is_dir() and path.name[0] != ".")
+    found = {
+        normalize("NFC", path.name): sorted(one for one in path.iterdir() if one.name[0] != ".") for path in people
+    }
+    return {name: files for name, files in found.items() if files}  # a kill may leave a folder that is empty
+
+
+def name_person(archive: Path, name: str, files: Sequence[Path], pack: FacePack) -> list[Path]:
+    """Keep portraits of a person, beside those that are there.
+
+    Args:
+        archive: its folder.
+        name: of the person.
+        files: portraits; those that are there already are left out.
+        pack: sees that each shows one face.
+
+    Returns:
+        The new ones' places.
+
+    Raises:
+        ArchiveError: a portrait is somebody else's, or shows no face; the name is nearly another's.
+        MovieError: a portrait shows several people, or the name cannot be used.
+    """
+    name, people = normalize("NFC", name).strip(), named(archive)
+    for other in people:
+        if folded(other) == folded(name) and other != name:
+            raise ArchiveError(f"{shown(name)}: there is {other}; write the name as it is there")
+    whose = {file_sha256(file): other for other, kept in people.items() for file in kept}
+    new: dict[str, Path] = {}
+    for file in files:
+        digest = file_sha256(file)
+        if whose.get(digest, name) != name:
+            raise ArchiveError(f"{shortened(file)}: is a portrait of {whose[digest]} there; give {name} another")
+        if digest not in whose:
+            new.setdefault(digest, file)
+    person = read_person(name, list(new.values()), pack) if new else None
+    if person is not None and len(person.files) < len(new):
+        faceless = next(file for file in new.values() if file not in person.files)
+        raise ArchiveError(f"{shortened(faceless)}: shows no face; leave it out")
+    return [_kept(archive / PEOPLE / name, file) for file in new.values()]
+
+
+def _kept(folder: Path, file: Path) -> Path:
+    """Copy a portrait under the next number."""
+    numbers = [int(path.stem) for path in folder.glob("*") if path.stem.isdecimal()] if folder.is_dir() else []
+    ending = file.suffix.lower()
+    target = folder / f"{max(numbers, default=0) + 1}{ending if ending in PICTURES else '.jpg'}"
+    with atomic_write(target) as copy:
+        copy.write(file.read_bytes())
+    return target
+
+
+def forget(archive: Path, name: str) -> None:
+    """Remove a person's portraits.
+
+    Raises:
+        ArchiveError: nobody of this name is there.
+    """
+    if normalize("NFC", name) not in named(archive):
+        raise ArchiveError(
+            f"{shortened(archive)}: knows nobody called {shown(name)}; look for the name among its people"
+        )
+    shutil.rmtree(archive / PEOPLE / normalize("NFC", name))
+
+
+def known_people(archive: Path, pack: FacePack) -> Cast:
+    """The people of an archive, to look for in a film.
+
+    Raises:
+        ArchiveError: there is nobody.
+        MovieError: a portrait cannot be used.
+    """
+    if not named(archive):
+        raise ArchiveError(f"{shortened(archive)}: nobody is named there yet; name people in it first")
+    return read_portraits(archive / PEOPLE, pack)
+
+
+def joined(one: Cast, other: Cast) -> Cast:
+    """The people of two casts; whoever is in both has the portraits of both."""
+    people: dict[str, Person] = {}
+    for person in (*one.people, *other.people):
+        known = people.get(folded(person.name))
+        if known is not None:
+            person = replace(
+                known,
+                files=(*known.files, *person.files),
+                features=np.concatenate([known.features, person.features]),
+            )
+        people[folded(person.name)] = person
+    words = unique_words([person.name for person in people.values()])
+    return Cast(tuple(replace(person, id=words[person.name]) for person in people.values()))
