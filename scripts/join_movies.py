@@ -36,7 +36,8 @@ def main() -> None:
         join_data(folders, args.data, args.mode, args.reid)
     check_result(args.submission, args.data or args.out)
     ranked = [entry["movie"] for entry in movies if entry["cast"] and entry["candidates"]]
-    count = join_results({name: folders[name] / f"{args.mode}_result.txt" for name in ranked}, args.submission)
+    parts = {name: folders[name] / f"{args.mode}_result.txt" for name in ranked}
+    count = join_results(parts, args.submission, args.data)
     print(f"{len(ranked)} movies, {count} casts -> {args.submission}")
 
 
