@@ -6,12 +6,13 @@ import argparse
 import time
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import get_args
 
-from castsearch.archive import Archive, joined, known_people
+from castsearch.archive import Archive
+from castsearch.archive.people import joined, known_people
 from castsearch.journal import detail
 from castsearch.movies.errors import MovieError, MovieWarning
 from castsearch.movies.finding import Scanned, look_through
@@ -23,7 +24,7 @@ from castsearch.movies.persons import SSDLITE
 from castsearch.movies.portraits import Cast, Person, read_portraits
 from castsearch.movies.shots import DetectorName
 from castsearch.paths import folded
-from castsearch.stagefiles import check_folder
+from castsearch.stagefiles import check_folder, remove_leftovers, sweep
 from scripts import cli
 
 DETECTORS = get_args(DetectorName)
@@ -156,9 +157,14 @@ def looked_through(
         yield scanned
 
 
-def alone(out: Path) -> AbstractContextManager[None]:
+@contextmanager
+def alone(out: Path) -> Iterator[None]:
     """Let no other run write into the folder of the results meanwhile."""
-    return cli.alone(out / "results")
+    with cli.alone(out / "results"):
+        for folder in WRITTEN:
+            sweep(out / folder)
+        yield
+        remove_leftovers(*(path for path in out.iterdir() if not path.name.startswith(".")))
 
 
 def check_all(used: int, footage: Sequence[Footage]) -> None:

@@ -25,19 +25,9 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from castsearch.archive import (
-    Archive,
-    ArchiveError,
-    Embedder,
-    Found,
-    Hit,
-    forget,
-    name_person,
-    named,
-    of_search,
-    of_stages,
-    searched_films,
-)
+from castsearch.archive import Archive, ArchiveError, Embedder, Hit
+from castsearch.archive.people import forget, name_person, named
+from castsearch.archive.sources import Found, of_search, of_stages, searched_films
 from castsearch.archive.store import ABOUT
 from castsearch.faces import default_pack, open_pack
 from castsearch.faces.packs import FacePack

@@ -27,7 +27,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.fft import dct
 
 from castsearch.archive.errors import ArchiveError
 from castsearch.paths import shortened, unreadable
@@ -90,11 +89,13 @@ def step(width: int) -> float:
 def mixed(features: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     """(n, d) features turned so that all their numbers are of a like size, as codes of one step need; products stay.
 
-    Signs that look random, then the discrete cosine transform: a randomised trigonometric transform (Halko, Martinsson
+    Signs that look random, then the discrete Hartley transform: a randomised trigonometric transform (Halko, Martinsson
     and Tropp, SIAM Review 2011, section 4.6).
     """
-    signs = np.random.default_rng(0).integers(0, 2, features.shape[1]) * 2.0 - 1
-    return dct(features.astype(np.float64) * signs, axis=1, norm="ortho")
+    width = features.shape[1]
+    signs = np.random.default_rng(0).integers(0, 2, width) * 2.0 - 1
+    waves = np.fft.fft(features.astype(np.float64) * signs, axis=1)
+    return (waves.real - waves.imag) / width**0.5
 
 
 def packed(film: FilmFaces) -> bytes:

@@ -56,7 +56,7 @@ def name_person(archive: Path, name: str, files: Sequence[Path], pack: FacePack)
     for file in files:
         digest = file_sha256(file)
         if whose.get(digest, name) != name:
-            raise ArchiveError(f"{shortened(file)}: is a portrait of {whose[digest]} there; give {name} another")
+            raise ArchiveError(f"{shortened(file)}: is kept as a portrait of {whose[digest]}; give {name} another")
         if digest not in whose:
             new.setdefault(digest, file)
     person = read_person(name, list(new.values()), pack) if new else None

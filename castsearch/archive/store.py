@@ -167,8 +167,8 @@ class Archive:
         for path in self.paths():
             if folded(path.stem) == folded(film.name) and path.stem != film.name:
                 raise ArchiveError(f"{film.source}: film {film.name}: there is a film {path.stem}; rename one of them")
-        first = next(iter(self.paths()), None)
-        if first is not None and (width := read_film(first).shape[1]) != film.features.shape[1]:
+        width = next((read_film(path).shape[1] for path in self.paths() if path.stem != film.name), None)
+        if width not in (None, film.features.shape[1]):
             raise ArchiveError(
                 f"{film.source}: film {film.name}: its features have {film.features.shape[1]} numbers, those of the "
                 f"archive {width}; search it again"
