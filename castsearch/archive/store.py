@@ -164,10 +164,11 @@ class Archive:
         norms = np.linalg.norm(film.features, axis=1)
         if not (np.abs(norms - 1) < 1e-3).all():
             raise ArchiveError(f"{film.source}: film {film.name}: features are not of unit length; search it again")
-        for path in self.paths():
-            if folded(path.stem) == folded(film.name) and path.stem != film.name:
+        others, word = [path for path in self.paths() if path.stem != film.name], folded(film.name)
+        for path in others:
+            if folded(path.stem) == word:
                 raise ArchiveError(f"{film.source}: film {film.name}: there is a film {path.stem}; rename one of them")
-        width = next((read_film(path).shape[1] for path in self.paths() if path.stem != film.name), None)
+        width = read_film(others[0]).shape[1] if others else None
         if width not in (None, film.features.shape[1]):
             raise ArchiveError(
                 f"{film.source}: film {film.name}: its features have {film.features.shape[1]} numbers, those of the "
