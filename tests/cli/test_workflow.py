@@ -63,6 +63,8 @@ def test_each_profile_runs_a_job_a_movie(split, tmp_path, profile, gpus):
     flags = ("-n", "--profile", str(ROOT / "scripts/profiles" / profile))
     if profile != "local":
         pytest.importorskip(f"snakemake_executor_plugin_{profile}")
+    if profile == "kubernetes":
+        pytest.importorskip("snakemake_storage_plugin_fs")
     said = run(command(split, *flags, out="out", gpus=gpus), tmp_path)
     assert jobs(said) == {"split": 1, **dict.fromkeys(STAGES, len(NAMES)), "join": 1, "show": 1, "all": 1}
     for rule in STAGES:
