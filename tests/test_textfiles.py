@@ -103,7 +103,7 @@ def test_a_pipe_of_the_shell_is_read():
         ("null", "expected a JSON object, keyed by name, found null"),
         ("3.5", "expected a JSON object, keyed by name, found a number"),
         ('{"a": [1,\n],}', "not valid JSON: line 2, column 1: Expecting value; there is a comma too many"),
-        ('{"a": 1,\n}', "line 2, column 1: Expecting property name enclosed in double quotes; there is a comma too"),
+        ('{"a": 1,\n}', "; there is a comma too many"),
         ('{"a": [1,' + " " * 99 + "]}", "there is a comma too many"),
         ('{"a": 1,, "b": 2}', "there is a comma too many"),
         ('{"a": 1 // one\n}', "line 1, column 9: Expecting ',' delimiter; JSON has no comments"),
