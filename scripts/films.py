@@ -161,9 +161,9 @@ def looked_through(
 def alone(out: Path) -> Iterator[None]:
     """Let no other run write into the folder of the results meanwhile."""
     with cli.alone(out / "results"):
+        yield
         for folder in WRITTEN:
             sweep(out / folder)
-        yield
         remove_leftovers(*(path for path in out.iterdir() if not path.name.startswith(".")))
 
 

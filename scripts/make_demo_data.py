@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from castsearch.annotations import AnnotationError, read_annotations
 from castsearch.demo_movie import render_split
-from castsearch.stagefiles import check_folder
+from castsearch.stagefiles import check_folder, remove_leftovers, sweep
 from scripts import cli
 
 FRAMES = {"train": 24, "val": 24, "test": 8}
@@ -34,6 +34,8 @@ def main() -> None:
         for number, (mode, frames) in enumerate(FRAMES.items()):
             n_boxes = render_split(args.out, mode, movies[mode], frames, [args.seed, number])
             cli.say(f"{mode}: {frames} frames, {n_boxes} person boxes -> {args.out / f'{mode}.json'}")
+        sweep(args.out / "origin")
+        remove_leftovers(*(args.out / f"{mode}{what}.json" for mode in FRAMES for what in ("", "_label")))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from castsearch.demo_movie import render_film
-from castsearch.stagefiles import check_folder
+from castsearch.stagefiles import check_folder, sweep
 from scripts import cli
 
 
@@ -21,8 +21,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=cli.DATA / "film", help="folder that receives the film")
     args = parser.parse_args()
     check_folder(args.out)
-    with cli.alone(args.out / "demo"):
+    with cli.alone(*(args.out / name for name in ("demo.mp4", "truth.json"))):
         cli.done(f"{render_film(args.out):.1f} s -> {args.out / 'demo.mp4'}", args.out / "demo.mp4")
+        sweep(args.out / "portraits")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from castsearch.annotations import box_of_crop
 from castsearch.identifiers import path_fault, shown
 from castsearch.images import write_changed
 from castsearch.paths import misplaced
-from castsearch.stagefiles import Split, StageFileError
+from castsearch.stagefiles import Split, StageFileError, remove_leftovers
 from castsearch.textfiles import read_text
 
 LIST_LENGTH = 10_000  # lines of one file list, if no frame has more boxes: some hours of detection on a CPU
@@ -40,6 +40,7 @@ def write_lists(folder: Path, split: Split, mode: str) -> list[Path]:
     lists = {folder / f"{mode}_cast.txt": cast} if cast else {}
     for number, lines in enumerate(_by_frames(candidates)):
         lists[folder / f"{mode}_candidates_{number}.txt"] = lines
+    remove_leftovers(*lists)
     for path, lines in lists.items():
         write_changed(path, "".join(f"{line}\n" for line in lines).encode())
     own = re.compile(re.escape(mode) + r"_(cast|candidates_\d+)\.txt")  # others are the user's

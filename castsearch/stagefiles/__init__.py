@@ -39,6 +39,7 @@ from castsearch.stagefiles.writing import (
     metadata_path,
     read_metadata,
     remove_leftovers,
+    sweep,
     write,
 )
 
@@ -83,6 +84,7 @@ __all__ = [
     "say_current",
     "say_kept",
     "stamp",
+    "sweep",
     "write",
     "write_body",
     "write_record",

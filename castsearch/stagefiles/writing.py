@@ -131,6 +131,20 @@ def remove_leftovers(*paths: str | os.PathLike[str]) -> None:
                     other.unlink()
 
 
+def sweep(folder: str | os.PathLike[str]) -> None:
+    """Remove the temporary files that a kill left of writing what is in a folder and below.
+
+    Nobody else may be writing there. It is done last, when all files are there again: others' hidden files stay.
+    """
+    for place, _, names in os.walk(folder):
+        hidden = [name for name in names if name.startswith(".")]
+        prefixes = {_prefix(Path(name)) for name in names} if hidden else set()
+        for name in hidden:
+            if name[:-_RANDOM] in prefixes:
+                with suppress(OSError):
+                    Path(place, name).unlink()
+
+
 def _prefix(path: Path) -> str:
     """What the names of a file's temporary ones begin with."""
     return f".{path.name}."[:_LONGEST_PREFIX]
