@@ -113,15 +113,17 @@ def join(folder: Path, recipe: str, films: int) -> Run:
 
 def report(done: Sequence[dict[str, Run]], workers: int, joined: dict[str, Run], size: dict[str, int]) -> None:
     """Print the table."""
-    print("| recipe | s a film | of a core | films/h | MB at most | 10,000 films | results | joining: s | MB |")
+    print(
+        "| recipe | s a film | of a core | films/h | MB at most | 10,000 films: core hours | results | joining: s | MB |"
+    )
     print("|---|---|---|---|---|---|---|---|---|")
     for recipe in RECIPES:
         seconds = statistics.fmean(run[recipe].seconds for run in done)
         core = statistics.fmean(run[recipe].processor for run in done)
         peak = max(run[recipe].megabytes for run in done)
-        hours = ARCHIVE * seconds / workers / 3600
+        hours = ARCHIVE * core / 3600
         print(
-            f"| {recipe} | {seconds:.2f} | {core:.2f} | {3600 * workers / seconds:,.0f} | {peak:.0f} | {hours:.1f} h | "
+            f"| {recipe} | {seconds:.2f} | {core:.2f} | {3600 * workers / seconds:,.0f} | {peak:.0f} | {hours:.1f} | "
             f"{size[recipe] / 2**20:,.0f} MB | {joined[recipe].seconds:.0f} | {joined[recipe].megabytes:.0f} |"
         )
 
