@@ -113,9 +113,7 @@ def join(folder: Path, recipe: str, films: int) -> Run:
 
 def report(done: Sequence[dict[str, Run]], workers: int, joined: dict[str, Run], size: dict[str, int]) -> None:
     """Print the table."""
-    print(
-        "| recipe | s a film | of a core | films/h | MB at most | 10,000 films: core hours | results | joining: s | MB |"
-    )
+    print("| recipe | s a film | of a core | films/h | MB at most | 10,000: core h | results | joining: s | MB |")
     print("|---|---|---|---|---|---|---|---|---|")
     for recipe in RECIPES:
         seconds = statistics.fmean(run[recipe].seconds for run in done)
