@@ -141,7 +141,7 @@ def many_searches(folder: str, query: str) -> None:
     """Answer all portraits; prints seconds of each, the faces found and the peak memory."""
     from castsearch.archive import Archive
 
-    index, wanted = Archive.open(Path(folder)).index(), np.load(query)
+    index, wanted = Archive.open(Path(folder)).index(keep=True), np.load(query)
     index.faces(wanted[:1], TOP)
     seconds, found = [], []
     for row in wanted:
@@ -270,7 +270,7 @@ def rows_of(width: int, films: int, folder: Path) -> Iterator[tuple[str, str]]:
     how = "cold, a process of its own" if dropped else "a process of its own, page cache kept"
     yield how, f"{statistics.median(cold):.2f} s (slowest {max(cold):.2f} s)"
     yield "  its processor time", f"{statistics.median(busy):.2f} s"
-    yield "  to only start start Python, numpy and faiss", f"{statistics.median(loading):.2f} s"
+    yield "  only to start Python, numpy and faiss", f"{statistics.median(loading):.2f} s"
     warm = [call("one_search", archive.folder, query)[1] for _ in range(COLD_RUNS)]
     yield "the same, page cache warm", f"{statistics.median(warm):.2f} s"
     yield "peak memory", f"{max(peak, memory):.0f} MB"

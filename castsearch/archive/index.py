@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from castsearch.archive.errors import ArchiveError
 from castsearch.archive.films import FilmFile, mixed, read_film, step
 from castsearch.parallel import core_count
 
-BLOCK = 64 << 20  # bytes of codes that are gone through at once
+BLOCK = 16 << 20  # bytes of codes that are gone through at once
 _LEAST = 256  # faces that each block is asked for
 _MORE = 8  # times as many, where those may not be all
 _READERS = 8  # files that are read at once
@@ -66,21 +67,24 @@ class _Found:
 
 
 class FaceIndex:
-    """The faces of films, searched by portraits. Codes are read at the first search and stay in memory.
+    """The faces of films, searched by portraits.
 
     Args:
         paths: of the films' files.
+        keep: codes stay in memory from the first search on, a byte a number of a feature: for many searches. Otherwise
+            each search reads them, which takes little memory, and less time than to make room for all.
 
     Raises:
         ArchiveError: a file is no film's, or features differ in their number.
     """
 
-    def __init__(self, paths: Iterable[Path]) -> None:
+    def __init__(self, paths: Iterable[Path], keep: bool = False) -> None:
         with ThreadPoolExecutor(_READERS) as pool:
             films = pool.map(read_film, sorted(paths, key=lambda path: path.stem))
             self._films = [film for film in films if film.shape[0]]
         self._check_widths()
-        self._blocks = [_Block(self._films, numbers) for numbers in _grouped(self._films)]
+        room = _Room()
+        self._blocks = [_Block(self._films, numbers, None if keep else room) for numbers in _grouped(self._films)]
 
     def _check_widths(self) -> None:
         for film in self._films:
@@ -209,28 +213,54 @@ class _Query:
         )
 
 
+class _Room:
+    """Places in memory for the codes of a block, used again and again; as many as are in use at once."""
+
+    def __init__(self) -> None:
+        self._free: SimpleQueue[Any] = SimpleQueue()
+
+    def take(self, width: int) -> Any:
+        """A place for whoever asks, until it is given back."""
+        try:
+            return self._free.get_nowait()
+        except Empty:
+            return _codes(width)
+
+    def give_back(self, codes: Any) -> None:
+        """Let others have it."""
+        self._free.put(codes)
+
+
 class _Block:
     """The codes of some films, one after the other.
 
     Args:
         films: all.
         numbers: of those in the block.
+        room: where codes lie during a search; None to keep them.
     """
 
-    def __init__(self, films: Sequence[FilmFile], numbers: Sequence[int]) -> None:
+    def __init__(self, films: Sequence[FilmFile], numbers: Sequence[int], room: _Room | None) -> None:
         self._films = [films[number] for number in numbers]
         self._numbers = np.array(numbers)
         self._ends = np.cumsum([film.shape[0] for film in self._films])
         self._lost = max(film.lost for film in self._films)
-        self._codes: Any = None
+        self._room, self._kept = room, None
 
     def search(self, query: _Query, count: int) -> tuple[I64, F64]:
         """So many faces, best first by codes: places in the block, and similarities as codes have them."""
-        faiss = _faiss()
-        faiss.omp_set_num_threads(1)  # of this thread: blocks are what runs side by side
-        if self._codes is None:
-            self._codes = self._read(faiss)
-        scores, places = self._codes.search(query.code, min(count, int(self._ends[-1])))
+        width = self._films[0].shape[1]
+        codes = self._kept or (_codes(width) if self._room is None else self._room.take(width))
+        try:
+            if self._kept is None:
+                self._read(codes)
+            _faiss().omp_set_num_threads(1)  # of this thread: blocks are what runs side by side
+            scores, places = codes.search(query.code, min(count, int(self._ends[-1])))
+        finally:
+            if self._room is not None:
+                self._room.give_back(codes)
+        if self._room is None:
+            self._kept = codes
         return places[0], scores[0].astype(np.float64) * query.unit
 
     def complete(self, query: _Query, coarse: tuple[I64, F64], least: float) -> I64:
@@ -246,16 +276,21 @@ class _Block:
         starts = self._ends - [one.shape[0] for one in self._films]
         return self._numbers[film], faces - starts[film]
 
-    def _read(self, faiss: Any) -> Any:
+    def _read(self, codes: Any) -> None:
         width, total = self._films[0].shape[1], int(self._ends[-1])
-        kind = faiss.ScalarQuantizer.QT_8bit_direct_signed
-        index = faiss.IndexScalarQuantizer(width, kind, faiss.METRIC_INNER_PRODUCT)
-        index.codes.resize(total * width)
-        index.ntotal = total
-        codes = faiss.rev_swig_ptr(index.codes.data(), total * width).reshape(total, width)
+        if codes.codes.size() < total * width:
+            codes.codes.resize(total * width)
+        codes.ntotal = total
+        rows = _faiss().rev_swig_ptr(codes.codes.data(), total * width).reshape(total, width)
         for film, end in zip(self._films, self._ends.tolist(), strict=True):
-            film.read_codes(codes[end - film.shape[0] : end])
-        return index
+            film.read_codes(rows[end - film.shape[0] : end])
+
+
+def _codes(width: int) -> Any:
+    """An index of faiss for codes, empty."""
+    faiss = _faiss()
+    kind = faiss.ScalarQuantizer.QT_8bit_direct_signed
+    return faiss.IndexScalarQuantizer(width, kind, faiss.METRIC_INNER_PRODUCT)
 
 
 def _grouped(films: Sequence[FilmFile]) -> list[list[int]]:

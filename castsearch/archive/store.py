@@ -213,9 +213,9 @@ class Archive:
 
     # ------------------------------------------------------------------------ searching
 
-    def index(self) -> FaceIndex:
-        """All its faces, for one search or many."""
-        return FaceIndex(self.paths())
+    def index(self, keep: bool = False) -> FaceIndex:
+        """All its faces; ``keep`` for many searches, see ``FaceIndex``."""
+        return FaceIndex(self.paths(), keep)
 
     def search(self, portraits: np.ndarray, count: int) -> list[Hit]:
         """The tracks most like a person's portraits, best first; see ``FaceIndex.tracks``."""
