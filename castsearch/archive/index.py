@@ -8,6 +8,7 @@ comparing all features, whatever order films were added in; ties go by film, mom
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -80,7 +81,7 @@ class FaceIndex:
 
     def __init__(self, paths: Iterable[Path], keep: bool = False) -> None:
         with ThreadPoolExecutor(_READERS) as pool:
-            films = pool.map(read_film, sorted(paths, key=lambda path: path.stem))
+            films = pool.map(_announced, sorted(paths, key=lambda path: path.stem))
             self._films = [film for film in films if film.shape[0]]
         self._check_widths()
         room = _Room()
@@ -291,6 +292,15 @@ def _codes(width: int) -> Any:
     faiss = _faiss()
     kind = faiss.ScalarQuantizer.QT_8bit_direct_signed
     return faiss.IndexScalarQuantizer(width, kind, faiss.METRIC_INNER_PRODUCT)
+
+
+def _announced(path: Path) -> FilmFile:
+    """A film whose codes the system may begin to read."""
+    film = read_film(path)
+    if hasattr(os, "posix_fadvise"):
+        with film.opened() as descriptor:
+            os.posix_fadvise(descriptor, film.starts["codes"], film.lengths["codes"], os.POSIX_FADV_WILLNEED)
+    return film
 
 
 def _grouped(films: Sequence[FilmFile]) -> list[list[int]]:
