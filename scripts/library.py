@@ -3,7 +3,8 @@
 
     library.py add --work WORK [FILM...]                   films that find_cast.py or import_movie.py searched
     library.py add --data DIR --mode val [MOVIE...]        movies of a split whose faces were extracted
-    library.py search --portrait FILE...                   the tracks most like a person, best first
+    library.py search --portrait FILE... [--top N] [--json FILE]
+                                                           the tracks most like a person, best first
     library.py name NAME --portrait FILE...                a person who is looked for in later films
     library.py list
     library.py remove FILM... | --person NAME
