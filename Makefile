@@ -51,6 +51,8 @@ bench: install-dev
 	$(BIN)/python benchmarks/faces.py
 	$(BIN)/python benchmarks/bodies.py
 	$(BIN)/python benchmarks/films.py
+	$(BIN)/python benchmarks/archive.py
+	$(BIN)/python benchmarks/films_ranked.py --films 50
 
 fuzz: install-dev
 	$(BIN)/python -m tests.fuzz 10000

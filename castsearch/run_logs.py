@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,18 @@ def read_stages(path: Path, run: str | None = None) -> list[Stage]:
         if event["event"] == "end":
             stages.append(_stage(event, event["pid"] in current))
     return stages
+
+
+def added(stages: Sequence[Stage]) -> Stage:
+    """Several runs of one script as one: times are added up, of memory the most counts."""
+    return Stage(
+        script=stages[0].script,
+        what=f"{len(stages)} runs",
+        seconds=sum(stage.seconds for stage in stages),
+        cpu_seconds=sum(stage.cpu_seconds for stage in stages),
+        peak_memory=max(stage.peak_memory for stage in stages),
+        ran_on="; ".join(dict.fromkeys(stage.ran_on for stage in stages if stage.ran_on)),
+    )
 
 
 def _events(path: Path) -> Iterator[Mapping[str, Any]]:

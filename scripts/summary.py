@@ -12,9 +12,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from castsearch.run_logs import RunLogError, Stage, read_stages
+from castsearch.run_logs import RunLogError, Stage, added, read_stages
 from scripts import cli
 
+MOST_RUNS = 3  # of one script that have a line each
 HEAD = ("stage", "what", "seconds", "processor", "memory", "on")
 
 
@@ -26,13 +27,21 @@ def main() -> None:
     stages = read_stages(args.log, args.run)
     if not stages:
         raise RunLogError(f"{args.log}: tells of no stage that ended; run one with --log_file {args.log}")
-    rows = [HEAD, *map(row, stages)]
+    rows = [HEAD, *map(row, added_up(stages))]
     total = sum(stage.seconds for stage in stages), sum(stage.cpu_seconds for stage in stages)
     largest = max(stage.peak_memory for stage in stages)
     rows.append(("all", "", f"{total[0]:.1f} s", f"{total[1]:.1f} s", f"{largest / 1e6:.0f} MB", ""))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for cells in rows:
         print(line(cells, widths))
+
+
+def added_up(stages: Sequence[Stage]) -> list[Stage]:
+    """The stages, and where one ran for more than a few movies by itself all of these as one."""
+    scripts: dict[str, list[Stage]] = {}
+    for stage in stages:
+        scripts.setdefault(stage.script, []).append(stage)
+    return [one for same in scripts.values() for one in (same if len(same) <= MOST_RUNS else [added(same)])]
 
 
 def row(stage: Stage) -> tuple[str, ...]:
