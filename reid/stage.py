@@ -77,7 +77,7 @@ def _run_folder(args: argparse.Namespace) -> Iterator[None]:
     if distributed.rank() > 0:
         yield
         return
-    with runs.alone(args.save_dir):
+    with cli.alone(args.save_dir / LAST):
         yield
 
 

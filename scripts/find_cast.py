@@ -99,7 +99,7 @@ def search(
         cli.say(str(path))
     unknown = {each.scanned.movie: draw(each, args) for each in found}
     for each in found:
-        tell(each.cast)
+        tell(each.cast, f", {len(each.scanned.scan.tracks)} tracks")
     pages = FilmGallery(found, args.out, unknown)
     pages_made = make_gallery(gallery, overview_of(found, decisions), partial(pages.movies, progress=cli.progress))
     cli.report("the gallery cannot show", list(pages_made.bad.values()))
@@ -181,9 +181,9 @@ def draw(found: Found, args: argparse.Namespace) -> dict[str, Path]:
     return unknown
 
 
-def tell(cast: FilmCast) -> None:
-    """Print who is in a film for how long, and who is not."""
-    print(f"{cast.film.name}: {cast.film.duration:.1f} s, {len(cast.film.shots)} shots")
+def tell(cast: FilmCast, more: str = "") -> None:
+    """Print who is in a film for how long, and who is not; ``more``: what else to say of the film."""
+    print(f"{cast.film.name}: {cast.film.duration:.1f} s, {len(cast.film.shots)} shots{more}")
     for name in cast.people:
         if name in cast.absent:
             print(f"  {name}: probably not in it ({cast.presence[name]:.0%})")

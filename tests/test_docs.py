@@ -23,6 +23,7 @@ SCRIPTS = (
     *(f"RetinaFace/{name}.py" for name in ("datalist", "deploy", "merge", "face_det", "face_feat")),
     *("scripts/run_split.sh", "scripts/reid_score.py", "scripts/download_models.py", "scripts/make_demo_data.py"),
     *("scripts/find_cast.py", "scripts/import_movie.py", "scripts/doctor.py"),
+    *("scripts/library.py", "scripts/summary.py"),
 )
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -1,4 +1,4 @@
-"""The folder of a training run: what lies there, whose it is, and who works in it.
+"""The folder of a training run: what lies there, and whose it is.
 
 A run that takes an earlier one's place touches nothing of it before its own first checkpoint is whole. From then on,
 when ``last.pt`` is its own, the earlier run's ``best.pt`` is recognised by the run's name, which each checkpoint bears,
@@ -9,8 +9,6 @@ never a mixture.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from castsearch.bodies.checkpoints import BEST, LAST, origin
@@ -18,17 +16,8 @@ from castsearch.bodies.log import LOG
 from castsearch.errors import CastSearchError
 from castsearch.stagefiles import check_folder, check_output
 
-try:
-    import fcntl
-except ImportError:  # not a POSIX system: one run at a time is up to the user there
-    fcntl = None  # type: ignore[assignment]
 
-
-class RunError(CastSearchError):
-    """A folder in which a run cannot work."""
-
-
-class RunExistsError(RunError):
+class RunExistsError(CastSearchError):
     """A folder that holds another run, which would be lost."""
 
 
@@ -53,31 +42,6 @@ def check(folder: Path, replaces: bool) -> None:
         check_output(folder / name)
     if not replaces and (found := found_in(folder)):
         raise RunExistsError(f"{folder}: holds a run already ({', '.join(found)}); choose another folder")
-
-
-@contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Keep other runs out of a folder, which is made if absent, until this one ends, however it ends.
-
-    Raises:
-        RunError: another run is at work there.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    if fcntl is None:
-        yield
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        raise RunError(f"{folder}: another run is at work there; wait until it has ended, or choose another") from None
-    except OSError:
-        pass  # some network file systems know no locks
-    try:
-        yield
-    finally:
-        os.close(handle)
 
 
 def log_aside(folder: Path, run: str) -> Path:

@@ -26,7 +26,7 @@ from castsearch.bodies.data import Augmentation, Batches, TrainingDataError
 from castsearch.bodies.engines import torch_engine
 from castsearch.bodies.extraction import Extractor
 from castsearch.bodies.log import Log, Step, Validation
-from castsearch.bodies.runs import RunError, RunExistsError, alone
+from castsearch.bodies.runs import RunExistsError
 from castsearch.bodies.scoring import Retrieval
 from castsearch.bodies.settings import PRECISIONS, Settings
 from castsearch.bodies.training import DivergedError, Start, Trainer, new_network, open_run
@@ -539,17 +539,6 @@ def test_killed_while_it_takes_over_it_is_one_run_or_the_other(
     assert again.resume() and again.step == 2 and again.run(2)
     assert [line["step"] for line in logged(folder)] == [1, 2, 3, 4]
     assert sorted(p.name for p in folder.rglob("*") if "tfevents" not in p.name) == ["last.pt", "log.jsonl"]
-
-
-def test_two_runs_cannot_work_in_one_folder(tmp_path: Path) -> None:
-    with (
-        alone(tmp_path / "run"),
-        pytest.raises(RunError, match="another run is at work there"),
-        alone(tmp_path / "run"),
-    ):
-        pass
-    with alone(tmp_path / "run"):
-        assert list((tmp_path / "run").iterdir()) == []
 
 
 def test_the_later_of_last_and_best_is_said(small: Path, tmp_path: Path) -> None:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +46,6 @@ FACE_DET = f"RetinaFace/face_det.py --image_root {{tmp}}/body --mode val --data 
 FACE_FEAT = f"RetinaFace/face_feat.py --mode val --data {{tmp}} --images {{tmp}} {PACK}"
 AGAIN = "run deploy.py for every list again, then merge.py and face_det.py"
 
-_running: list[subprocess.Popen] = []  # until their test ends
 
 
 def pack(folder: Path) -> None:
@@ -116,28 +113,6 @@ def two_selections(folder: Path) -> None:
     stagefiles.write_body(folder / "body_val.pkl", Split(two))
     for movie, limits in zip(two, (True, False), strict=True):
         align_split(Split([movie]), ImageReader(folder / "body/val"), opened, {}, folder / "val_img", limits)
-
-
-def another_run(folder: Path) -> None:
-    """Another process at work on the same file."""
-    pack(folder)
-    (folder / "val_0.pkl.partial").touch()
-    program = (
-        "import sys, castsearch.stagefiles.locks as locks\n"
-        "file = open(sys.argv[1], 'r+b')\n"
-        "print(locks.hold(file), flush=True)\n"
-        "sys.stdin.read()"
-    )
-    command = [sys.executable, "-c", program, str(folder / "val_0.pkl.partial")]
-    _running.append(subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
-    assert _running[-1].stdout.readline() == "True\n"  # type: ignore[union-attr]
-
-
-@pytest.fixture(autouse=True)
-def no_process_left() -> Iterator[None]:
-    yield
-    while _running:
-        _running.pop().communicate()
 
 
 def foreign_cache(folder: Path) -> None:
@@ -329,13 +304,6 @@ CASES = [
         code=0,
         writes=(*RESULTS, "pack/model-0000.castsearch.onnx"),
         leaves=RESULTS,
-    ),
-    Case(
-        "another run at work",
-        another_run,
-        DEPLOY,
-        ("{tmp}/val_0.pkl: another run is at work on it; wait until that has ended",),
-        leaves=("val_0.pkl.partial",),
     ),
     # Devices, numbers, names.
     Case("GPU -7", pack, f"{DEPLOY} --gpu -7", ("GPU -7: no such number; use 0 or above, or -1 for the CPU",)),
