@@ -47,7 +47,6 @@ FACE_FEAT = f"RetinaFace/face_feat.py --mode val --data {{tmp}} --images {{tmp}}
 AGAIN = "run deploy.py for every list again, then merge.py and face_det.py"
 
 
-
 def pack(folder: Path) -> None:
     """Two real checkpoints in ``pack``, a list of two pictures, their split."""
     (folder / "pack").mkdir()
