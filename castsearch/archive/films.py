@@ -29,13 +29,14 @@ import numpy as np
 import numpy.typing as npt
 
 from castsearch.archive.errors import ArchiveError
-from castsearch.paths import shortened, unreadable
+from castsearch.paths import open_plain, shortened, unreadable
 
 FORMAT = 1
 SUFFIX = ".safetensors"
 _ZERO = 128  # the code of 0
 _FARTHEST = 127  # steps
 _SPAN = 5.0  # standard deviations of a number of a feature of unit length that codes reach to
+_FARTHEST_LENGTH = 0.01  # of a feature's length from 1: float16, and what ``Archive.add`` lets pass
 _FIRST = 4096  # bytes that are read at once: most headers are shorter
 _LONGEST_HEADER = 1 << 20
 _KINDS = {"U8": np.uint8, "F16": np.float16, "F32": np.float32, "F64": np.float64, "I64": np.int64}
@@ -175,11 +176,20 @@ class FilmFile:
                 view, at = view[got:], at + got
 
     def exact(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float16]:
-        """(k, d) features of some faces."""
+        """(k, d) features of some faces.
+
+        Raises:
+            ArchiveError: they are none: the file is damaged.
+            ChangedError: see ``opened``.
+        """
         width = 2 * self.shape[1]
         with self.opened() as descriptor:
             parts = [os.pread(descriptor, width, self.starts["exact"] + width * row) for row in rows.tolist()]
-        return np.frombuffer(b"".join(parts), np.float16).reshape(-1, self.shape[1])
+        features = np.frombuffer(b"".join(parts), np.float16).reshape(-1, self.shape[1])
+        lengths = np.linalg.norm(features.astype(np.float64), axis=1)
+        if not (np.abs(lengths - 1) < _FARTHEST_LENGTH).all():  # NaN would be more than anything else is
+            raise self.damaged()
+        return features
 
     @cached_property
     def places(self) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any], list[str]]:
@@ -191,7 +201,14 @@ class FilmFile:
         seconds, boxes, tracks = (
             np.frombuffer(raw[name], _KINDS[_ARRAYS[name]]) for name in ("seconds", "boxes", "tracks")
         )
-        return seconds, boxes.reshape(-1, 4), tracks, raw["frames"].decode().split("\n")
+        frames = raw["frames"].decode(errors="replace").split("\n")
+        if len(frames) != self.shape[0]:
+            raise self.damaged()
+        return seconds, boxes.reshape(-1, 4), tracks, frames
+
+    def damaged(self) -> ArchiveError:
+        """What is told of a file whose header is whole, and whose content is not."""
+        return ArchiveError(f"{shortened(self.path)}: is damaged; remove it and add the film again")
 
 
 class ChangedError(Exception):
@@ -205,17 +222,16 @@ def read_film(path: Path) -> FilmFile:
         ArchiveError: it is no such file, or damaged.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY)
+        opened = open_plain(path)
     except OSError as error:
         raise ArchiveError(unreadable(path, error, "add the film again")) from None
     try:
-        return _film_file(path, _header(descriptor), _stamp(descriptor))
+        with opened:
+            return _film_file(path, _header(opened.fileno()), _stamp(opened.fileno()))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         raise ArchiveError(
             f"{shortened(path)}: is no film of an archive, or damaged; remove it and add the film again"
         ) from None
-    finally:
-        os.close(descriptor)
 
 
 def _stamp(descriptor: int) -> tuple[int, int, int]:

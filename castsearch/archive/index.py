@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from castsearch.archive.errors import ArchiveError
-from castsearch.archive.films import FilmFile, mixed, read_film, step
+from castsearch.archive.films import ChangedError, FilmFile, mixed, read_film, step
 from castsearch.parallel import core_count
 
 BLOCK = 16 << 20  # bytes of codes that are gone through at once
@@ -77,6 +77,7 @@ class FaceIndex:
 
     Raises:
         ArchiveError: a file is no film's, or features differ in their number.
+        ChangedError: a film was removed meanwhile.
     """
 
     def __init__(self, paths: Iterable[Path], keep: bool = False) -> None:
@@ -106,14 +107,21 @@ class FaceIndex:
             count: how many at most.
 
         Raises:
+            ArchiveError: portraits are of another embedder, or a film is damaged.
             ChangedError: a film was replaced or removed since; open the index again.
         """
+        width = self._films[0].shape[1] if self._films else portraits.shape[1]
+        if portraits.shape[1] != width:
+            raise ArchiveError(
+                f"{self._films[0].path}: its features have {width} numbers, the portrait's {portraits.shape[1]}: "
+                "another embedder made them; remove the film, and add it to an archive of its own"
+            )
         found = self._best(portraits, count)
         return [self._hit(found, place) for place in range(len(found.film))]
 
     def tracks(self, portraits: npt.NDArray[np.float32], count: int) -> list[Hit]:
         """Likewise, the best face of each track; where nobody knows tracks, of each frame."""
-        wanted = count
+        wanted = max(_LEAST // 2, 4 * count)  # a track has several faces; to go through all once more takes longer
         while True:
             hits = self.faces(portraits, wanted)
             best: dict[object, Hit] = {}
@@ -296,6 +304,8 @@ def _codes(width: int) -> Any:
 
 def _announced(path: Path) -> FilmFile:
     """A film whose codes the system may begin to read."""
+    if not os.path.lexists(path):
+        raise ChangedError  # removed since the folder was looked through
     film = read_film(path)
     if hasattr(os, "posix_fadvise"):
         with film.opened() as descriptor:

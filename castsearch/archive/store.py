@@ -11,6 +11,7 @@ and no other film is touched. Nothing tells in what order they came: an archive 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,7 +147,7 @@ class Archive:
         self._check(film)
         path, content = self._file(film.name), packed(film)
         if path.exists():
-            if path.read_bytes() == content:
+            if path.is_file() and path.read_bytes() == content:
                 return "unchanged"
             self._check_source(path, film)
         replaced = path.exists()
@@ -157,6 +158,8 @@ class Archive:
     def _check(self, film: FilmFaces) -> None:
         if (fault := movie_fault(film.name)) is not None:
             raise ArchiveError(f"film {shown(film.name)} {fault}; rename it")
+        if film.name[0] == ".":
+            raise ArchiveError(f"film {shown(film.name)} begins with a dot, as hidden files do; rename it")
         if not len(film):
             raise ArchiveError(
                 f"{film.source}: film {film.name}: no face of it has features; there is nothing to search"
@@ -192,7 +195,8 @@ class Archive:
         Raises:
             ArchiveError: there is none of this name.
         """
-        if movie_fault(name) is not None or not (path := self._file(name)).is_file():
+        path = self._file(name)
+        if movie_fault(name) is not None or not os.path.lexists(path) or path.is_dir():
             raise ArchiveError(
                 f"{shortened(self.folder)}: has no film {shown(name)}; look for its name among the films there"
             )
@@ -209,7 +213,8 @@ class Archive:
         """Remove what killed runs were writing; no other run may be at work on the archive."""
         remove_leftovers(self.folder / ABOUT)
         for path in (self.folder / FILMS).glob(".*"):
-            path.unlink()
+            if path.is_file():
+                path.unlink()
 
     # ------------------------------------------------------------------------ searching
 

@@ -248,6 +248,7 @@ def test_killed_twenty_times_while_adding(tmp_path: Path) -> None:
         ({"source": "/elsewhere", "name": "film000"}, "there is one of this name already, from /work; remove that"),
         ({"name": "FILM000"}, "there is a film film000; rename one of them"),
         ({"name": "a/b"}, "rename it"),
+        ({"name": ".film"}, r"film .film begins with a dot, as hidden files do; rename it"),
     ],
 )
 def test_films_that_cannot_be_kept(tmp_path: Path, change: dict[str, object], words: str) -> None:
@@ -288,6 +289,53 @@ def test_damaged_films(tmp_path: Path) -> None:
         archive.search(portrait(1), 5)
     assert archive.add(film(0)) == "replaced"
     assert path.read_bytes() == data
+
+
+@pytest.mark.parametrize(("array", "byte"), [("exact", 0), ("exact", 255), ("frames", 0), ("frames", 255)])
+def test_a_film_whose_content_is_damaged(tmp_path: Path, array: str, byte: int) -> None:
+    """It is named; no search goes on as if nobody were there, in it or in other films."""
+    archive = archive_of(tmp_path / "library", films(2))
+    file = read_film(archive.paths()[1])
+    data, start, end = file.path.read_bytes(), file.starts[array], file.starts[array] + file.lengths[array]
+    file.path.write_bytes(data[:start] + bytes([byte]) * (end - start) + data[end:])
+    with pytest.raises(ArchiveError, match=r"film001.safetensors: is damaged; remove it and add the film again"):
+        archive.search(film(1).features[:1], 5)
+    assert archive.add(film(1)) == "replaced"
+
+
+def test_what_is_no_file_in_the_place_of_a_film(tmp_path: Path) -> None:
+    archive = archive_of(tmp_path / "library", films(1))
+    pipe, link = (archive.folder / "films" / f"{name}.safetensors" for name in ("pipe", "link"))
+    os.mkfifo(pipe)
+    (archive.folder / "films/.snapshots").mkdir()
+    with pytest.raises(ArchiveError, match="is a pipe or a device"):
+        archive.search(portrait(1), 5)
+    archive.remove("pipe")
+    link.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(ArchiveError, match="is a link that leads nowhere"):
+        archive.search(portrait(1), 5)
+    archive.remove("link")
+    archive.remove_leftovers()
+    assert archive.search(portrait(1), 5)
+
+
+def test_a_portrait_of_another_embedder(tmp_path: Path) -> None:
+    with pytest.raises(ArchiveError, match=r"film000\.safetensors: its features have 48 numbers, the portrait's 7"):
+        archive_of(tmp_path / "library", films(1)).search(unit(np.ones((1, 7))), 5)
+
+
+def test_a_film_removed_while_films_are_looked_for(tmp_path: Path) -> None:
+    archive = archive_of(tmp_path / "library", films(1))
+    with pytest.raises(ChangedError):
+        index.FaceIndex([*archive.paths(), archive.folder / "films/gone.safetensors"])
+
+
+def test_one_look_through_the_faces_finds_the_tracks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[int] = []
+    faces = index.FaceIndex.faces
+    monkeypatch.setattr(index.FaceIndex, "faces", lambda self, *args: looks.append(args[1]) or faces(self, *args))
+    assert len(archive_of(tmp_path / "library", films()).search(portrait(7), 20)) == 20
+    assert looks == [128]
 
 
 def test_no_archive(tmp_path: Path) -> None:
