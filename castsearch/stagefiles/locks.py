@@ -41,7 +41,7 @@ class _Held:
 
 # The system keeps account of locks by process, and closing any object on a file lets its lock go.
 _held: dict[str, _Held] = {}
-_guard = threading.Lock()
+_guard = threading.RLock()  # what is collected as garbage meanwhile may let go of a lock of its own
 
 
 class BusyError(StageFileError):
@@ -121,8 +121,10 @@ def _take(lock: Path) -> str | None:
 def _take_from_others(lock: Path) -> str | None:
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
-        file = lock.open("a+b", buffering=0)
+        file = open(lock, "a+b", buffering=0, opener=_opened_itself)  # noqa: SIM115
     except OSError as error:
+        if os.path.lexists(lock) and (lock.is_symlink() or lock.is_dir()):
+            raise StageFileError(f"{shortened(lock)}: is no file of a lock, but in its place; remove it") from None
         mend = "make room" if error.errno in NO_ROOM else "choose another place"
         raise StageFileError(f"{shortened(lock.parent)}: cannot be written to ({error.strerror}); {mend}") from None
     if not hold(file):
@@ -135,6 +137,11 @@ def _take_from_others(lock: Path) -> str | None:
     _tell(file)
     _held[str(lock)] = _Held(file, threading.get_ident())
     return None
+
+
+def _opened_itself(path: str, flags: int) -> int:
+    """A lock is emptied and removed, which shall not happen to what a link of its name leads to."""
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 
 def _is_at(lock: Path, file: BinaryIO) -> bool:
@@ -172,6 +179,6 @@ def _told(file: BinaryIO) -> str:
         file.seek(0)
         who = json.loads(file.read(_MOST_BYTES))
         told = f"process {who['pid']} on {who['host']} since {who['since']}: {who['command']}"
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return "it does not tell who"
     return "".join(character if character.isprintable() else "?" for character in told)[: 3 * _SHOWN]

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import pickle
+import re
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -27,7 +28,7 @@ os.umask(_UMASK)
 
 _OF = "pickle"  # the metadata's word for the pickle that it tells of
 _LONGEST_PREFIX = 60  # characters of a temporary file's name that tell whose it is
-_RANDOM = 8  # characters that follow, which mkstemp draws
+_RANDOM = re.compile("[a-z0-9_]{8}")  # what follows, which mkstemp draws; no end of a name, as a lock's
 _ENDS = 1 << 16  # bytes at either end of a pickle that tell it from others
 
 
@@ -127,7 +128,7 @@ def remove_leftovers(*paths: str | os.PathLike[str]) -> None:
     for folder, prefixes in own.items():
         with suppress(OSError):
             for other in folder.iterdir():
-                if other.name[:-_RANDOM] in prefixes:
+                if _is_temporary(other.name, prefixes):
                     other.unlink()
 
 
@@ -140,14 +141,22 @@ def sweep(folder: str | os.PathLike[str]) -> None:
         hidden = [name for name in names if name.startswith(".")]
         prefixes = {_prefix(Path(name)) for name in names} if hidden else set()
         for name in hidden:
-            if name[:-_RANDOM] in prefixes:
+            if _is_temporary(name, prefixes):
                 with suppress(OSError):
                     Path(place, name).unlink()
 
 
+def _is_temporary(name: str, prefixes: Collection[str]) -> bool:
+    return name[:-8] in prefixes and _RANDOM.fullmatch(name[-8:]) is not None
+
+
 def _prefix(path: Path) -> str:
-    """What the names of a file's temporary ones begin with."""
-    return f".{path.name}."[:_LONGEST_PREFIX]
+    """What the names of a file's temporary ones begin with; of long names the rest is told by a digest."""
+    prefix = f".{path.name}."
+    if len(prefix) <= _LONGEST_PREFIX:
+        return prefix
+    told = hashlib.blake2b(os.fsencode(path.name), digest_size=4).hexdigest()
+    return f"{prefix[: _LONGEST_PREFIX - len(told) - 1]}{told}."
 
 
 class PortablePickler(pickle.Pickler):

@@ -311,3 +311,17 @@ def test_places_are_checked_before_the_work(tmp_path, monkeypatch):
         writing.check_folder(tmp_path)
     with pytest.raises(StageFileError, match=f"^{tmp_path}/x: {tmp_path} is not to be written to; choose another"):
         writing.check_output(tmp_path / "x")
+
+
+def test_leftovers_of_others_stay(tmp_path):
+    """Neither a lock's name nor that of a long-named neighbour's temporary file is taken for one's own."""
+    long = "the-film-of-a-name-that-is-as-long-as-names-of-films-are-now-and-then-part-"
+    names = ["val", f"{long}1.pkl", f"{long}2.pkl"]
+    with stagefiles.atomic_write(tmp_path / names[2]) as file:
+        (tmp_path / ".val.txt.lock").touch()
+        (tmp_path / ".val.abcd_123").touch()
+        writing.remove_leftovers(tmp_path / "val", tmp_path / names[1])
+        (tmp_path / "val").touch()
+        writing.sweep(tmp_path)
+        assert (tmp_path / ".val.txt.lock").exists() and not (tmp_path / ".val.abcd_123").exists()
+        file.write(b"whole")
