@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +20,7 @@ from castsearch.journal import timed
 from castsearch.progress import Progress, silent
 from castsearch.stagefiles import (
     MADE_FROM,
+    RAN,
     MoviePictures,
     Picture,
     Resumable,
@@ -32,6 +34,8 @@ from castsearch.stagefiles import (
     stamp,
 )
 from castsearch.stagefiles.locks import Wait, alone
+
+NOTES = ("model", "licence", RAN)  # of what metadata tell about detection, on which faces do not depend
 
 
 def align_split(
@@ -77,44 +81,55 @@ def align_split(
     files = [f"{mode}/{picture.file}" for movie in split.values() for picture in movie.pictures]
     check_pictures(body, files, reader.skip_bad)
     told = in_todays_words(detections, pack, "detector")
-    metadata = {field: told[field] for field in ABOUT_DETECTION if field in told}
-    metadata |= {"limits": limits, "alignment": f"{type(pack).__name__} {pack.chip_size}"}
-    aligned = _Aligning(split, reader, pack, limits, metadata, overwrite)
-    if single:
-        return aligned.into_one(_single_file(folder), progress)
-    return aligned.into_folder(folder, progress, wait)
+    about = {field: told[field] for field in ABOUT_DETECTION if field in told}
+    notes = {field: about.pop(field) for field in NOTES if field in about}
+    depends = {**about, "limits": limits, "alignment": f"{type(pack).__name__} {pack.chip_size}"}
+    aligned = _Aligning(split, reader, pack, limits, depends, notes, overwrite)
+    one = _single_file(folder)
+    target = aligned.into_one(one, progress) if single else aligned.into_folder(folder, progress, wait)
+    other = folder if single else one
+    if other.exists() and last_change(other) >= last_change(target):
+        os.utime(target)  # what is current may be older, and of the two the newer is read
+    return target
 
 
 @dataclass(frozen=True)
 class _Aligning:
-    """The work of ``align_split``; ``metadata`` are those of all files."""
+    """The work of ``align_split``; all files' metadata tell ``depends``, and ``notes``, which are never compared."""
 
     split: Split
     reader: ImageReader
     pack: FacePack
     limits: bool
-    metadata: dict[str, Any]
+    depends: dict[str, Any]
+    notes: dict[str, Any]
     overwrite: bool
 
     def into_folder(self, folder: Path, progress: Progress, wait: Wait | None) -> Path:
         kept = 0
         for name, movie in progress(self.split.items(), total=len(self.split), unit="movie"):
             file, made = _movie_file(folder, name), stamp(self._sources(name), self._detail(name))
-            metadata = self.metadata | {MADE_FROM: made}
+            depends = self.depends | {MADE_FROM: made}
             with alone(file, wait):
                 remove_leftovers(file, metadata_path(file))
-                if not self.overwrite and made is not None and _metadata(file) == metadata:
+                if not self.overwrite and made is not None and _depended_on(file) == depends:
                     kept += 1
                     continue
                 with timed(name, faces=len(movie)):
-                    stagefiles.write(file, {name: self._align(name)}, metadata)
+                    stagefiles.write(file, {name: self._align(name)}, self.notes | depends)
         if kept:
             say_kept(folder, kept, len(self.split))
         return folder
 
     def into_one(self, file: Path, progress: Progress) -> Path:
         results = Resumable(
-            file, self.metadata, list(self.split), self._sources, detail=self._detail, overwrite=self.overwrite
+            file,
+            self.depends,
+            list(self.split),
+            self._sources,
+            self.notes,
+            detail=self._detail,
+            overwrite=self.overwrite,
         )
         for name in progress(results.todo, total=len(results.todo), unit="movie"):
             with timed(name, faces=len(self.split[name])):
@@ -138,9 +153,9 @@ class _Aligning:
         return f"{len(self.split[movie].cast)} {digest.hexdigest()}"
 
 
-def _metadata(file: Path) -> dict[str, Any]:
+def _depended_on(file: Path) -> dict[str, Any]:
     try:
-        return read_metadata(file)
+        return {field: told for field, told in read_metadata(file).items() if field not in NOTES}
     except StageFileError:
         return {}  # damaged ones tell nothing
 

@@ -50,7 +50,7 @@ class Resumable:
         depends: what all entries depend on (weights' SHA-256, settings, the root of the sources); JSON can hold it.
         keys: entries that the file will hold, in its order.
         sources: the files that a key's entry is made from. One that is not there makes the entry anew each run.
-        notes: what else the metadata shall tell; never compared.
+        notes: what else the metadata shall tell; never compared. Under ``RAN`` they tell of all that ran.
         update: turns what an earlier version of this project recorded into today's words, before it is compared.
         ran: what runs to make the entry that is added, in words, where that is known; never compared. The metadata tell
             under ``RAN`` of all that ran to make what the file holds, in earlier runs too.
@@ -146,7 +146,7 @@ class Resumable:
             self._recorded = dict(metadata)
             names = ("sources", "bad", "outputs", TOLD)
             stamps, bad, written, told = (_object(metadata.pop(name, None)) for name in names)
-            ran = runs([metadata.pop(RAN, None)])
+            ran = [] if RAN in self.notes else runs([metadata.pop(RAN, None)])
             if not self._depended_on_the_same({k: v for k, v in metadata.items() if k not in self.notes}):
                 return {}
             entries = read(self.path)

@@ -117,6 +117,23 @@ def test_of_both_forms_the_newer_is_read(tmp_path, split, fake_pack, single_is_n
     assert cut(Chips(folder).read("tt2", 1, 4)) == [(30, not single_is_newer)]
 
 
+@pytest.mark.parametrize("single", [False, True])
+def test_chips_are_current_whatever_ran_and_read_where_they_were_asked_for_last(tmp_path, split, fake_pack, single):
+    """Though the other form, of another selection, was written since."""
+    folder, reader = tmp_path / "val_img", ImageReader(tmp_path)
+
+    def align(single, limits, **changed):
+        align_split(split, reader, fake_pack(), DETECTIONS | changed, folder, limits, single)
+        return Chips(folder).file("tt2"), Chips(folder).file("tt2").stat().st_mtime_ns
+
+    first, written = align(single, limits=False)
+    assert align(single, limits=False) == (first, written)
+    assert align(not single, limits=True)[0] != first
+    found, again = align(single, limits=False, **{} if single else {"model": "p", "licence": "l", "ran": []})
+    assert found == first and (single or again == written)
+    assert cut(Chips(folder).read("tt2", 1, 4)) == [(30, True)]
+
+
 def test_missing_or_foreign_chips_are_named(tmp_path, split, fake_pack):
     folder = tmp_path / "val_img"
     with pytest.raises(StageFileError, match=r"val_img: no such folder, nor val_img\.pkl; run face_det\.py first"):
