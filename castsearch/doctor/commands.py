@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from castsearch.doctor.packages import Extension, Package
-from castsearch.doctor.weights import BODY, PERSONS, Weights
-from castsearch.faces import catalogue
+from castsearch.doctor.weights import BODY, PERSONS, Weights, catalogue
 
 CORE = ("numpy", "scipy", "threadpoolctl", "Pillow", "tqdm")
 _NETWORKS = ("opencv-python", "onnx", "onnxruntime")
@@ -77,7 +76,12 @@ def commands(packages: Sequence[Package], extension: Extension, weights: Sequenc
             (PERSONS, BODY, pack),
             kernel=True,
         ),
-        command("scripts/library.py", "an archive of films, searched by portrait", _ARCHIVE),
+        command(
+            "scripts/library.py",
+            f"an archive of films, searched by portrait, by the pack {pack}",
+            (*_ARCHIVE, *_needs_of(pack)),
+            (pack,),
+        ),
         command("snakemake -s scripts/Snakefile", "the stages on several machines", ("snakemake",)),
     ]
 

