@@ -13,6 +13,7 @@ from typing import get_args
 
 from castsearch.archive import Archive
 from castsearch.archive.people import joined, known_people
+from castsearch.archive.store import PEOPLE
 from castsearch.journal import detail
 from castsearch.movies.errors import MovieError, MovieWarning
 from castsearch.movies.finding import Scanned, look_through
@@ -103,15 +104,16 @@ def _check_places(args: argparse.Namespace) -> None:
     out = args.out.resolve()
     if any(video.is_dir() and video.resolve() == out for video in args.video):
         raise MovieError(f"{args.out}: --out is the folder of the film's pictures; name another folder, or one in it")
-    if args.portraits is None:
-        return
-    portraits = args.portraits.resolve()
-    if portraits == out or portraits in out.parents:
-        raise MovieError(
-            f"{args.out}: --out lies among the portraits, and would be taken for some; name another folder"
-        )
-    if any(portraits.is_relative_to(out / folder) for folder in WRITTEN):
-        raise MovieError(f"{args.portraits}: what lies there is written anew; copy the portraits to another folder")
+    for given in (args.portraits, args.library and args.library / PEOPLE):
+        if given is None:
+            continue
+        portraits = given.resolve()
+        if portraits == out or portraits in out.parents:
+            raise MovieError(
+                f"{args.out}: --out lies among the portraits, and would be taken for some; name another folder"
+            )
+        if any(portraits.is_relative_to(out / folder) for folder in WRITTEN):
+            raise MovieError(f"{given}: what lies there is written anew; copy the portraits to another folder")
 
 
 def _check_names(footage: Sequence[Footage]) -> None:

@@ -15,6 +15,7 @@ named in it.
 
 import argparse
 import json
+import re
 import sys
 import time
 import warnings
@@ -27,7 +28,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from castsearch.archive import Archive, ArchiveError, Embedder, Hit
-from castsearch.archive.people import forget, name_person, named
+from castsearch.archive.people import forget, name_person, named, portraits_of
 from castsearch.archive.sources import Found, of_search, of_stages, searched_films
 from castsearch.archive.store import ABOUT
 from castsearch.faces import default_pack, open_pack
@@ -99,17 +100,22 @@ def add(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         if archive is not None:
             archive.remove_leftovers()
         for each in found:
+            if not len(each.film) and not args.film:
+                cli.warn(f"film {each.film.name}: no face of it has features; left out")
+                continue
             archive = archive or begun(args, each)
             archive.check_embedder(known(each.embedder, args.model), f"film {each.film.name}")
             told = archive.add(each.film)
-            print(f"{each.film.name}: {told}, {len(each.film)} faces")
+            tell(f"{each.film.name}: {told}, {len(each.film)} faces")
 
 
 def begun(args: argparse.Namespace, first: Found) -> Archive:
     """A new archive, of the pack that embedded its first film."""
+    Archive.check_faces(first.film)
+    embedder = known(first.embedder, args.model)
     pack = open_pack(args.model or first.embedder.pack or default_pack())
     mine = embedder_of(pack)
-    if known(first.embedder, pack.name).digests != mine.digests:
+    if embedder.digests != mine.digests:
         raise ArchiveError(
             f"film {first.film.name}: another pack than {pack.name} embedded its faces; name that one by --model"
         )
@@ -137,14 +143,14 @@ def show(args: argparse.Namespace, _: argparse.ArgumentParser) -> None:
     archive = Archive.open(args.library)
     films, people = list(archive.films()), named(args.library)
     total = sum(film.shape[0] for film in films)
-    print(f"{args.library}: {len(films)} films, {total} faces as {archive.embedder.pack} embeds them")
+    tell(f"{args.library}: {len(films)} films, {total} faces as {archive.embedder.pack} embeds them")
     for film in films:
         added = time.strftime("%Y-%m-%d %H:%M", time.localtime(film.path.stat().st_mtime))
-        print(f"  {film.name}: {film.shape[0]} faces, added {added} from {film.source}")
+        tell(f"  {film.name}: {film.shape[0]} faces, added {added} from {film.source}")
     if people:
         print(f"{len(people)} people")
     for person, portraits in people.items():
-        print(f"  {person}: {len(portraits)} portrait{'s' * (len(portraits) != 1)}")
+        tell(f"  {person}: {len(portraits)} portrait{'s' * (len(portraits) != 1)}")
 
 
 def add_flags_of_remove(parser: argparse.ArgumentParser) -> None:
@@ -161,12 +167,14 @@ def remove(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         archive = Archive.open(args.library)
         for film in args.film:
             archive.check_film(film)
+        if args.person is not None:
+            portraits_of(args.library, args.person)
         for film in dict.fromkeys(args.film):
             archive.remove(film)
-            print(f"{film}: removed")
+            tell(f"{film}: removed")
         if args.person is not None:
             forget(args.library, args.person)
-            print(f"{args.person}: removed")
+            tell(f"{args.person}: removed")
 
 
 # ---------------------------------------------------------------------------- people
@@ -193,9 +201,7 @@ def _count(text: str) -> int:
 def search(args: argparse.Namespace, _: argparse.ArgumentParser) -> None:
     """Show where a person probably is."""
     archive = Archive.open(args.library)
-    files = args.portrait
-    if args.person is not None and not (files := named(args.library).get(args.person)):
-        raise ArchiveError(f"{args.library}: knows nobody called {args.person}; library.py list tells whom it knows")
+    files = args.portrait if args.person is None else portraits_of(args.library, args.person)
     if args.json is not None:
         check_output(args.json)
     person = read_person("portrait", files, opened(archive, args.gpu))
@@ -225,7 +231,7 @@ def print_hits(hits: Sequence[Hit], files: Sequence[Path]) -> None:
         x1, y1, x2, y2 = (round(side) for side in hit.box)
         box = f"{x1},{y1},{x2 - x1},{y2 - y1}"
         which = f"  {files[hit.portrait].name}" if portrait else ""
-        print(
+        tell(
             f"{rank:4}  {hit.similarity:10.3f}  {hit.film:{width}}  {moment(hit.seconds):>11}  {hit.frame or '-':16}  "
             f"{box:{16 if which else 0}}{which}"
         )
@@ -252,11 +258,16 @@ def name(args: argparse.Namespace, _: argparse.ArgumentParser) -> None:
         pack = opened(Archive.open(args.library), args.gpu)
         kept = name_person(args.library, args.name, args.portrait, pack)
     for path in kept:
-        print(path)
-    print(f"{args.name}: {len(kept)} of {len(args.portrait)} portraits are new")
+        tell(str(path))
+    tell(f"{args.name}: {len(kept)} of {len(args.portrait)} portraits are new")
 
 
 # ---------------------------------------------------------------------------- one run at a time
+
+
+def tell(line: str) -> None:
+    """Print a line; names and places in an archive may be a stranger's, and no terminal shall obey them."""
+    print(re.sub(r"[\x00-\x1f\x7f-\x9f]", "?", line))
 
 
 def is_there(library: Path) -> bool:
@@ -266,9 +277,9 @@ def is_there(library: Path) -> bool:
 
 @contextmanager
 def alone(library: Path) -> Iterator[None]:
-    """Let no other run change the archive meanwhile."""
+    """Let no other run change the archive meanwhile; what tells so lies in it, for it may be all that is writable."""
     check_folder(library)
-    with cli.alone(library):
+    with cli.alone(library / ABOUT):
         yield
 
 

@@ -16,7 +16,7 @@ from castsearch.faces.packs import FacePack
 from castsearch.identifiers import shown
 from castsearch.movies.portraits import Cast, Person, read_person, read_portraits, unique_words
 from castsearch.paths import PICTURES, folded, shortened
-from castsearch.stagefiles import atomic_write, file_sha256
+from castsearch.stagefiles import atomic_write, file_sha256, remove_leftovers
 
 
 def named(archive: Path) -> dict[str, list[Path]]:
@@ -28,7 +28,21 @@ def named(archive: Path) -> dict[str, list[Path]]:
     found = {
         normalize("NFC", path.name): sorted(one for one in path.iterdir() if one.name[0] != ".") for path in people
     }
-    return {name: files for name, files in found.items() if files}  # a kill may leave a folder that is empty
+    return {name: files for name, files in found.items() if files}
+
+
+def portraits_of(archive: Path, name: str) -> list[Path]:
+    """The portraits of a person whom an archive knows.
+
+    Raises:
+        ArchiveError: it knows nobody of this name.
+    """
+    files = named(archive).get(normalize("NFC", name).strip())
+    if files is None:
+        raise ArchiveError(
+            f"{shortened(archive)}: knows nobody called {shown(name)}; look for the name among its people"
+        )
+    return files
 
 
 def name_person(archive: Path, name: str, files: Sequence[Path], pack: FacePack) -> list[Path]:
@@ -48,6 +62,8 @@ def name_person(archive: Path, name: str, files: Sequence[Path], pack: FacePack)
         MovieError: a portrait shows several people, or the name cannot be used.
     """
     name, people = normalize("NFC", name).strip(), named(archive)
+    if name.startswith("."):
+        raise ArchiveError(f"{shown(name)}: begins with a dot, as hidden files do; choose another name")
     for other in people:
         if folded(other) == folded(name) and other != name:
             raise ArchiveError(f"{shown(name)}: there is {other}; write the name as it is there")
@@ -63,17 +79,38 @@ def name_person(archive: Path, name: str, files: Sequence[Path], pack: FacePack)
     if person is not None and len(person.files) < len(new):
         faceless = next(file for file in new.values() if file not in person.files)
         raise ArchiveError(f"{shortened(faceless)}: shows no face; leave it out")
-    return [_kept(archive / PEOPLE / name, file) for file in new.values()]
+    folder = people[name][0].parent if name in people else archive / PEOPLE / name
+    return _kept(folder, list(new.values()))
 
 
-def _kept(folder: Path, file: Path) -> Path:
-    """Copy a portrait under the next number."""
-    numbers = [int(path.stem) for path in folder.glob("*") if path.stem.isdecimal()] if folder.is_dir() else []
-    ending = file.suffix.lower()
-    target = folder / f"{max(numbers, default=0) + 1}{ending if ending in PICTURES else '.jpg'}"
-    with atomic_write(target) as copy:
-        copy.write(file.read_bytes())
-    return target
+def _kept(folder: Path, files: Sequence[Path]) -> list[Path]:
+    """Copy portraits under the next numbers; a new person's appear at once, so that a kill leaves nobody without."""
+    place = folder if folder.is_dir() or not files else _aside(folder)
+    numbers = [int(path.stem) for path in place.glob("*") if path.stem.isdecimal()]
+    names = []
+    for number, file in enumerate(files, start=max(numbers, default=0) + 1):
+        ending = file.suffix.lower()
+        names.append(f"{number}{ending if ending in PICTURES else '.jpg'}")
+        remove_leftovers(place / names[-1])
+        with atomic_write(place / names[-1]) as copy:
+            copy.write(file.read_bytes())
+    if place != folder:
+        place.rename(folder)
+    return [folder / name for name in names]
+
+
+def _aside(folder: Path) -> Path:
+    """Where a person's folder comes from, and goes: a hidden one, empty but for what a kill left."""
+    place = folder.with_name(f".{folder.name}")
+    _remove(place)
+    return place
+
+
+def _remove(folder: Path) -> None:
+    if folder.is_symlink():
+        folder.unlink()
+    elif folder.is_dir():
+        shutil.rmtree(folder)
 
 
 def forget(archive: Path, name: str) -> None:
@@ -82,11 +119,8 @@ def forget(archive: Path, name: str) -> None:
     Raises:
         ArchiveError: nobody of this name is there.
     """
-    if normalize("NFC", name) not in named(archive):
-        raise ArchiveError(
-            f"{shortened(archive)}: knows nobody called {shown(name)}; look for the name among its people"
-        )
-    shutil.rmtree(archive / PEOPLE / normalize("NFC", name))
+    folder = portraits_of(archive, name)[0].parent
+    _remove(folder.rename(_aside(folder)))
 
 
 def known_people(archive: Path, pack: FacePack) -> Cast:
@@ -102,7 +136,7 @@ def known_people(archive: Path, pack: FacePack) -> Cast:
 
 
 def joined(one: Cast, other: Cast) -> Cast:
-    """The people of two casts; whoever is in both has the portraits of both."""
+    """The people of two casts, by name; whoever is in both has the portraits of both."""
     people: dict[str, Person] = {}
     for person in (*one.people, *other.people):
         known = people.get(folded(person.name))
@@ -113,5 +147,6 @@ def joined(one: Cast, other: Cast) -> Cast:
                 features=np.concatenate([known.features, person.features]),
             )
         people[folded(person.name)] = person
-    words = unique_words([person.name for person in people.values()])
-    return Cast(tuple(replace(person, id=words[person.name]) for person in people.values()))
+    ordered = [people[word] for word in sorted(people)]
+    words = unique_words([person.name for person in ordered])
+    return Cast(tuple(replace(person, id=words[person.name]) for person in ordered))

@@ -155,7 +155,13 @@ class Archive:
             file.write(content)
         return "replaced" if replaced else "added"
 
-    def _check(self, film: FilmFaces) -> None:
+    @staticmethod
+    def check_faces(film: FilmFaces) -> None:
+        """See that a film may be kept, whatever else an archive holds.
+
+        Raises:
+            ArchiveError: it has no faces or none that can be compared, or its name cannot be a file's.
+        """
         if (fault := movie_fault(film.name)) is not None:
             raise ArchiveError(f"film {shown(film.name)} {fault}; rename it")
         if film.name[0] == ".":
@@ -167,6 +173,9 @@ class Archive:
         norms = np.linalg.norm(film.features, axis=1)
         if not (np.abs(norms - 1) < 1e-3).all():
             raise ArchiveError(f"{film.source}: film {film.name}: features are not of unit length; search it again")
+
+    def _check(self, film: FilmFaces) -> None:
+        self.check_faces(film)
         others, word = [path for path in self.paths() if path.stem != film.name], folded(film.name)
         for path in others:
             if folded(path.stem) == word:

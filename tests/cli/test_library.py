@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,18 +15,19 @@ import numpy as np
 import pytest
 
 from castsearch import stagefiles
-from castsearch.archive import Archive, Embedder
-from castsearch.archive.people import joined, known_people
+from castsearch.archive import Archive, Embedder, people
+from castsearch.archive.people import joined, known_people, name_person, portraits_of
 from castsearch.archive.sources import of_search, of_stages
 from castsearch.faces import open_pack
 from castsearch.movies.errors import MovieError
 from castsearch.movies.finding import CHECKPOINTS, MODE
 from castsearch.movies.layout import times_file
-from castsearch.movies.portraits import read_portraits
+from castsearch.movies.portraits import Person, read_portraits
 from castsearch.movies.scanned import write_scan
 from castsearch.stagefiles import Faces, MoviePictures, Picture, Split
 from castsearch.stagefiles.locks import alone
 from scripts import films
+from tests.archive.faces_of import film
 from tests.cli.here import Run, runs_here
 from tests.conftest import ROOT
 from tests.movies.clips import write_video
@@ -110,7 +112,7 @@ def test_films_of_a_search(script: Run, searched: Searched, tmp_path: Path) -> N
     assert "1 films" in script(SCRIPT, "list", "--library", library).stdout
     # Nothing that a run leaves stands beside the archive or in it.
     assert sorted(path.name for path in library.rglob("*")) == ["archive.json", "films", "second.safetensors"]
-    assert not (tmp_path / ".library.lock").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["library", "work"]
 
 
 def test_searches_that_cannot_be_added(script: Run, searched: Searched, tmp_path: Path) -> None:
@@ -188,7 +190,31 @@ def test_features_of_an_unknown_embedder(script: Run, tmp_path: Path) -> None:
     assert script(SCRIPT, *flags, code=2).stderr == (
         "error: the face features: nothing beside them tells what embedded them; name the pack by --model\n"
     )
+    assert not list(library.iterdir()), "an archive that is of a pack that nobody named"
     assert "m: added, 2 faces" in script(SCRIPT, *flags, "--model", "dlib").stdout
+
+
+def test_a_movie_without_faces_keeps_no_other_out(script: Run, identity: dict[str, object], tmp_path: Path) -> None:
+    data, library = tmp_path / "data", tmp_path / "library"
+    stage_files(data, identity)
+    (movie,) = stagefiles.read_retina(data / "retina_val.pkl").values()
+    cast, candidates = (tuple(replace(one, id=f"a{one.id}") for one in some) for some in (movie.cast, movie.candidates))
+    faceless = replace(movie, name="a", cast=cast, candidates=tuple(replace(one, faces=None) for one in candidates))
+    stagefiles.write_retina(data / "retina_val.pkl", Split([faceless, movie]))
+    metadata = stagefiles.read_metadata(data / "face_val.pkl")
+    stagefiles.write(data / "face_val.pkl", {"a": rows(4), "m": rows(4)}, metadata)
+    flags = ("add", "--library", library, "--data", data, "--mode", "val")
+    assert "film a: no face of it has features; there is nothing" in script(SCRIPT, *flags, "a", code=2).stderr
+    assert not list(library.iterdir())
+    done = script(SCRIPT, *flags)
+    assert done.stderr == "warning: film a: no face of it has features; left out\n" and "m: added" in done.stdout
+
+
+def test_no_terminal_obeys_what_an_archive_holds(script: Run, tmp_path: Path) -> None:
+    archive = Archive.begin(tmp_path / "library", Embedder("dlib", ("0",)))
+    archive.add(film(1, source="/work\x1b[2J\n"))
+    listed = script(SCRIPT, "list", "--library", archive.folder).stdout
+    assert listed.endswith(" from /work?[2J?\n")
 
 
 # ---------------------------------------------------------------------------- people
@@ -239,7 +265,11 @@ def test_people_across_films(script: Run, testdata: Path, small_pack: Path, tmp_
 
     whom = joined(read_portraits(folder, pack), known_people(library, pack))
     assert [(person.name, len(person.features)) for person in whom.people] == [("Joey", 4), ("Ross", 1)]
-    assert run("remove", "--person", "Joey") == "Joey: removed\n"
+    near = run("remove", "m", "--person", "Jo", code=2)
+    assert near == f"error: {library}: knows nobody called Jo; look for the name among its people\n"
+    assert run("list").startswith(f"{library}: 1 films")
+    assert "begins with a dot" in run("name", ".x", "--portrait", ross.files[0], code=2)
+    assert run("remove", "--person", "Joey ") == "Joey : removed\n"
     assert not list((library / "people").iterdir())
     assert "knows nobody called Joey" in run("remove", "--person", "Joey", code=2)
 
@@ -264,6 +294,46 @@ def test_find_cast_takes_its_cast_from_an_archive(script: Run, monkeypatch: pyte
     assert "is no archive of films" in script("scripts/find_cast.py", *flags, "--library", tmp_path, code=2).stderr
 
 
+def test_results_do_not_lie_among_people(script: Run, tmp_path: Path) -> None:
+    film = write_video(tmp_path / "film.mp4", [np.zeros((64, 64, 3), np.uint8)] * 3)
+    Archive.begin(tmp_path / "out/unknown", Embedder("dlib", ("0",)))
+    flags = ("scripts/find_cast.py", "--video", film, "--library", tmp_path / "out/unknown", "--out")
+    assert "what lies there is written anew" in script(*flags, tmp_path / "out", code=2).stderr
+    assert "would be taken for some" in script(*flags, tmp_path / "out/unknown/people", code=2).stderr
+
+
+@pytest.mark.parametrize("before", [0, 1])
+def test_a_person_whose_naming_was_killed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, before: int) -> None:
+    """Nobody is left without portraits, whom a search of a film would stumble over; the next run leaves nothing."""
+    library = tmp_path / "library"
+    files = [write_bytes(tmp_path / f"{number}.jpg", number) for number in range(3)]
+    monkeypatch.setattr(people, "read_person", lambda name, files, _: Person(name, name, tuple(files), rows(1)))
+    name_person(library, "Zoe\u0308", files[:before], None)  # type: ignore[arg-type]
+    written = people.atomic_write
+
+    def killed(path: Path) -> object:
+        if path.name == f"{before + 1}.jpg":
+            path.parent.mkdir(exist_ok=True)
+            (path.parent / f".{path.name}.abcdefgh").touch()
+            raise KeyboardInterrupt
+        return written(path)
+
+    monkeypatch.setattr(people, "atomic_write", killed)
+    (library / "people").mkdir(parents=True, exist_ok=True)
+    with pytest.raises(KeyboardInterrupt):
+        name_person(library, "Zo\u00eb", files, None)  # type: ignore[arg-type]
+    assert [path.name for path in (library / "people").iterdir() if path.name[0] != "."] == ["Zo\u00eb"] * before
+    monkeypatch.setattr(people, "atomic_write", written)
+    name_person(library, "Zo\u00eb", files, None)  # type: ignore[arg-type]
+    assert sorted(path.name for path in (library / "people").rglob("*")) == ["1.jpg", "2.jpg", "3.jpg", "Zo\u00eb"]
+    assert portraits_of(library, "Zoe\u0308") == [library / "people/Zo\u00eb" / f"{n}.jpg" for n in (1, 2, 3)]
+
+
+def write_bytes(path: Path, number: int) -> Path:
+    path.write_bytes(bytes([number]))
+    return path
+
+
 # ---------------------------------------------------------------------------- two runs at once
 
 
@@ -272,11 +342,11 @@ def test_a_second_run_waits(searched: Searched, script: Run, tmp_path: Path) -> 
     script(SCRIPT, "add", "--library", library, "--work", work, "--model", "dlib")
     searched("second", seed=1)
     command = [sys.executable, ROOT / SCRIPT, "add", "--library", library, "--work", work]
-    with alone(library):
+    with alone(library / "archive.json"):
         other = subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, text=True)
         assert other.stderr is not None
         told = other.stderr.readline()
-        assert told.startswith(f"warning: {library}: another run is at work on it (process ")
+        assert told.startswith(f"warning: {library}/archive.json: another run is at work on it (process ")
         assert other.poll() is None and not (library / "films/second.safetensors").exists()
     _, more = other.communicate(timeout=60)
     assert (other.returncode, more) == (0, "")
