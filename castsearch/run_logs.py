@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from castsearch.errors import CastSearchError
 from castsearch.paths import open_plain, unreadable
+
+_NEEDED = {"run", "event", "pid", "stage"}  # fields of every line
 
 
 class RunLogError(CastSearchError):
@@ -60,7 +63,8 @@ def read_stages(path: Path, run: str | None = None) -> list[Stage]:
         if event["event"] == "note" and str(event.get("message")).endswith("nothing is done again"):
             current.add(event["pid"])
         if event["event"] == "end":
-            stages.append(_stage(event, event["pid"] in current))
+            with suppress(AttributeError, TypeError, ValueError, OverflowError):  # a line of something else
+                stages.append(_stage(event, event["pid"] in current))
     return stages
 
 
@@ -82,9 +86,9 @@ def _events(path: Path) -> Iterator[Mapping[str, Any]]:
             for line in file:
                 try:
                     event = json.loads(line)
-                except ValueError:
+                except (ValueError, RecursionError):
                     continue
-                if isinstance(event, dict) and {"run", "event", "pid", "stage"} <= event.keys():
+                if isinstance(event, dict) and event.keys() >= _NEEDED and isinstance(event["pid"], int):
                     yield event
     except OSError as error:
         raise RunLogError(unreadable(path, error, "run a stage with --log_file first")) from None
@@ -95,10 +99,15 @@ def _stage(event: Mapping[str, Any], current: bool) -> Stage:
     what = f"failed: {event['error']}" if "error" in event else f"{counts}{' (current)' * current}"
     ran = [f"{one.get('device')}, {one.get('precision')}" for one in event.get("ran") or ()]
     return Stage(
-        script=str(event["stage"]),
-        what=what.strip(),
+        script=_printable(str(event["stage"])),
+        what=_printable(what.strip()),
         seconds=float(event.get("seconds", 0)),
         cpu_seconds=float(event.get("cpu_seconds", 0)),
         peak_memory=int(event.get("peak_memory", 0)),
-        ran_on="; ".join(dict.fromkeys(ran)),
+        ran_on=_printable("; ".join(dict.fromkeys(ran))),
     )
+
+
+def _printable(text: str) -> str:
+    """Words as a terminal may show them, whoever wrote the log."""
+    return "".join(character if character.isprintable() else "?" for character in text)

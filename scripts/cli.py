@@ -46,6 +46,7 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """End with one line, as all errors do, in place of the usage."""
+        _end(2, message)
         self.exit(2, f"error: {' '.join(message.splitlines())}; --help lists the flags\n")
 
 
@@ -169,6 +170,11 @@ def _stage() -> str:
 def is_quiet() -> bool:
     """Whether only results, warnings and errors are shown."""
     return _run.quiet
+
+
+def is_log(path: Path) -> bool:
+    """Whether a file is this run's log, which is no result."""
+    return _run.log is not None and path.exists() and path.samefile(_run.log.path)
 
 
 def say(message: str) -> None:

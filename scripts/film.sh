@@ -12,7 +12,8 @@ for word in "$@"; do
     case $word in
         --overwrite) overwrite=$word ;;
         -v | --quiet) talk+=("$word") ;;
-        -*) usage; exit 0 ;;
+        -h | --help) usage; exit 0 ;;
+        -*) echo "error: unknown option $word; --help lists them" >&2; exit 2 ;;
         *) film=$word ;;
     esac
 done

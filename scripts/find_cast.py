@@ -127,7 +127,7 @@ def written(args: argparse.Namespace) -> Iterator[Path]:
     if args.annotated is not None:
         yield args.annotated
     for path in sorted(args.out.iterdir()):
-        if path.is_file() and not path.name.startswith(".") and path.suffix != ".jsonl":
+        if path.is_file() and not path.name.startswith(".") and path.suffix != ".jsonl" and not cli.is_log(path):
             yield path
         elif path.name in films.WRITTEN and path.name != CHECKPOINTS:
             yield from (file for file in sorted(path.rglob("*")) if file.is_file())

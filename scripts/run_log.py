@@ -12,6 +12,7 @@ end     ``code``, ``seconds``, ``cpu_seconds``; ``counts`` of the stage, its ``f
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -29,11 +30,12 @@ from castsearch.paths import shortened
 from castsearch.stagefiles import RAN, file_sha256, read_metadata
 
 LOG_FILE, RUN = "CASTSEARCH_LOG_FILE", "CASTSEARCH_RUN"  # by which a whole run tells its stages where and which
+_START = b'{"time": '  # what logs begin with
 _MADE_WITH = ("detector", "embedder", "sha256")  # fields of metadata with digests of networks
 
 
 class LogFileError(CastSearchError):
-    """A log file that cannot be written."""
+    """A log file that cannot be written, or another file in its place."""
 
 
 class JsonLines(logging.Handler):
@@ -42,9 +44,10 @@ class JsonLines(logging.Handler):
     def __init__(self, path: Path, stage: str) -> None:
         super().__init__(logging.DEBUG)
         self._head = {"run": os.environ.get(RUN) or f"{os.getpid()}-{int(time.time())}", "stage": stage}
-        self._path, self._begun, self._failed = path, time.perf_counter(), False
+        self.path, self._begun, self._failed = path, time.perf_counter(), False
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            self._cut = _is_cut_short(path)
             self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         except OSError as error:
             raise LogFileError(
@@ -65,11 +68,15 @@ class JsonLines(logging.Handler):
         """Append a line; that there is no room stops no work."""
         now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
         line = {"time": now, **self._head, "pid": os.getpid(), "event": event, "peak_memory": _peak_memory(), **facts}
+        data = (json.dumps(line, ensure_ascii=False, default=str) + "\n").encode(errors="replace")
+        data = b"\n" * self._cut + data  # no part of what a full disk cut short
         try:
-            os.write(self._file, (json.dumps(line, ensure_ascii=False, default=str) + "\n").encode(errors="replace"))
+            written, why = os.write(self._file, data), os.strerror(errno.ENOSPC)
         except OSError as error:
-            if not self._failed:
-                print(f"warning: {self._path}: cannot be written ({error.strerror})", file=sys.stderr)
+            written, why = 0, error.strerror
+        self._cut = self._cut if written == 0 else written < len(data)
+        if written < len(data) and not self._failed:
+            print(f"warning: {self.path}: cannot be written ({why})", file=sys.stderr)
             self._failed = True
 
     def end(self, code: int, error: str | None, counts: Mapping[str, int], files: Iterable[Path]) -> None:
@@ -80,6 +87,22 @@ class JsonLines(logging.Handler):
             self.write("end", facts | {"error": error})
         else:
             self.write("end", facts | {"counts": dict(counts)} | _of_files(files))
+
+
+def _is_cut_short(path: Path) -> bool:
+    """Whether the last line of a log lacks its end.
+
+    Raises:
+        LogFileError: there is a file that is no log.
+    """
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        start = file.read(len(_START))
+        if not _START.startswith(start):
+            raise LogFileError(f"{shortened(path)}: there is a file that is no log; choose another file")
+        file.seek(max(0, file.seek(0, os.SEEK_END) - 1))
+        return file.read() not in (b"", b"\n")
 
 
 def _peak_memory() -> int:

@@ -25,6 +25,7 @@ from castsearch.stagefiles.writing import (
     check_output,
     check_target,
     metadata_path,
+    not_written,
     read_metadata,
     remove_leftovers,
     write,
@@ -201,8 +202,11 @@ class Resumable:
         self.content[key] = value
         running = self._running()
         self._ran[key] = [] if running is None else [dict(running)]
-        self._record(self._log, key)
-        self._log.flush()
+        try:
+            self._record(self._log, key)
+            self._log.flush()
+        except OSError as error:
+            raise not_written(self._log_path, error) from None
 
     def _record(self, log: BinaryIO, key: str) -> None:
         entry = key, self._stamps[key], self.content[key], self._ran[key], self._written.get(key), self.told.get(key)

@@ -50,14 +50,14 @@ class _Replacement:
             # mkstemp gives 0600; others on a shared disk must be able to read the result.
             self.temporary.chmod(0o666 & ~_UMASK)
         except OSError as error:
-            raise _not_written(self.path, error) from None
+            raise not_written(self.path, error) from None
 
     def take_place(self) -> None:
         """Become the file, at once and whole."""
         try:
             self.temporary.replace(self.path)
         except OSError as error:
-            raise _not_written(self.path, error) from None
+            raise not_written(self.path, error) from None
 
 
 @contextmanager
@@ -68,20 +68,21 @@ def _replacement(path: Path, follow: bool = True) -> Iterator[_Replacement]:
         place.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=place.parent, prefix=_prefix(place))
     except OSError as error:
-        raise _not_written(path, error) from None
+        raise not_written(path, error) from None
     try:
         with os.fdopen(handle, "wb") as file:
             yield _Replacement(place, Path(temporary), file)
     except OSError as error:
         if error.errno in NO_ROOM:
-            raise _not_written(path, error) from None
+            raise not_written(path, error) from None
         raise  # of what the block does besides
     finally:
         with suppress(OSError):
             Path(temporary).unlink(missing_ok=True)
 
 
-def _not_written(path: Path, error: OSError) -> StageFileError:
+def not_written(path: Path, error: OSError) -> StageFileError:
+    """What to raise where the system would not write a file."""
     mend = "make room" if error.errno in NO_ROOM else "choose another place"
     return StageFileError(f"{shortened(path)}: cannot be written ({error.strerror}); {mend}")
 
@@ -272,7 +273,7 @@ def check_output(path: str | os.PathLike[str]) -> Path:
             raise StageFileError(f"{path}: is no file but a device or a pipe; choose another name")
         _check_folders(path, place.parents)
     except OSError as error:  # of a name that is too long
-        raise _not_written(path, error) from None
+        raise not_written(path, error) from None
     return path
 
 
@@ -283,7 +284,7 @@ def check_folder(path: str | os.PathLike[str]) -> Path:
         place = _resolved(path)
         _check_folders(path, (place, *place.parents))
     except OSError as error:
-        raise _not_written(path, error) from None
+        raise not_written(path, error) from None
     return path
 
 
