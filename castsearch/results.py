@@ -218,7 +218,7 @@ class ResultWriter:
 
     def __init__(self, lines: BinaryIO, columns: BinaryIO, head: Mapping[str, Any]) -> None:
         self._lines, self._columns = lines, columns
-        self._digest = hashlib.sha256()
+        self._digest, self._own = hashlib.sha256(), hashlib.sha256()  # of the text file, and of the JSON
         self._movies: set[str] = set()
         self._portraits: dict[str, Sequence[str]] = {}  # of the movie that is being written
         self._movie: str | None = None
@@ -263,12 +263,15 @@ class ResultWriter:
     def end(self, ranking: str, made: str) -> None:
         """Write what comes last: of which text file the JSON is, and what both were made from."""
         self._close()
+        self._put("},\n")
         # Escaped: names of files may be no text that could be written otherwise.
-        told = {"file": ranking, "sha256": self._digest.hexdigest(), MADE_FROM: made}
-        self._put(f'}},\n"ranking": {json.dumps(told)}}}\n')
+        told = {"file": ranking, "sha256": self._digest.hexdigest(), MADE_FROM: _sealed(made, self._own.hexdigest())}
+        self._put(f'"ranking": {json.dumps(told)}}}\n')
 
     def _put(self, text: str) -> None:
-        self._columns.write(text.encode())
+        data = text.encode()
+        self._columns.write(data)
+        self._own.update(data)
 
 
 @contextmanager
@@ -342,13 +345,25 @@ def _word(word: str) -> str:
 
 def is_current(ranking: str | os.PathLike[str], made: str) -> bool:
     """Whether a ranking and its JSON are one run's, which was made from the same."""
+    own = hashlib.sha256()
     try:
         with json_beside(ranking).open("rb") as file:
             file.seek(-min(_ENDS_WITHIN, file.seek(0, os.SEEK_END)), os.SEEK_END)
-            last = json.loads(b"{" + file.read().splitlines()[-1])["ranking"]
-        return bool(last[MADE_FROM] == made and last["sha256"] == file_sha256(ranking))
+            line = file.read().splitlines(keepends=True)[-1]
+            last = json.loads(b"{" + line)["ranking"]
+            left = file.seek(-len(line), os.SEEK_END)
+            file.seek(0)
+            while left:
+                left -= len(block := file.read(min(left, 1 << 20)))
+                own.update(block)
+        return bool(last[MADE_FROM] == _sealed(made, own.hexdigest()) and last["sha256"] == file_sha256(ranking))
     except (OSError, ValueError, LookupError, TypeError, StageFileError):
         return False  # absent or of another shape
+
+
+def _sealed(made: str, own: str) -> str:
+    """What both files were made from, in one with the digest of the JSON above, which nobody may have changed."""
+    return hashlib.sha256(f"{made} {own}".encode()).hexdigest()
 
 
 def read_result(path: str | os.PathLike[str]) -> Result:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from castsearch.annotations import read_ranking
-from castsearch.results import Places, ResultError, check_result, json_beside, read_result, write_result
+from castsearch.results import Places, ResultError, check_result, is_current, json_beside, read_result, write_result
 from castsearch.stagefiles import StageFileError
 from tests.fuzz.mutations import mutated_json
 from tests.rankings import write_ranking
@@ -232,6 +232,24 @@ def test_the_pair_belongs_together(written):
         result.check_ranking(text)
     with pytest.raises(StageFileError, match=r"nowhere\.txt: no such file"):
         result.check_ranking(written.with_name("nowhere.txt"))
+
+
+def test_a_pair_of_which_anything_was_changed_is_not_current(tmp_path):
+    ranking = tmp_path / "val_result.txt"
+    with write_result(ranking, mode="val", recipe="best", settings={}, versions={}, made="ab") as writer:
+        writer.add("tt1", ["tt1_a"], PLAIN)
+    assert is_current(ranking, "ab") and not is_current(ranking, "ac") and not is_current(ranking, "")
+    for path in (ranking, json_beside(ranking)):
+        whole = path.read_bytes()
+        for place in range(0, len(whole), 7):
+            path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+            name = b'"file": "val_result.txt"'  # of which nothing is made
+            assert not is_current(ranking, "ab") or name not in path.read_bytes(), place
+        path.write_bytes(whole)
+        assert is_current(ranking, "ab")
+        path.unlink()
+        assert not is_current(ranking, "ab")
+        path.write_bytes(whole)
 
 
 @pytest.mark.parametrize(
