@@ -12,8 +12,10 @@ CORE = ("numpy", "scipy", "threadpoolctl", "Pillow", "tqdm")
 _NETWORKS = ("opencv-python", "onnx", "onnxruntime")
 _DLIB = ("opencv-python", "dlib-bin")
 _BODIES = ("torch", "torchvision", *_NETWORKS)
-_FILMS = ("av", "opencv-python", "scenedetect", "openvino", "scikit-learn", "onnx", "onnxruntime")
-_GALLERY, _ARCHIVE = ("Jinja2",), ("faiss-cpu", "safetensors")
+_TRAINING = (*_BODIES, "tensorboard")
+_FORMATS = ("opentimelineio", "otio-cmx3600-adapter", "pympi-ling")
+_FILMS = ("av", "opencv-python", "scenedetect", "openvino", "scikit-learn", "onnx", "onnxruntime", *_FORMATS)
+_GALLERY, _ARCHIVE = ("Jinja2", "opencv-python"), ("faiss-cpu", "safetensors")
 QUICKSTART = "make demo"  # what tells whether the project can be used at all
 
 
@@ -56,7 +58,7 @@ def commands(packages: Sequence[Package], extension: Extension, weights: Sequenc
         return Command(name, what, lacks, mend)
 
     pack = next((name for name in catalogue.BEST_FIRST if files[name].here), catalogue.DLIB)  # as films take it
-    start = (*_DLIB, *_BODIES, *_GALLERY, "insightface", "scikit-image")  # the last two bring the pictures
+    start = (*_DLIB, *_TRAINING, *_GALLERY, "insightface", "scikit-image")  # the last two bring the pictures
     return [
         command(QUICKSTART, "the quickstart: all stages on a small movie", start, (catalogue.DLIB, BODY), kernel=True),
         command("crop_body.py", "frames to crops of bodies"),
@@ -64,7 +66,7 @@ def commands(packages: Sequence[Package], extension: Extension, weights: Sequenc
             command(f"RetinaFace/deploy.py --model {name}", f"faces by the pack {name}", _needs_of(name), (name,))
             for name in catalogue.NAMES
         ),
-        command("reid/triplet.py", "train on bodies, and their features", _BODIES),
+        command("reid/triplet.py", "train on bodies, and their features", _TRAINING),
         command("reid/extract.py", "features of bodies by an ONNX file", _BODIES),
         command("fusion.py", "the ranking", kernel=True),
         command("eval.py", "how good a ranking is"),

@@ -41,13 +41,13 @@ def here() -> tuple[list[doctor.Package], doctor.Extension, list[doctor.Weights]
 def test_tells_what_is_here_for_programs_and_goes_on_after_broken_packages(tmp_path):
     # One raises, the other ends the process that loads it.
     (tmp_path / "jinja2.py").write_text("raise RuntimeError('half\\nof it is missing')")
-    (tmp_path / "tensorboard.py").write_text("import os; print('{'); os._exit(3)")
+    (tmp_path / "timm.py").write_text("import os; print('{'); os._exit(3)")
     done = run("--json", path=tmp_path)
     assert done.returncode == 1, done.stderr  # the quickstart ends with a gallery
     told = json.loads(done.stdout)
     found = {package["name"]: package for package in told["packages"]}
     assert found["Jinja2"]["fault"] == "is broken: RuntimeError: half of it is missing"
-    assert found["tensorboard"]["fault"] == "is broken: ends the process that loads it (exit code 3)"
+    assert found["timm"]["fault"] == "is broken: ends the process that loads it (exit code 3)"
     assert found["numpy"] == {
         "name": "numpy",
         "least": found["numpy"]["least"],
@@ -99,6 +99,9 @@ def test_the_quickstart_runs_where_all_is_here(here):
         ("torch", {"reid/triplet.py", "scripts/find_cast.py", "make demo"}),
         ("dlib-bin", {"RetinaFace/deploy.py --model dlib", "RetinaFace/deploy.py --model open", "make demo"}),
         ("av", {"scripts/find_cast.py"}),
+        ("opentimelineio", {"scripts/find_cast.py"}),
+        ("tensorboard", {"reid/triplet.py", "make demo"}),
+        ("opencv-python", {"demo.py --gallery", "scripts/library.py"}),
     ],
 )
 def test_a_missing_package_stops_what_needs_it(here, package, lacking):
