@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from castsearch.run_logs import read_stages
+from scripts import cli, find_cast
 from scripts.run_log import JsonLines
 from tests.conftest import ROOT
 
@@ -141,3 +143,11 @@ def test_quickstarts_refuse_what_they_do_not_know(script, tmp_path):
         told = script(f"scripts/{name}.sh", tmp_path / "x", "--overwite", code=2)
         assert told.stderr == "error: unknown option --overwite; --help lists them\n"
     assert not (tmp_path / "x").exists()
+
+
+def test_a_log_among_the_results_is_none_of_them(tmp_path, monkeypatch):
+    """It grows, and what find_cast.py wrote would never be current."""
+    (tmp_path / "appearances.csv").touch()
+    monkeypatch.setattr(cli._run, "log", JsonLines(tmp_path / "run.log", "find_cast.py"))
+    found = find_cast.written(argparse.Namespace(annotated=None, out=tmp_path))
+    assert [*found] == [tmp_path / "appearances.csv"]
