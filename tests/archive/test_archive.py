@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from castsearch.archive import Archive, ArchiveError, Embedder, FilmFaces, Hit, index
-from castsearch.archive.films import ChangedError, mixed, packed, read_film
+from castsearch.archive.films import ChangedError, FilmFile, mixed, packed, read_film
 from tests.archive.faces_of import EMBEDDER, WIDTH, film, films, people, unit
 from tests.conftest import ROOT
 
@@ -87,6 +87,58 @@ def test_codes_far_off_overlook_nothing(tmp_path: Path, monkeypatch: pytest.Monk
     assert file.lost > 0.25
     query = unit(axis[None] + 0.02)
     assert [as_plain(hit) for hit in archive.index().faces(query, 5)] == plainly([one], query, 5)
+
+
+def test_faces_that_codes_cannot_tell_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of them are compared by their features, though a search by codes was asked for few."""
+    monkeypatch.setattr(index, "_LEAST", 1)
+    rows = unit(people()[:1] + 1e-3 * np.random.default_rng(0).normal(size=(300, WIDTH)))
+    one = replace(film(0), features=rows)
+    found = archive_of(tmp_path / "library", [one, film(1)]).index().faces(rows[-1:], 3)
+    assert [as_plain(hit) for hit in found] == plainly([one, film(1)], rows[-1:], 3)
+
+
+def test_what_codes_lose_is_that_of_the_film_that_loses_most(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The nearest faces are cut off in their codes, and other films' are nearer by codes."""
+    monkeypatch.setattr(index, "_LEAST", 1)
+    axis, side = mixed(np.eye(WIDTH)).T[0], mixed(np.ones((1, WIDTH)))[0]
+    side = unit((side - axis * (side @ axis))[None])[0]
+    noise = 0.01 * np.random.default_rng(0).normal(size=(300, WIDTH))
+    near, cut = (unit(part * axis + (1 - part**2) ** 0.5 * side + noise) for part in (0.7, 0.9))
+    kept = [replace(film(number), features=rows) for number, rows in enumerate((near, cut))]
+    query = unit((0.9 * axis + 0.19**0.5 * side)[None])
+    found = archive_of(tmp_path / "library", kept).index().faces(query, 5)
+    assert {hit.film for hit in found} == {"film001"}
+    assert [as_plain(hit) for hit in found] == plainly(kept, query, 5)
+
+
+def test_films_of_all_sizes_in_one_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index, "BLOCK", 1)
+    kept = [film(number, faces) for number, faces in enumerate((300, 5, 200, 10, 5, 100))]
+    opened = archive_of(tmp_path / "library", kept).index()
+    for person in range(10):
+        found = opened.faces(portrait(person), 50)
+        assert [as_plain(hit) for hit in found] == plainly(kept, portrait(person), 50)
+
+
+@pytest.mark.parametrize(("keep", "times"), [(True, 1), (False, 3)])
+def test_codes_are_read_once_where_they_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keep: bool, times: int
+) -> None:
+    reads: list[str] = []
+    read = FilmFile.read_codes
+    monkeypatch.setattr(FilmFile, "read_codes", lambda self, into: (reads.append(self.name), read(self, into)))
+    opened = archive_of(tmp_path / "library", films(2)).index(keep)
+    for person in range(3):
+        opened.faces(portrait(person), 600)
+    assert sorted(reads) == ["film000"] * times + ["film001"] * times
+
+
+def test_tracks_of_many_faces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index, "_LEAST", 2)
+    same = replace(film(1), features=film(1).features[:1].repeat(300, axis=0), tracks=np.arange(300) // 100)
+    hits = archive_of(tmp_path / "library", [same]).search(same.features[:1], 3)
+    assert [(hit.track, hit.seconds) for hit in hits] == [(0, 0.0), (1, 100.0), (2, 200.0)]
 
 
 def test_a_line_a_track(tmp_path: Path) -> None:
@@ -284,6 +336,11 @@ def test_damaged_films(tmp_path: Path) -> None:
             refused += 1
             assert str(error).endswith("is no film of an archive, or damaged; remove it and add the film again")
     assert refused > 100
+    for content, name in ((data.replace(b'"F16"', b'"I16"'), path.name), (data, "other.safetensors")):
+        with pytest.raises(ArchiveError, match="is no film of an archive, or damaged"):
+            other = tmp_path / name
+            other.write_bytes(content)
+            read_film(other)
     path.write_bytes(data[:-1])
     with pytest.raises(ArchiveError):
         archive.search(portrait(1), 5)

@@ -23,7 +23,7 @@ from castsearch.movies.errors import MovieError
 from castsearch.movies.finding import CHECKPOINTS, MODE
 from castsearch.movies.layout import times_file
 from castsearch.movies.portraits import Person, read_portraits
-from castsearch.movies.scanned import write_scan
+from castsearch.movies.scanned import read_scan, write_scan
 from castsearch.stagefiles import Faces, MoviePictures, Picture, Split
 from castsearch.stagefiles.locks import alone
 from scripts import films
@@ -133,6 +133,12 @@ def test_searches_that_cannot_be_added(script: Run, searched: Searched, tmp_path
     assert refused(*flags) == f"{folder}: the film was not searched to the end; run the same search again"
     (folder / "00001.npz").write_bytes(kept[:100])
     assert refused(*flags) == f"{folder}/00001.npz: is no part of a scan; run the same search again"
+    (folder / "00001.npz").write_bytes(kept)
+    told = json.loads(str(np.load(folder / "00001.npz")["depends"]))
+    again = read_scan(folder / "00001.npz", told)
+    assert again is not None
+    write_scan(folder / "00001.npz", again, [told[0], "what the film was before", *told[2:]])
+    assert refused(*flags) == f"{folder}: the film was not searched to the end; run the same search again"
     searched(embedder=None)
     assert refused(*flags) == f"{folder}: the film was searched without faces; search it again"
     searched(embedder={"sha256": {"other.dat": "0123"}})
