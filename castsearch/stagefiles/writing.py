@@ -229,6 +229,9 @@ def write(
         told = {} if metadata is None else {**metadata, _OF: _fingerprint(pickled.temporary)}
         described.file.write((json.dumps(told, indent=2, sort_keys=True) + "\n").encode())
         described.complete(sync=True)
+        with suppress(OSError):  # there may be no old pickle
+            if _fingerprint(pickled.path) == _fingerprint(pickled.temporary):
+                described.path.unlink()  # the two may differ in their middles, and a kill come now
         pickled.take_place()  # from here on the old metadata is that of another pickle, and counts no more
         if metadata is not None:
             described.take_place()

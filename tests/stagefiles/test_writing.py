@@ -325,3 +325,22 @@ def test_leftovers_of_others_stay(tmp_path):
         writing.sweep(tmp_path)
         assert (tmp_path / ".val.txt.lock").exists() and not (tmp_path / ".val.abcd_123").exists()
         file.write(b"whole")
+
+
+def test_a_kill_between_the_two_leaves_no_metadata_of_another_pickle(tmp_path, monkeypatch):
+    """Though the two pickles are of one length, and begin and end alike."""
+    old, new = np.zeros(300_000, np.uint8), np.zeros(300_000, np.uint8)
+    new[150_000] = 1
+    stagefiles.write(tmp_path / "x.pkl", {"tt1": old}, {"made": "old"})
+    take_place = writing._Replacement.take_place
+
+    def killed(replacement: writing._Replacement) -> None:
+        if replacement.path.suffix == ".json":
+            raise KeyboardInterrupt
+        take_place(replacement)
+
+    monkeypatch.setattr(writing._Replacement, "take_place", killed)
+    with pytest.raises(KeyboardInterrupt):
+        stagefiles.write(tmp_path / "x.pkl", {"tt1": new}, {"made": "new"})
+    assert stagefiles.read(tmp_path / "x.pkl")["tt1"].any()
+    assert stagefiles.read_metadata(tmp_path / "x.pkl") == {}
