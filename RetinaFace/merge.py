@@ -2,6 +2,7 @@
 """Stage 2, step 3: gather the faces of all lists of a split in {data}/retina_{mode}.pkl."""
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -32,9 +33,12 @@ def main() -> None:
     told = [beside for result in results if (beside := stagefiles.metadata_path(result)).exists()]
     made = stagefiles.made_from([source, *results, *told], {"results": [file.name for file in (*results, *told)]})
     with cli.alone(target):
+        split = None
         if not args.overwrite and stagefiles.is_current(target, made):
+            with suppress(stagefiles.StageFileError):  # a damaged one is made again
+                split = stagefiles.read_retina(target)
+        if split is not None:
             stagefiles.say_current(target)
-            split = stagefiles.read_retina(target)
         else:
             split, metadata = merge_results(stagefiles.read_body(source), args.mode, folders)
             stagefiles.write_retina(target, split, metadata | {stagefiles.MADE_FROM: made})

@@ -188,6 +188,22 @@ def test_faces_and_rankings_are_made_again_for_each_of_their_inputs_and_not_for_
     assert run() == (True, True)
 
 
+def test_damaged_faces_are_gathered_again(movie, crop, script):
+    """Though their file begins and ends as it did."""
+    split, target = read_body(movie / "data/body_val.pkl")["tt1"], movie / "data/retina_val.pkl"
+    many = Faces(np.zeros((9_000, 4), np.float32), np.ones(9_000, np.float32), None)
+    files = [f"val/{picture.file}" for picture in split.pictures]
+    write(movie / "results/val_all.pkl", {file: detection_entry(file, many) for file in files}, {"detector": {}})
+    merge = "RetinaFace/merge.py", "--mode", "val", "--data", movie / "data", "--results", movie / "results"
+    script(*merge)
+    whole = target.read_bytes()
+    damaged = whole.replace(split.candidates[0].id.encode(), b"tt1\xff0")
+    assert len(damaged) == len(whole) > 1 << 18 and damaged[: 1 << 16] == whole[: 1 << 16]
+    target.write_bytes(damaged)
+    script(*merge)
+    assert target.read_bytes() == whole
+
+
 @pytest.mark.slow
 def test_rankings_of_other_flags_are_others(ranked):
     run = ranked[-1]
