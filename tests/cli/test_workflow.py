@@ -5,12 +5,14 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import random
 import re
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -19,17 +21,18 @@ from castsearch.demo_movie import render_split
 ROOT = Path(__file__).resolve().parents[2]
 STAGES = ("crop", "detect", "align", "embed", "bodies", "rank")  # a job a movie each
 NAMES = ("tt1", "L'été {1} $HOME")
+KILLS = int(os.environ.get("CASTSEARCH_KILLS", "2"))
 
 pytest.importorskip("snakemake", reason="snakemake is not installed: pip install -r requirements-dev.txt")
 
 
 @pytest.fixture(scope="module")
 def split(tmp_path_factory) -> Path:
-    """Two movies of two frames each, one of a name that shells and patterns take apart."""
+    """Two movies of a frame each, one of a name that shells and patterns take apart."""
     folder = tmp_path_factory.mktemp("it's a split")
     movies, labels = {}, {}
     for number, name in enumerate(NAMES):
-        render_split(folder, "val", f"m{number}", n_frames=2, seed=(number,))
+        render_split(folder, "val", f"m{number}", n_frames=1, seed=(number,))
         (movies[name],) = json.loads((folder / "val.json").read_text()).values()
         labels |= json.loads((folder / "val_label.json").read_text())
     (folder / "val.json").write_text(json.dumps(movies))
@@ -83,15 +86,32 @@ def test_each_profile_runs_a_job_a_movie(split, tmp_path, profile, gpus):
         ({"no_time": True}, "--config no_time=true belongs to recipe=best"),
         ({"recipe": "bets"}, "--config recipe=bets: expected original or best"),
         ({"gpus": "some"}, "--config gpus=some: expected true or false"),
-        ({"annotations": "nowhere"}, "nowhere/val.json: no such file"),
+        ({"hours_per_1000_boxes": "two"}, "--config hours_per_1000_boxes=two: expected a number"),
         ({"out": "{out}"}, "Snakemake cannot work in a folder with braces in its name"),
     ],
 )
-def test_wrong_settings_are_one_line(split, tmp_path, config, message):
-    said = run(command(split, "-n", "--cores", "1", **{"out": "out", **config}), tmp_path, code=2)
+def test_settings_are_checked(monkeypatch, config, message):
+    head = (ROOT / "scripts/Snakefile").read_text().partition("\nSET = ")[0]  # so far plain Python
+    said = []
+    told = {"origin": "in", "annotations": "in", "mode": "val", "out": "out", **config}
+    space = {"config": told, "workflow": SimpleNamespace(basedir=str(ROOT / "scripts"))}
+    exec(head, space)
+
+    def fail(line):
+        said.append(line)
+        raise SystemExit(2)
+
+    space["fail"] = fail
+    with pytest.raises(SystemExit):
+        space["read_settings"]()
+    assert message in said[0] and "\n" not in said[0]
+
+
+def test_what_is_wrong_is_one_line(split, tmp_path):
+    said = run(command(split, "--cores", "1", out="out", annotations="nowhere"), tmp_path, code=2)
     errors = [line for line in said.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1
-    assert message in errors[0]
+    assert "nowhere/val.json: no such file" in errors[0]
     assert said.endswith(f"{errors[0]}\n")
     assert "Traceback" not in said
     assert not list(tmp_path.glob("*out*")), "no work has begun"
@@ -122,13 +142,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_bytes_of_run_split(split, script
     )
     cores = command(split, "--cores", "2", "--rerun-incomplete", out="b", recipe="best")
     out = tmp_path / "b"
-    environment = {**os.environ, "PYTHON": sys.executable}
-    first = subprocess.Popen(cores, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, start_new_session=True)
-    try:
-        while not any(out.glob("movies/*/data/body_val.pkl")) and first.poll() is None:
-            time.sleep(0.05)
-    finally:
-        kill(first)
+    killed(cores, tmp_path)
     said = run(cores, tmp_path)
     assert "split" not in jobs(said), "it was done"
     assert jobs(said)["rank"] == len(NAMES)
@@ -137,3 +151,23 @@ def test_a_killed_run_goes_on_and_ends_with_the_bytes_of_run_split(split, script
     for name in (*data, "val_result.txt", "val_result.json", "demo.jpg"):
         assert (out / name).read_bytes() == (tmp_path / "a" / name).read_bytes(), name
     assert "Nothing to be done" in run(cores, tmp_path)
+
+
+def killed(command: list[str], cwd: Path) -> None:
+    """Begin a run and kill it, first when a movie's crops are there, then at random moments."""
+    draw, environment = random.Random(0), {**os.environ, "PYTHON": sys.executable}
+    for number in range(KILLS):
+        process = subprocess.Popen(
+            command,
+            cwd=cwd,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            while not any(cwd.glob("b/movies/*/data/body_val.pkl")) and process.poll() is None:
+                time.sleep(0.05)
+            time.sleep(draw.uniform(3, 12) if number else 0)
+        finally:
+            kill(process)
