@@ -12,6 +12,7 @@ import pytest
 
 from castsearch.stagefiles import (
     Faces,
+    current,
     detection_entry,
     is_current,
     is_recorded,
@@ -26,7 +27,7 @@ from castsearch.stagefiles import (
 STILL = "nothing is done again"
 
 
-def test_what_a_file_is_made_from(tmp_path):
+def test_what_a_file_is_made_from(tmp_path, monkeypatch):
     for name in "abc":
         (tmp_path / name).write_text(name)
     a, b, c = (tmp_path / name for name in "abc")
@@ -36,6 +37,8 @@ def test_what_a_file_is_made_from(tmp_path):
     others = made_from([b, a], {"x": (1, 2), "y": 3}), made_from([a], {"x": (1, 2), "y": 3})
     others += made_from([a, c], {"x": (1, 2), "y": 3}), made_from([a, b], {"x": (2, 1), "y": 3})
     assert made not in others and len({*others}) == 4
+    monkeypatch.setattr(current, "__version__", "0")
+    assert made_from([a, b], {"x": (1, 2), "y": 3}) != made
 
 
 def test_a_stage_file_is_current_while_it_is_the_one_that_its_metadata_tell_of(tmp_path):
@@ -80,6 +83,9 @@ def test_stamps_tell_place_size_time_and_detail(tmp_path):
     shutil.copy2(file, tmp_path / "b")
     assert stamp([tmp_path / "b"]) != first
     os.utime(file, ns=(0, file.stat().st_mtime_ns + 1))
+    assert stamp([file]) != first
+    file.write_text("longer")
+    os.utime(file, ns=(0, (tmp_path / "b").stat().st_mtime_ns))
     assert stamp([file]) != first
     assert stamp([tmp_path / "absent"]) is None
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -59,7 +60,7 @@ def test_another_process_is_named_and_waited_for(file, other):
 
     def wait(holder: str) -> None:
         told.append(holder)
-        run.stdin.close()
+        threading.Timer(0.3, run.stdin.close).start()
 
     with alone(file, wait):
         assert run.wait() == 0
@@ -151,3 +152,35 @@ def test_garbage_may_hold_a_lock(tmp_path):
     thread.join(5)
     assert not thread.is_alive()
     assert [*tmp_path.iterdir()] == []
+
+
+def test_a_link_to_what_is_worked_on_is_the_same(tmp_path, other):
+    other(tmp_path / "x")
+    (tmp_path / "link").symlink_to("x")
+    with pytest.raises(BusyError), alone(tmp_path / "link"):
+        pass
+
+
+def test_what_a_lock_tells_is_fit_to_be_shown(tmp_path, other):
+    other(tmp_path / "x")
+    told = {"pid": 1, "host": "\x1b[2J" * 900, "since": "\n", "command": "c"}
+    (tmp_path / ".x.lock").write_text(json.dumps(told))
+    with pytest.raises(BusyError) as raised, alone(tmp_path / "x"):
+        pass
+    assert len(str(raised.value)) < 600 and str(raised.value).isprintable()
+
+
+def test_a_lock_that_is_removed_while_it_is_taken_is_taken_again(tmp_path, monkeypatch):
+    """By the run that held it until just now; a third one would find no lock there."""
+    hold, lock = locks.hold, tmp_path / ".x.lock"
+    held = []
+
+    def hold_late(file: BinaryIO) -> bool:
+        if not held:
+            lock.unlink()
+        held.append(file)
+        return hold(file)
+
+    monkeypatch.setattr(locks, "hold", hold_late)
+    with alone(tmp_path / "x"):
+        assert len(held) == 2 and os.fstat(held[1].fileno()).st_ino == lock.stat().st_ino
