@@ -7,18 +7,8 @@ set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 source "$root/scripts/step.sh"
-film=$root/data/film overwrite=''
-for word in "$@"; do
-    case $word in
-        --overwrite) overwrite=$word ;;
-        -v | --quiet) talk+=("$word") ;;
-        -h | --help) usage; exit 0 ;;
-        -*) echo "error: unknown option $word; --help lists them" >&2; exit 2 ;;
-        *) film=$word ;;
-    esac
-done
-film=$(realpath --relative-to=. "$film")
-whole_run "$film"
+whole_run_flags "$root/data/film" "$@"
+film=$out
 
 step scripts/make_demo_film.py --out "$film"
 step scripts/find_cast.py --video "$film/demo.mp4" --portraits "$film/portraits" --out "$film/found" \

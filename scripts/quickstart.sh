@@ -9,18 +9,8 @@ set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 source "$root/scripts/step.sh"
-demo=$root/data/demo overwrite=''
-for word in "$@"; do
-    case $word in
-        --overwrite) overwrite=$word ;;
-        -v | --quiet) talk+=("$word") ;;
-        -h | --help) usage; exit 0 ;;
-        -*) echo "error: unknown option $word; --help lists them" >&2; exit 2 ;;
-        *) demo=$word ;;
-    esac
-done
-demo=$(realpath --relative-to=. "$demo")
-whole_run "$demo"
+whole_run_flags "$root/data/demo" "$@"
+demo=$out
 
 step scripts/make_demo_data.py --out "$demo"
 step crop_body.py --origin "$demo/origin" --annotations "$demo" --body "$demo/body" --mode train --data "$demo/data" $overwrite
