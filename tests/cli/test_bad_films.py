@@ -150,7 +150,7 @@ CASES = [
     bad("a name twice", twice, f"{PEOPLE}/Joey.png: the name is that of Joey already; rename one of them"),
     bad("a picture for two", same, f"{PEOPLE}/Ross.png: is the same picture as {PEOPLE}/Joey.png; give Ross and Joey"),
     bad("a file as --out", out_is_a_file, "{tmp}/out: is a file, where a folder was expected; choose another place"),
-    bad("nobody may write to --out", portraits, "/proc/out/ ... cannot be written ... choose another", out="/proc/out"),
+    bad("nobody may write to --out", portraits, "/proc/out ... cannot be written ... choose another", out="/proc/out"),
     bad("--annotated below a file", portraits, "{tmp}/film.mp4", "--annotated {tmp}/film.mp4/a.mp4"),
     bad("--annotated of another kind", portraits, "--annotated names one .mp4", "--annotated {tmp}/a.avi"),
     bad("--annotated the film", portraits, "--annotated names the film itself", "--annotated {tmp}/film.mp4"),
