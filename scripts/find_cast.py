@@ -28,7 +28,7 @@ from castsearch.movies.annotated import annotated, file_names, highlights
 from castsearch.movies.appearances import FilmCast
 from castsearch.movies.correcting import correct
 from castsearch.movies.decided import Told, check_names
-from castsearch.movies.finding import CHECKPOINTS, MODE, Found, Scanned, depends, name_people
+from castsearch.movies.finding import MODE, Found, Scanned, depends, name_people
 from castsearch.movies.footage import Footage
 from castsearch.movies.formats import read_appearances, write_formats
 from castsearch.movies.layout import frames_folder
@@ -123,13 +123,13 @@ def made_of(
 
 
 def written(args: argparse.Namespace) -> Iterator[Path]:
-    """All that was written, but for what is kept to go on with."""
+    """All that was written."""
     if args.annotated is not None:
         yield args.annotated
     for path in sorted(args.out.iterdir()):
         if path.is_file() and not path.name.startswith(".") and path.suffix != ".jsonl" and not cli.is_log(path):
             yield path
-        elif path.name in films.WRITTEN and path.name != CHECKPOINTS:
+        elif path.name in films.WRITTEN:
             yield from (file for file in sorted(path.rglob("*")) if file.is_file())
 
 
