@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """An archive of films ranked as scripts/Snakefile ranks it: a process a film, as many side by side as there are cores.
 
-    python3 benchmarks/films_ranked.py [--films 2000] [--boxes 800] [--workers 2] [--folder DIR]
+    python3 benchmarks/films_ranked.py [--films 2000] [--boxes 800] [--recipe best] [--workers 2] [--folder DIR]
 
 Films are simulated by the tool in the folder of test data, one by one, and go when they are ranked; faces are 512 wide,
-bodies 2048. Both recipes rank each. Told are the time of fusion.py for a film, start-up included, and what of it a core
+bodies 2048. Each recipe ranks each. Told are the time of fusion.py for a film, start-up included, and what of it a core
 worked (the rest it waited for a busy machine), films an hour on this machine, the largest process, and what joining the
 results costs; without the simulation, which takes turns with it.
 """
@@ -80,12 +80,12 @@ def simulate(folder: Path, number: int, boxes: int) -> None:
         (folder / f"{name}_val.pkl").write_bytes(pickle.dumps(content))
 
 
-def rank(folder: Path, boxes: int, number: int) -> dict[str, Run]:
+def rank(folder: Path, boxes: int, recipes: Sequence[str], number: int) -> dict[str, Run]:
     """Simulate a film, rank it by each recipe, and keep the rankings alone."""
     data = folder / "data" / f"{number:05d}"
     timed(__file__, "--simulate", number, "--boxes", boxes, "--folder", data)
     runs = {}
-    for recipe in RECIPES:
+    for recipe in recipes:
         out = folder / recipe / "movies" / f"{number:05d}" / "val_result.txt"
         out.parent.mkdir(parents=True, exist_ok=True)
         flags = ("--mode", "val", "--data", data, "--recipe", recipe, "--submission", out)
@@ -115,7 +115,7 @@ def report(done: Sequence[dict[str, Run]], workers: int, joined: dict[str, Run],
     """Print the table."""
     print("| recipe | s a film | of a core | films/h | MB at most | 10,000: core h | results | joining: s | MB |")
     print("|---|---|---|---|---|---|---|---|---|")
-    for recipe in RECIPES:
+    for recipe in joined:
         seconds = statistics.fmean(run[recipe].seconds for run in done)
         core = statistics.fmean(run[recipe].processor for run in done)
         peak = max(run[recipe].megabytes for run in done)
@@ -131,6 +131,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--films", type=int, default=2000)
     parser.add_argument("--boxes", type=int, default=800, help="of each film")
+    parser.add_argument("--recipe", nargs="+", choices=RECIPES, default=RECIPES, help="by which each is ranked")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="films at a time")
     parser.add_argument("--folder", type=Path, help="receives all files; by default a temporary one")
     parser.add_argument("--simulate", type=int, metavar="N", help=argparse.SUPPRESS)
@@ -143,13 +144,13 @@ def main() -> None:
         begun = time.perf_counter()
         with ThreadPoolExecutor(args.workers) as pool:
             done = []
-            for runs in pool.map(partial(rank, folder, args.boxes), range(args.films)):
+            for runs in pool.map(partial(rank, folder, args.boxes, args.recipe), range(args.films)):
                 done.append(runs)
                 if len(done) % 100 == 0:
                     print(f"{len(done)} films after {time.perf_counter() - begun:.0f} s", file=sys.stderr, flush=True)
-        joined = {recipe: join(folder, recipe, args.films) for recipe in RECIPES}
+        joined = {recipe: join(folder, recipe, args.films) for recipe in args.recipe}
         size = {
-            recipe: sum(file.stat().st_size for file in (folder / recipe / "joined").iterdir()) for recipe in RECIPES
+            recipe: sum(file.stat().st_size for file in (folder / recipe / "joined").iterdir()) for recipe in joined
         }
     print(
         f"{args.films} films of {args.boxes} boxes and {CASTS} people, faces {FACE_WIDTH} wide, bodies {BODY_WIDTH}; "

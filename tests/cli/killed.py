@@ -22,7 +22,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 LOADED = {
-    "RetinaFace": ("castsearch.faces", "cv2", "onnxruntime", "openvino", "castsearch.faces.network_files"),
+    "RetinaFace": ("castsearch.faces.frames", "castsearch.faces.network_files", "onnxruntime", "openvino"),
     "reid": ("castsearch.faces", "castsearch.bodies.models", "castsearch.bodies.training", "reid.stage"),
     "scripts": ("castsearch.movies.finding", "castsearch.gallery.site.films", "openvino", "av", "onnxruntime"),
     "": ("castsearch.ranking", "castsearch.crops", "castsearch.gallery.site.stages", "castsearch.gallery.site.making"),
@@ -34,6 +34,8 @@ STAMPS = ("outputs", "sources", "body", "root")
 def start(script: str, words: list[str], out: Path) -> int:
     """Run a script in a process of its own."""
     sys.stdout.flush()
+    while any(is_loading(module) for module in [*sys.modules.values()]):
+        time.sleep(0.01)  # OpenVINO has a thread that imports: what it is at would never be done in the other process
     pid = os.fork()
     if pid:
         return pid
@@ -46,6 +48,11 @@ def start(script: str, words: list[str], out: Path) -> int:
     except SystemExit as end:
         code = int(end.code or 0)
     os._exit(code)
+
+
+def is_loading(module: object) -> bool:
+    """Whether a module is being imported just now."""
+    return getattr(getattr(module, "__spec__", None), "_initializing", False)
 
 
 def ended(pid: int) -> None:

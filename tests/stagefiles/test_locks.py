@@ -147,7 +147,12 @@ def test_garbage_may_hold_a_lock(tmp_path):
             self.held.__exit__(None, None, None)
 
     Cycle()
-    thread = threading.Thread(target=lambda: locks._guard.__enter__() and gc.collect(), daemon=True)
+
+    def collect() -> None:
+        with locks._guard:
+            gc.collect()
+
+    thread = threading.Thread(target=collect, daemon=True)
     thread.start()
     thread.join(5)
     assert not thread.is_alive()
