@@ -64,4 +64,5 @@ def settle(folder: Path) -> None:
             (folder / BEST).unlink()
     for pattern in (".*.pt.*", ".log.*"):
         for leftover in folder.glob(pattern):
-            leftover.unlink()
+            if leftover.suffix != ".lock":  # which keeps other runs away, see stagefiles.locks
+                leftover.unlink()
