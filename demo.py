@@ -88,7 +88,8 @@ def picture(args: argparse.Namespace, split: Split, crops: Path, source: Path) -
         raise GalleryError(f"{source}, {submission}: {error}") from None
     if labels is not None and person not in labels:
         cli.warn(f"the labels know nothing of {args.movcast}, whose candidates are grey")
-    write_jpeg(args.out, strip.image, QUALITY)
+    with cli.alone(args.out):
+        write_jpeg(args.out, strip.image, QUALITY)
     if strip.missing:
         cli.warn(f"no font here has the letters {strip.missing}; install one that does, as those called Noto")
     cli.done(str(args.out), args.out)

@@ -22,7 +22,7 @@ from castsearch.faces.packs import FacePack
 from castsearch.metrics import Evaluation, EvaluationError, Missing, Oddities, check_labels
 from castsearch.networks import PRECISIONS
 from castsearch.paths import NO_ROOM, look_alike, shortened
-from castsearch.stagefiles import MODES, MoviePictures, StageFileError, locks, remove_leftovers
+from castsearch.stagefiles import MODES, MoviePictures, StageFileError, locks, metadata_path, remove_leftovers
 from scripts import run_log
 
 T = TypeVar("T")
@@ -202,7 +202,7 @@ def alone(*files: Path) -> Iterator[None]:
     with ExitStack() as held:
         for file in sorted(files):  # so that two runs never wait for each other
             held.enter_context(locks.alone(file, warn))
-            remove_leftovers(file)
+            remove_leftovers(file, metadata_path(file))
         yield
 
 

@@ -166,7 +166,7 @@ def alone(out: Path) -> Iterator[None]:
         yield
         for folder in WRITTEN:
             sweep(out / folder)
-        remove_leftovers(*(path for path in out.iterdir() if not path.name.startswith(".")))
+        remove_leftovers(*out.iterdir())
 
 
 def check_all(used: int, footage: Sequence[Footage]) -> None:

@@ -12,6 +12,7 @@ from castsearch.gallery.site.pictures import MARK, Pictures
 from castsearch.gallery.site.render import write_site
 from castsearch.gallery.strip import GalleryError
 from castsearch.paths import shortened
+from castsearch.stagefiles import sweep
 from castsearch.stagefiles.locks import hold
 
 
@@ -50,4 +51,5 @@ def make_gallery(
             )
         index = write_site(pictures.folder, overview, movies(pictures))
         pictures.sweep()
+        sweep(pictures.folder)
     return Made(index, pictures.bad)
