@@ -1,6 +1,6 @@
-"""Trains whole once, and once killed ten times: ``killed.py SMALL OUT``. Prints the steps saved after each kill.
+"""Trains whole once, and once killed twenty times: ``killed.py SMALL OUT``. Prints the steps saved after each kill.
 
-Forks from a process that imported torch but started no thread of it: ten starts cost little.
+Forks from a process that imported torch but started no thread of it: twenty starts cost little.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ def main(small: Path, out: Path) -> None:
     assert os.waitpid(start(small, out / "whole"), 0)[1] == 0
     folder = out / "killed"
     draw = random.Random(0)
-    for kill in range(10):
-        goal = saved(folder) + draw.randint(1, 2 * EPOCHS // 15)
+    for kill in range(20):
+        goal = saved(folder) + draw.randint(1, 2 * EPOCHS // 30)
         pid = start(small, folder)
         while logged(folder) < goal and os.waitpid(pid, os.WNOHANG) == (0, 0):
             time.sleep(0.0005)
