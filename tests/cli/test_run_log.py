@@ -133,7 +133,8 @@ def test_several_processes_share_a_log(tmp_path):
     runs = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "log")], cwd=ROOT) for _ in range(3)]
     assert [run.wait() for run in runs] == [0, 0, 0]
     numbers = {}
-    for event in events(tmp_path / "log"):
+    # One that begins while another writes may take that line for cut short, and leave an empty one.
+    for event in filter(None, events(tmp_path / "log")):
         numbers.setdefault(event["pid"], []).append(event["n"])
     assert [*numbers.values()] == [[*range(200)]] * 3
 
