@@ -88,8 +88,7 @@ def join_features(parts: Parts, target: str | os.PathLike[str]) -> None:
         rows = _only(read(path), name, path)
         if not isinstance(rows, np.ndarray) or rows.ndim != 2:
             raise StageFileError(f"{path}: expected (n, d) features, got {described(rows)}; run its stage again")
-        # A reader's dtype is an object of its own, which a pickle would write once a movie.
-        content[name] = rows.view(np.dtype(rows.dtype.str))
+        content[name] = rows
     write(target, content, join_metadata(parts.values()))
 
 
