@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from castsearch.errors import CastSearchError
 from castsearch.ranking.joining import join_results
-from castsearch.results import check_result
+from castsearch.results import check_result, json_beside
 from castsearch.stagefiles import body_name, check_target, face_name, retina_name
 from castsearch.stagefiles.joining import join_body, join_features, join_retina
 from castsearch.textfiles import read_text
@@ -32,12 +32,13 @@ def main() -> None:
 
     movies = read_table(args.out / f"{args.mode}_movies.json")
     folders = {entry["movie"]: args.out / "movies" / entry["folder"] for entry in movies}
-    if args.data is not None:
-        join_data(folders, args.data, args.mode, args.reid)
     check_result(args.submission, args.data or args.out)
     ranked = [entry["movie"] for entry in movies if entry["cast"] and entry["candidates"]]
     parts = {name: folders[name] / f"{args.mode}_result.txt" for name in ranked}
-    count = join_results(parts, args.submission, args.data)
+    with cli.alone(args.submission, json_beside(args.submission)):
+        if args.data is not None:
+            join_data(folders, args.data, args.mode, args.reid)
+        count = join_results(parts, args.submission, args.data)
     print(f"{len(ranked)} movies, {count} casts -> {args.submission}")
 
 
@@ -51,8 +52,10 @@ def join_data(folders: dict[str, Path], data: Path, mode: str, reid: list[str]) 
     steps = [(body_name(mode), join_body), (retina_name(mode), join_retina), (face_name(mode), join_features)]
     steps += [(f"{name}_{mode}.pkl", join_features) for name in reid]
     for name, join in steps:
-        join({movie: folder / "data" / name for movie, folder in folders.items()}, check_target(data / name))
-        print(data / name)
+        target = check_target(data / name)
+        with cli.alone(target):
+            join({movie: folder / "data" / name for movie, folder in folders.items()}, target)
+        print(target)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from castsearch.images import ImageReader
 from castsearch.journal import timed
 from castsearch.parallel import ahead
 from castsearch.progress import Progress, silent
-from castsearch.stagefiles import Resumable, Split
+from castsearch.stagefiles import ROWS, Resumable, Split, pictures_digest
 
 
 class FeatureError(BodyModelError):
@@ -116,7 +117,9 @@ def extract_split(
         FeatureError: a feature is not finite or all zero; neither it nor its movie is written.
     """
     files = files_of(split, mode, with_cast)
-    kept = _kept(extractor, files, out, with_cast, overwrite) if distributed.rank() == 0 else None
+    rows = {name: pictures_digest(movie.pictures if with_cast else movie.candidates) for name, movie in split.items()}
+    notes = {"with_cast": with_cast, ROWS: rows}
+    kept = _kept(extractor, files, out, notes, overwrite) if distributed.rank() == 0 else None
     (todo,) = distributed.joined([kept.todo] if kept else [])
     shares = {movie: extractor.share(files[movie]) for movie in todo}
     mine = [file for share in shares.values() for file in share]
@@ -137,14 +140,16 @@ def extract_split(
     return sum(map(len, files.values()))
 
 
-def _kept(extractor: Extractor, files: dict[str, list[str]], out: Path, with_cast: bool, overwrite: bool) -> Resumable:
+def _kept(
+    extractor: Extractor, files: dict[str, list[str]], out: Path, notes: dict[str, Any], overwrite: bool
+) -> Resumable:
     model, root = extractor.model, extractor.reader.root
     return Resumable(
         out,
         {**model.depends, "root": os.path.realpath(root)},
         list(files),
         lambda movie: (root / file for file in files[movie]),
-        {"weights": model.weights.name if model.weights else None, "with_cast": with_cast},
+        {"weights": model.weights.name if model.weights else None, **notes},
         ran=lambda: None if model.ran is None else model.ran.words(),
         overwrite=overwrite,
     )

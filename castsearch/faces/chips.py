@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,15 +18,19 @@ from castsearch.images import ImageReader, check_pictures
 from castsearch.journal import timed
 from castsearch.progress import Progress, silent
 from castsearch.stagefiles import (
+    FACES,
     MADE_FROM,
     RAN,
+    ROWS,
     MoviePictures,
     Picture,
     Resumable,
     Split,
     StageFileError,
+    faces_digest,
     last_change,
     metadata_path,
+    pictures_digest,
     read_metadata,
     remove_leftovers,
     say_kept,
@@ -35,7 +38,8 @@ from castsearch.stagefiles import (
 )
 from castsearch.stagefiles.locks import Wait, alone
 
-NOTES = ("model", "licence", RAN)  # of what metadata tell about detection, on which faces do not depend
+_OF_DETECTION = ("model", "licence", RAN)  # of what metadata tell about detection, on which faces do not depend
+NOTES = (*_OF_DETECTION, ROWS, FACES)  # of what metadata tell about chips
 
 
 def align_split(
@@ -82,7 +86,7 @@ def align_split(
     check_pictures(body, files, reader.skip_bad)
     told = in_todays_words(detections, pack, "detector")
     about = {field: told[field] for field in ABOUT_DETECTION if field in told}
-    notes = {field: about.pop(field) for field in NOTES if field in about}
+    notes = {field: about.pop(field) for field in _OF_DETECTION if field in about}
     depends = {**about, "limits": limits, "alignment": f"{type(pack).__name__} {pack.chip_size}"}
     aligned = _Aligning(split, reader, pack, limits, depends, notes, overwrite)
     one = _single_file(folder)
@@ -116,7 +120,7 @@ class _Aligning:
                     kept += 1
                     continue
                 with timed(name, faces=len(movie)):
-                    stagefiles.write(file, {name: self._align(name)}, self.notes | depends)
+                    stagefiles.write(file, {name: self._align(name)}, self._notes([name]) | depends)
         if kept:
             say_kept(folder, kept, len(self.split))
         return folder
@@ -127,7 +131,7 @@ class _Aligning:
             self.depends,
             list(self.split),
             self._sources,
-            self.notes,
+            self._notes(self.split),
             detail=self._detail,
             overwrite=self.overwrite,
         )
@@ -145,12 +149,17 @@ class _Aligning:
 
     def _detail(self, movie: str) -> str:
         """Stands for the faces that were found."""
-        digest = hashlib.blake2b(digest_size=16)
-        for picture in self.split[movie].pictures:
-            faces = picture.faces
-            arrays = () if faces is None else (faces.boxes, faces.scores, faces.landmarks)
-            digest.update(repr([None if array is None else array.tolist() for array in arrays]).encode())
-        return f"{len(self.split[movie].cast)} {digest.hexdigest()}"
+        return f"{len(self.split[movie].cast)} {self._faces[movie]}"
+
+    @cached_property
+    def _faces(self) -> dict[str, str]:
+        return {name: faces_digest(movie.pictures) for name, movie in self.split.items()}
+
+    def _notes(self, movies: Iterable[str]) -> dict[str, Any]:
+        """What is told besides: which pictures the chips are of, and which faces were found on them."""
+        movies = list(movies)
+        pictures = {name: pictures_digest(self.split[name].pictures) for name in movies}
+        return {**self.notes, ROWS: pictures, FACES: {name: self._faces[name] for name in movies}}
 
 
 def _depended_on(file: Path) -> dict[str, Any]:
@@ -217,6 +226,15 @@ class Chips:
     def file(self, movie: str) -> Path:
         """The file in which the movie's chips lie."""
         return self._single or _movie_file(self.folder, movie)
+
+    def of_rows(self, movies: Iterable[str]) -> dict[str, dict[str, str]]:
+        """What metadata tell of the pictures and faces of movies, see ``stagefiles.rows``; of some they may not."""
+        movies = list(movies)
+        told = {file: read_metadata(file) for file in dict.fromkeys(map(self.file, movies))}
+        return {
+            field: {name: of[name] for name in movies if name in (of := told[self.file(name)].get(field, {}))}
+            for field in (ROWS, FACES)
+        }
 
     def read(self, movie: str, rows: int, size: int) -> np.ndarray:
         """The chips of a movie, (rows, 3, size, size) uint8.

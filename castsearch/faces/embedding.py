@@ -51,7 +51,7 @@ def embed_split(
         {"embedder": pack.identity("embedder")},
         list(split),
         sources=lambda movie: [chips.file(movie)],
-        notes=notes(pack),
+        notes={**notes(pack), **chips.of_rows(split)},
         update=lambda recorded: in_todays_words(recorded, pack, "embedder"),
         ran=lambda: running(pack, "embedder"),
         overwrite=overwrite,

@@ -22,6 +22,7 @@ from castsearch.stagefiles.features import read_features
 from castsearch.stagefiles.names import MODES, body_name, face_name, reid_name, retina_name
 from castsearch.stagefiles.reading import last_change, read
 from castsearch.stagefiles.resuming import RAN, Resumable, Run, runs
+from castsearch.stagefiles.rows import FACES, ROWS, faces_digest, pictures_digest
 from castsearch.stagefiles.splits import (
     body_entry,
     read_body,
@@ -44,9 +45,11 @@ from castsearch.stagefiles.writing import (
 )
 
 __all__ = [
+    "FACES",
     "MADE_FROM",
     "MODES",
     "RAN",
+    "ROWS",
     "Faces",
     "Features",
     "MoviePictures",
@@ -63,12 +66,14 @@ __all__ = [
     "check_target",
     "detection_entry",
     "face_name",
+    "faces_digest",
     "file_sha256",
     "is_current",
     "is_recorded",
     "last_change",
     "made_from",
     "metadata_path",
+    "pictures_digest",
     "read",
     "read_body",
     "read_body_entries",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -11,6 +11,8 @@ from castsearch.identifiers import shown
 from castsearch.stagefiles.content import Features, MoviePictures, Split, described
 from castsearch.stagefiles.errors import StageFileError, located
 from castsearch.stagefiles.reading import read
+from castsearch.stagefiles.rows import check_rows
+from castsearch.stagefiles.writing import read_metadata
 
 
 def read_features(
@@ -24,17 +26,25 @@ def read_features(
         casts: whether rows of casts must stand before those of the candidates, or the number of rows tells.
 
     Raises:
-        StageFileError: a movie is missing or has another number of rows, that is, the file belongs to another split
-            or another run.
+        StageFileError: a movie is missing, has another number of rows, or rows that are not of these pictures and
+            their faces, that is, the file belongs to another split or another run.
     """
-    content = read(path)
+    content, told = read(path), _told(path)
     features = {}
     for name, movie in split.items():
         with located(f"{path}: movie {shown(name)}", "; the file belongs to another split or run, run its stage again"):
             if name not in content:
                 raise StageFileError("it is missing")
             features[name] = _of_movie(content[name], movie, casts)
+            check_rows(told, name, movie.candidates if features[name].cast is None else movie.pictures)
     return features
+
+
+def _told(path: str | os.PathLike[str]) -> dict[str, Any]:
+    try:
+        return read_metadata(path)
+    except StageFileError:
+        return {}  # the features do without
 
 
 def _of_movie(rows: object, movie: MoviePictures, casts: Literal["always", "maybe"]) -> Features:

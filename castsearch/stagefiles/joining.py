@@ -20,6 +20,7 @@ from castsearch.stagefiles.content import MoviePictures, Split, described
 from castsearch.stagefiles.errors import StageFileError
 from castsearch.stagefiles.reading import read
 from castsearch.stagefiles.resuming import RAN, runs
+from castsearch.stagefiles.rows import FACES, ROWS
 from castsearch.stagefiles.splits import read_body, read_retina, write_body, write_retina
 from castsearch.stagefiles.writing import read_metadata, write
 
@@ -112,7 +113,7 @@ def _only(content: Mapping[str, Any], name: str, path: Path) -> Any:
 
 
 # What metadata tell by movie or by picture; all else is of the stage's settings, the same in each part.
-_BY_ENTRY = ("sources", "outputs", "bad", "told", "doubts")
+_BY_ENTRY = ("sources", "outputs", "bad", "told", "doubts", ROWS, FACES)
 _OF_THE_WHOLE = ("made_from",)  # what only the whole is made from; without it no run takes the joined file for its own
 
 

@@ -70,8 +70,8 @@ def test_the_pack_is_given_the_chosen_face(tmp_path, paint, fake_pack):
 
 
 def told_of(chips: Path) -> dict[str, Any]:
-    """Metadata without stamps."""
-    stamps = ("made_from", "sources")
+    """Metadata without stamps and what stands for pictures."""
+    stamps = ("made_from", "sources", "rows", "faces")
     return {field: told for field, told in stagefiles.read_metadata(chips).items() if field not in stamps}
 
 
@@ -105,6 +105,19 @@ def test_what_is_told_of_chips_is_what_is_told_of_the_detections(tmp_path, split
         "limits": True,
         "alignment": "FakePack 4",
     }
+
+
+@pytest.mark.parametrize("single", [False, True])
+def test_pictures_and_faces_are_told_movie_by_movie(tmp_path, split, fake_pack, single):
+    folder = tmp_path / "val_img"
+    align_split(split, ImageReader(tmp_path), fake_pack(), DETECTIONS, folder, single=single)
+    told = Chips(folder).of_rows(split)
+    assert {field: list(of) for field, of in told.items()} == {"rows": ["tt1", "tt2"], "faces": ["tt1", "tt2"]}
+    assert told["rows"]["tt1"] != told["rows"]["tt2"] and told["faces"]["tt1"] != told["faces"]["tt2"]
+    assert Chips(folder).of_rows(["tt2"]) == {field: {"tt2": of["tt2"]} for field, of in told.items()}
+    for file in {Chips(folder).file(movie) for movie in split}:
+        stagefiles.metadata_path(file).unlink()  # as the original wrote them
+    assert Chips(folder).of_rows(split) == {"rows": {}, "faces": {}}
 
 
 @pytest.mark.parametrize("single_is_newer", [False, True])

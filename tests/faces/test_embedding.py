@@ -77,6 +77,18 @@ def test_what_is_written(tmp_path, embed, batch):
     assert metadata["embedder"] == {"sha256": {"embedder.onnx": "a"}, "versions": {"library": "1"}}
     assert (metadata["model"], metadata["licence"]) == ("fake", "none")
     assert metadata["ran"] == [{"engine": "pencil 1", "device": "paper", "precision": "float32"}]
+    assert metadata["rows"] == metadata["faces"] == {}
+
+
+def test_pictures_and_faces_that_chips_tell_of_are_told_of_features(tmp_path, embed, put):
+    for movie, faces in (("tt1", "a"), ("tt3", "b")):
+        put(movie, metadata=METADATA | {"rows": {movie: f"of {movie}"}, "faces": {movie: faces}})
+    embed()
+    told = read_metadata(tmp_path / "face_val.pkl")
+    assert told["rows"] == {"tt1": "of tt1", "tt3": "of tt3"} and told["faces"] == {"tt1": "a", "tt3": "b"}
+    put("tt3", more=1, time=1_000_000_001, metadata=METADATA | {"rows": {"tt3": "of tt3"}, "faces": {"tt3": "c"}})
+    assert embed() == 3
+    assert read_metadata(tmp_path / "face_val.pkl")["faces"] == {"tt1": "a", "tt3": "c"}
 
 
 def test_what_ran_stays_what_it_was_where_nothing_is_left_to_do(tmp_path, embed, put, fake_pack):
