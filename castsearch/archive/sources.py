@@ -17,7 +17,7 @@ from castsearch.archive.films import FilmFaces
 from castsearch.archive.store import Embedder
 from castsearch.faces.selection import select_candidate
 from castsearch.identifiers import shown
-from castsearch.movies.finding import CHECKPOINTS, MODE
+from castsearch.movies.finding import CHECKPOINTS, MODE, Depends
 from castsearch.movies.layout import Times, read_times, times_file
 from castsearch.movies.scanned import Scan, read_scan
 from castsearch.paths import shortened
@@ -34,7 +34,6 @@ from castsearch.stagefiles import (
 )
 
 _PART = re.compile(r"\d{5}\.npz")
-_TOLD = 6  # which of what a scan depends on tells of the face pack: its detector, embedder and search
 _BOX = re.compile(r"_(-?\d+)_(-?\d+)_(\d+)_(\d+)(?=\.[^./]+$)")  # a crop's box, in its file's name
 
 
@@ -113,7 +112,8 @@ def _depends(path: Path) -> Any:
 
 def _embedder(depends: Any, folder: Path) -> Embedder:
     try:
-        return Embedder.told("", depends[_TOLD][1])
+        told: Any = Depends(*depends)  # of a file: anything
+        return Embedder.told("", told.faces[1])
     except (LookupError, TypeError, AttributeError):
         raise ArchiveError(f"{shortened(folder)}: the film was searched without faces; search it again") from None
 

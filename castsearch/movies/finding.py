@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -164,7 +164,7 @@ def look_through(
         models,
         frames_folder(out, MODE, movie),
         kept,
-        _depends(footage, surveyed.survey, shots, models, habits),
+        depends(footage, models, shots, habits)._replace(surveyed=_surveyed(surveyed.survey)),
         habits,
         progress,
     )
@@ -179,8 +179,35 @@ def look_through(
     return Scanned(surveyed.footage, surveyed.survey, found, movie, candidates)
 
 
-def depends(footage: Footage, models: Models, shots: DetectorName, habits: Habits = HABITS) -> list[Any]:
-    """What is found in a film depends on, before it is looked through, as JSON has it.
+class Depends(NamedTuple):
+    """What is found in a film depends on, as JSON has it; there it is a list.
+
+    Attributes:
+        version: of looking.
+        film: the file, see ``identity``.
+        rate: of the film.
+        shots: detector of shots.
+        surveyed: digest of times and shots; None before the film was surveyed.
+        persons: detector of persons.
+        faces: what detects and embeds faces, and how they are searched; None where nothing does.
+        bodies: what features of bodies depend on.
+        habits, linking: how often is looked for what, and how sightings become tracks.
+    """
+
+    version: int
+    film: Any
+    rate: str
+    shots: str
+    surveyed: str | None
+    persons: str
+    faces: tuple[Any, Any, Any] | None
+    bodies: dict[str, Any]
+    habits: dict[str, Any]
+    linking: dict[str, Any]
+
+
+def depends(footage: Footage, models: Models, shots: DetectorName, habits: Habits = HABITS) -> Depends:
+    """What is found in a film depends on, before it is looked through.
 
     Args:
         footage: the film.
@@ -189,17 +216,25 @@ def depends(footage: Footage, models: Models, shots: DetectorName, habits: Habit
         habits: how often is looked for what.
     """
     faces = models.faces
-    told = faces and [faces.identity("detector"), faces.identity("embedder"), faces.search.metadata()]
-    looked = [models.persons.name, told, dict(models.bodies.depends), asdict(habits), asdict(Linking())]
-    return [VERSION, identity(footage.path), str(footage.rate), shots, *looked]
+    return Depends(
+        version=VERSION,
+        film=identity(footage.path),
+        rate=str(footage.rate),
+        shots=shots,
+        surveyed=None,
+        persons=models.persons.name,
+        faces=None
+        if faces is None
+        else (faces.identity("detector"), faces.identity("embedder"), faces.search.metadata()),
+        bodies=dict(models.bodies.depends),
+        habits=asdict(habits),
+        linking=asdict(Linking()),
+    )
 
 
-def _depends(footage: Footage, found: Survey, shots: DetectorName, models: Models, habits: Habits) -> object:
-    """What a scan depends on, as JSON has it."""
-    version, film, rate, detector, *looked = depends(footage, models, shots, habits)
+def _surveyed(found: Survey) -> str:
     times = [found.times, [(shot.start, shot.end) for shot in found.shots], found.size]
-    surveyed = hashlib.sha256(b"".join(np.asarray(some, np.float64).tobytes() for some in times)).hexdigest()
-    return [version, film, rate, detector, surveyed, *looked]
+    return hashlib.sha256(b"".join(np.asarray(some, np.float64).tobytes() for some in times)).hexdigest()
 
 
 def name_people(scanned: Scanned, cast: Cast, pack: FacePack, cluster: bool = False, told: Told | None = None) -> Found:

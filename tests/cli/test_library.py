@@ -20,7 +20,7 @@ from castsearch.archive.people import joined, known_people, name_person, portrai
 from castsearch.archive.sources import of_search, of_stages
 from castsearch.faces import open_pack
 from castsearch.movies.errors import MovieError
-from castsearch.movies.finding import CHECKPOINTS, MODE
+from castsearch.movies.finding import CHECKPOINTS, MODE, Depends
 from castsearch.movies.layout import times_file
 from castsearch.movies.portraits import Person, read_portraits
 from castsearch.movies.scanned import read_scan, write_scan
@@ -70,7 +70,8 @@ def searched(tmp_path: Path, identity: dict[str, object]) -> Searched:
             scan([track(1, seen[:2], features[:2], d=WIDTH)]),
             scan([track(1, seen[2:], features[2:], d=WIDTH), track(2, [sighting(9)], d=WIDTH)]),
         ]
-        depends = [2, "film", "25", "adaptive", "", "ssdlite", embedder and [{}, embedder, {}]]
+        faces = embedder and ({}, embedder, {})
+        depends = Depends(2, "film", "25", "adaptive", "", "ssdlite", faces, {}, {}, {})
         for number, part in enumerate(parts):
             write_scan(work / CHECKPOINTS / name / f"{number:05d}.npz", part, depends)
         path = times_file(work, MODE)
