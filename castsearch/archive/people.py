@@ -14,7 +14,7 @@ from castsearch.archive.errors import ArchiveError
 from castsearch.archive.store import PEOPLE
 from castsearch.faces.packs import FacePack
 from castsearch.identifiers import shown
-from castsearch.movies.portraits import Cast, Person, read_person, read_portraits, unique_words
+from castsearch.movies.portraits import Cast, Person, check_different, read_person, read_portraits, unique_words
 from castsearch.paths import PICTURES, folded, shortened
 from castsearch.stagefiles import atomic_write, file_sha256, remove_leftovers
 
@@ -136,7 +136,11 @@ def known_people(archive: Path, pack: FacePack) -> Cast:
 
 
 def joined(one: Cast, other: Cast) -> Cast:
-    """The people of two casts, by name; whoever is in both has the portraits of both."""
+    """The people of two casts, by name; whoever is in both has the portraits of both.
+
+    Raises:
+        MovieError: a picture is a portrait of two people.
+    """
     people: dict[str, Person] = {}
     for person in (*one.people, *other.people):
         known = people.get(folded(person.name))
@@ -148,5 +152,6 @@ def joined(one: Cast, other: Cast) -> Cast:
             )
         people[folded(person.name)] = person
     ordered = [people[word] for word in sorted(people)]
+    check_different({person.name: person.files for person in ordered})
     words = unique_words([person.name for person in ordered])
     return Cast(tuple(replace(person, id=words[person.name]) for person in ordered))

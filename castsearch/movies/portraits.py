@@ -71,7 +71,7 @@ def read_portraits(folder: Path, pack: FacePack) -> Cast:
             people have the same; no picture of a person shows a face; a name is two people's, or cannot be used.
     """
     portraits = _portraits_in(folder)
-    _check_different(portraits)
+    check_different(portraits)
     identities = unique_words(list(portraits))
     people = [_person(name, identities[name], files, pack) for name, files in portraits.items()]
     _tell_alike(people)
@@ -189,8 +189,12 @@ def _is_beside(path: Path) -> bool:
     return path.name in _NO_FOLDERS if path.is_dir() else path.suffix.lower() in _NO_PICTURES
 
 
-def _check_different(portraits: Mapping[str, Sequence[Path]]) -> None:
-    """See that no picture is given for two people."""
+def check_different(portraits: Mapping[str, Sequence[Path]]) -> None:
+    """See that no picture is given for two people.
+
+    Raises:
+        MovieError: one is, or cannot be read.
+    """
     seen: dict[str, tuple[str, Path]] = {}
     for name, files in portraits.items():
         for file in files:

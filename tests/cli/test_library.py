@@ -272,6 +272,11 @@ def test_people_across_films(script: Run, testdata: Path, small_pack: Path, tmp_
 
     whom = joined(read_portraits(folder, pack), known_people(library, pack))
     assert [(person.name, len(person.features)) for person in whom.people] == [("Joey", 4), ("Ross", 1)]
+    other = tmp_path / "other/Chandler.jpg"
+    other.parent.mkdir()
+    other.write_bytes(joey.files[1].read_bytes())
+    with pytest.raises(MovieError, match=r"people/Joey/2\.jpg: is the same picture as .*Chandler\.jpg; give Joey and"):
+        joined(read_portraits(other.parent, pack), known_people(library, pack))
     near = run("remove", "m", "--person", "Jo", code=2)
     assert near == f"error: {library}: knows nobody called Jo; look for the name among its people\n"
     assert run("list").startswith(f"{library}: 1 films")
