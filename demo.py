@@ -14,7 +14,7 @@ from castsearch.annotations import person_ids, read_ranking
 from castsearch.gallery import GalleryError, cast_strip
 from castsearch.images import check_pictures, write_jpeg
 from castsearch.stagefiles import Split
-from scripts import cli
+from scripts import cli, scoring
 
 QUALITY = 92  # people look at this one
 
@@ -125,7 +125,7 @@ def gallery(args: argparse.Namespace, split: Split, crops: Path, told_origin: ob
 
 def labels_of(args: argparse.Namespace, split: Split, without: str) -> dict[str, list[str]] | None:
     """The labels, where there are any; ``without``: what is done without."""
-    return cli.fitting_labels(args.gt, args.data / f"{args.mode}_label.json", list(split.values()), without)
+    return scoring.fitting_labels(args.gt, args.data / f"{args.mode}_label.json", list(split.values()), without)
 
 
 def frames_of(args: argparse.Namespace, told: object) -> Path | None:

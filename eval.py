@@ -13,7 +13,7 @@ from castsearch import metrics, stagefiles
 from castsearch.annotations import Movie, labels_of_persons, person_ids, read_annotations, read_labels, read_ranking
 from castsearch.metrics import Difference, Evaluation, EvaluationError, Missing, Oddities, Scored
 from castsearch.stagefiles import MoviePictures
-from scripts import cli
+from scripts import cli, scoring
 
 Movies = Mapping[str, str]
 
@@ -128,8 +128,8 @@ def warn(scored: Sequence[Scored], split_known: bool, missing: Missing) -> None:
     """Tell what is odd about each submission."""
     for one in scored:
         which = f"{one.name}: " if len(scored) > 1 else ""
-        cli.warn_of_evaluation(one.evaluation, missing, which)
-        cli.warn_of_oddities(one.oddities, split_known, which)
+        scoring.warn_of_evaluation(one.evaluation, missing, which)
+        scoring.warn_of_oddities(one.oddities, split_known, which)
 
 
 def write(scored: Sequence[Scored], movies: Movies, args: argparse.Namespace) -> None:

@@ -51,7 +51,7 @@ from castsearch.results import (
     write_result,
 )
 from castsearch.stagefiles import Split
-from scripts import cli
+from scripts import cli, scoring
 
 MOST_GB = 1_000_000
 VERSIONS = {"castsearch": __version__, "numpy": np.__version__, "scipy": scipy.__version__}
@@ -318,7 +318,7 @@ def main() -> None:
             f"{args.data}: no movie of {args.mode} has both a cast and candidates, so that there is nothing to rank; "
             "mend its annotations, or what crop_body.py went on without"
         )
-    labels = cli.fitting_labels(args.gt, args.data / f"{args.mode}_label.json", ranked, "the ranking is not scored")
+    labels = scoring.fitting_labels(args.gt, args.data / f"{args.mode}_label.json", ranked, "the ranking is not scored")
     try:
         verdicts = fitting_decisions(decisions, split, args.across)
     except DecisionError as error:
@@ -345,7 +345,7 @@ def main() -> None:
         f"{len(ranking)} casts ranked: {result}", result, json_beside(result), movies=len(ranked), casts=len(ranking)
     )
     if labels is not None:
-        cli.report_evaluation(evaluate(labels, ranking))
+        scoring.report_evaluation(evaluate(labels, ranking))
     if absent:
         print(
             f"{len(absent)} of {len(ranking)} casts {'is' if len(absent) == 1 else 'are'} probably absent "

@@ -204,6 +204,7 @@ def search(args: argparse.Namespace, _: argparse.ArgumentParser) -> None:
     files = args.portrait if args.person is None else portraits_of(args.library, args.person)
     if args.json is not None:
         check_output(args.json)
+    archive.read_ahead()
     person = read_person("portrait", files, opened(archive, args.gpu))
     hits = archive.search(person.features, args.top)
     if args.json is not None:

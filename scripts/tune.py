@@ -22,7 +22,7 @@ from castsearch.metrics import FEW_MOVIES, paired_bootstrap
 from castsearch.ranking import RankingWarning, read_movies, read_split
 from castsearch.stagefiles import Split
 from castsearch.tuning import BEST, BEST_FITTED, CHOSEN, FLAGS, PLAIN, Comparison, Fit
-from scripts import cli
+from scripts import cli, scoring
 
 FEW_GENUINE = 100  # pairs of a portrait and its person's face
 
@@ -99,7 +99,7 @@ def main() -> None:
     warnings.simplefilter("ignore", RankingWarning)  # fusion.py tells them
     split = read_split(args.data, args.mode)
     file = args.gt or args.data / f"{args.mode}_label.json"
-    labels = cli.fitting_labels(file, file, list(split.values()), "") or {}
+    labels = scoring.fitting_labels(file, file, list(split.values()), "") or {}
     tell_of_strangers(labels, split, file)
     labelled = tuning.label_movies(read_movies(args.data, args.mode, args.reid, split=split), labels)
     if args.no_time:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeGuard
@@ -230,6 +231,11 @@ class Archive:
     def index(self, keep: bool = False) -> FaceIndex:
         """All its faces; ``keep`` for many searches, see ``FaceIndex``."""
         return FaceIndex(self.paths(), keep)
+
+    def read_ahead(self) -> None:
+        """Let the system begin to read what a search goes through, while something else is done."""
+        with suppress(ArchiveError, ChangedError):  # a search will tell
+            self.index()
 
     def search(self, portraits: np.ndarray, count: int) -> list[Hit]:
         """The tracks most like a person's portraits, best first; see ``FaceIndex.tracks``."""

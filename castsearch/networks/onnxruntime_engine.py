@@ -72,6 +72,7 @@ def _session(
         raise
     except Exception as error:  # those of its Python part are of any type
         raise NetworkError(f"{path}: not a usable network ({one_line(error)}); get it again") from None
+    session.disable_fallback()  # in mid-run; ONNX Runtime 1.18 and earlier know no enable_fallback
     # Without memory or libraries it takes the CPU in silence.
     if gpu >= 0 and CUDA not in session.get_providers():
         raise DeviceError(
