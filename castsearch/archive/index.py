@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from castsearch.archive.errors import ArchiveError
-from castsearch.archive.films import ChangedError, FilmFile, mixed, read_film, step
+from castsearch.archive.films import ChangedError, FilmFile, announce, mixed, read_ahead, read_film, step
 from castsearch.parallel import core_count
 
 BLOCK = 16 << 20  # bytes of codes that are gone through at once
@@ -81,9 +81,10 @@ class FaceIndex:
     """
 
     def __init__(self, paths: Iterable[Path], keep: bool = False) -> None:
-        with ThreadPoolExecutor(_READERS) as pool:
-            films = pool.map(_announced, sorted(paths, key=lambda path: path.stem))
-            self._films = [film for film in films if film.shape[0]]
+        paths = sorted(paths, key=lambda path: path.stem)
+        for path in paths:
+            announce(path)
+        self._films = [film for film in map(_opened, paths) if film.shape[0]]
         self._check_widths()
         room = _Room()
         self._blocks = [_Block(self._films, numbers, None if keep else room) for numbers in _grouped(self._films)]
@@ -302,14 +303,13 @@ def _codes(width: int) -> Any:
     return faiss.IndexScalarQuantizer(width, kind, faiss.METRIC_INNER_PRODUCT)
 
 
-def _announced(path: Path) -> FilmFile:
+def _opened(path: Path) -> FilmFile:
     """A film whose codes the system may begin to read."""
     if not os.path.lexists(path):
         raise ChangedError  # removed since the folder was looked through
     film = read_film(path)
-    if hasattr(os, "posix_fadvise"):
-        with film.opened() as descriptor:
-            os.posix_fadvise(descriptor, film.starts["codes"], film.lengths["codes"], os.POSIX_FADV_WILLNEED)
+    with film.opened() as descriptor:
+        read_ahead(descriptor, film.starts["codes"], film.lengths["codes"])
     return film
 
 
