@@ -24,12 +24,15 @@ def main() -> None:
     films.add_flags(parser, portraits=False)
     args = parser.parse_args()
     footage, models, cast = films.opened(args)
-    used = 0
+    used = all_boxes = 0
     with films.alone(args.out):
         for scanned in films.looked_through(footage, models, cast.people, args):
             shots, tracks, boxes = map(len, (scanned.survey.shots, scanned.scan.tracks, scanned.candidates))
-            print(f"{scanned.movie}: {shots} shots, {tracks} tracks, {boxes} boxes -> {args.out / MODE}.json")
-            used += 1
+            print(f"{scanned.movie}: {shots} shots, {tracks} tracks, {boxes} boxes")
+            used, all_boxes = used + 1, all_boxes + boxes
+    if used:
+        split = args.out / f"{MODE}.json"
+        cli.done(f"{used} film{'s' * (used != 1)}, {all_boxes} boxes -> {split}", split, films=used, boxes=all_boxes)
     films.check_all(used, footage)
 
 

@@ -148,9 +148,12 @@ def check_layout(out: Path) -> None:
 
 
 def test_import_movie_writes_the_layout(script: Run, film: Path, tmp_path: Path) -> None:
-    done = script("scripts/import_movie.py", "--video", film, "--out", tmp_path / "out")
+    log = tmp_path / "log.jsonl"
+    done = script("scripts/import_movie.py", "--video", film, "--out", tmp_path / "out", "--log_file", log)
     movie = read_annotations(tmp_path / "out/test.json")["drawn_film"]
-    assert f"drawn_film: 4 shots, 6 tracks, {len(movie.candidates)} boxes -> " in done.stdout
+    assert f"drawn_film: 4 shots, 6 tracks, {len(movie.candidates)} boxes\n" in done.stdout
+    counts = json.loads(log.read_text().splitlines()[-1])["counts"]
+    assert counts == {"films": 1, "boxes": len(movie.candidates)}
     assert movie.cast == [] or movie.cast == ()
 
 
