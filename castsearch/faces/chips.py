@@ -35,6 +35,7 @@ from castsearch.stagefiles import (
     remove_leftovers,
     say_kept,
     stamp,
+    told_of_movie,
 )
 from castsearch.stagefiles.locks import Wait, alone
 
@@ -120,7 +121,9 @@ class _Aligning:
                     kept += 1
                     continue
                 with timed(name, faces=len(movie)):
-                    stagefiles.write(file, {name: self._align(name)}, self._notes([name]) | depends)
+                    chips, bad = self._align(name)
+                    counts = self.depends if bad else depends  # what could not be read is tried again
+                    stagefiles.write(file, {name: chips}, self._notes([name]) | counts)
         if kept:
             say_kept(folder, kept, len(self.split))
         return folder
@@ -137,12 +140,15 @@ class _Aligning:
         )
         for name in progress(results.todo, total=len(results.todo), unit="movie"):
             with timed(name, faces=len(self.split[name])):
-                results.add(name, self._align(name))
+                results.add(name, *self._align(name))
         results.finish()
         return file
 
-    def _align(self, movie: str) -> np.ndarray:
-        return align_movie(self.split[movie], self.reader, self.pack, self.limits)
+    def _align(self, movie: str) -> tuple[np.ndarray, str | None]:
+        """The chips, and why pictures of theirs could not be read."""
+        pictures, bad = self.split[movie], self.reader.bad
+        chips = align_movie(pictures, self.reader, self.pack, self.limits)
+        return chips, "; ".join(bad[one.file] for one in pictures.pictures if one.file in bad) or None
 
     def _sources(self, movie: str) -> list[Path]:
         return [self.reader.root / picture.file for picture in self.split[movie].pictures]
@@ -231,10 +237,11 @@ class Chips:
         """What metadata tell of the pictures and faces of movies, see ``stagefiles.rows``; of some they may not."""
         movies = list(movies)
         told = {file: read_metadata(file) for file in dict.fromkeys(map(self.file, movies))}
-        return {
-            field: {name: of[name] for name in movies if name in (of := told[self.file(name)].get(field, {}))}
+        found = {
+            field: {name: told_of_movie(told[self.file(name)], field, name) for name in movies}
             for field in (ROWS, FACES)
         }
+        return {field: {name: of for name, of in by.items() if of is not None} for field, by in found.items()}
 
     def read(self, movie: str, rows: int, size: int) -> np.ndarray:
         """The chips of a movie, (rows, 3, size, size) uint8.

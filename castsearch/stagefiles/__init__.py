@@ -22,7 +22,7 @@ from castsearch.stagefiles.features import read_features
 from castsearch.stagefiles.names import MODES, body_name, face_name, reid_name, retina_name
 from castsearch.stagefiles.reading import last_change, read
 from castsearch.stagefiles.resuming import RAN, Resumable, Run, runs
-from castsearch.stagefiles.rows import FACES, ROWS, faces_digest, pictures_digest
+from castsearch.stagefiles.rows import FACES, ROWS, faces_digest, pictures_digest, told_of_movie
 from castsearch.stagefiles.splits import (
     body_entry,
     read_body,
@@ -90,6 +90,7 @@ __all__ = [
     "say_kept",
     "stamp",
     "sweep",
+    "told_of_movie",
     "write",
     "write_body",
     "write_record",

@@ -43,13 +43,14 @@ def check_rows(told: Mapping[str, Any], movie: str, pictures: Iterable[Picture])
         StageFileError: they are of others.
     """
     pictures = list(pictures)
-    if _of(told, ROWS, movie) not in (None, pictures_digest(pictures)):
+    if told_of_movie(told, ROWS, movie) not in (None, pictures_digest(pictures)):
         raise StageFileError("its rows are of other pictures, or of these in another order")
     known = any(picture.faces is not None for picture in pictures)
-    if known and _of(told, FACES, movie) not in (None, faces_digest(pictures)):
+    if known and told_of_movie(told, FACES, movie) not in (None, faces_digest(pictures)):
         raise StageFileError("other faces were found on its pictures since; run face_det.py and face_feat.py again")
 
 
-def _of(told: Mapping[str, Any], field: str, movie: str) -> Any:
+def told_of_movie(told: Mapping[str, Any], field: str, movie: str) -> Any:
+    """What metadata tell of a movie under ``ROWS`` or ``FACES``; None where they do not, or hold something else."""
     by_movie = told.get(field)
     return by_movie.get(movie) if isinstance(by_movie, Mapping) else None

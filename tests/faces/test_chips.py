@@ -14,7 +14,7 @@ from castsearch.annotations import read_annotations
 from castsearch.crops import Cropping
 from castsearch.faces.alignment import align_arcface
 from castsearch.faces.chips import Chips, align_movie, align_split
-from castsearch.images import ImageReader
+from castsearch.images import ImageError, ImageReader
 from castsearch.stagefiles import Faces, MoviePictures, Picture, Split, StageFileError
 
 DETECTIONS = {
@@ -116,8 +116,27 @@ def test_pictures_and_faces_are_told_movie_by_movie(tmp_path, split, fake_pack, 
     assert told["rows"]["tt1"] != told["rows"]["tt2"] and told["faces"]["tt1"] != told["faces"]["tt2"]
     assert Chips(folder).of_rows(["tt2"]) == {field: {"tt2": of["tt2"]} for field, of in told.items()}
     for file in {Chips(folder).file(movie) for movie in split}:
+        stagefiles.write(file, stagefiles.read(file), {"rows": 5, "faces": {"tt3": "another"}})
+    assert Chips(folder).of_rows(split) == {"rows": {}, "faces": {}}
+    for file in {Chips(folder).file(movie) for movie in split}:
         stagefiles.metadata_path(file).unlink()  # as the original wrote them
     assert Chips(folder).of_rows(split) == {"rows": {}, "faces": {}}
+
+
+@pytest.mark.parametrize("single", [False, True])
+def test_what_could_not_be_read_is_tried_again(tmp_path, split, fake_pack, single):
+    """The movie is done again, with a word about its picture, and the other one is not."""
+    (tmp_path / "c1.bmp").write_bytes(b"damaged")
+
+    def align(skip_bad):
+        reader = ImageReader(tmp_path, skip_bad)
+        align_split(split, reader, fake_pack(), DETECTIONS, tmp_path / "val_img", single=single)
+        return list(reader.bad)
+
+    assert align(skip_bad=True) == align(skip_bad=True) == ["c1.bmp"]
+    (tmp_path / "d0.bmp").write_bytes(b"never read again, being of the size and time that it was".ljust(414))
+    with pytest.raises(ImageError, match=r"c1\.bmp: cannot be read"):
+        align(skip_bad=False)
 
 
 @pytest.mark.parametrize("single_is_newer", [False, True])
