@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -109,7 +110,10 @@ def main() -> int:
     args = parse_args()
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     packages, extension = doctor.look_at_packages()
-    machine = doctor.look_at_machine((ROOT / "data", ROOT / "results", Path.home()))
+    folders = [ROOT / "data", ROOT / "results"]
+    with suppress(RuntimeError):  # a user without a home
+        folders.append(Path.home())
+    machine = doctor.look_at_machine(folders)
     weights = doctor.look_for_weights(args.sha256)
     commands = doctor.commands(packages, extension, weights)
     if args.json:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import platform
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import castsearch
+from castsearch.doctor.probes import told
 from castsearch.parallel import core_count
 
 T = TypeVar("T")
@@ -30,6 +31,16 @@ SCRIPTS = {
     "Korean": "김민준",
 }
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "firefox")
+PATIENCE = 60  # seconds that a look may take
+
+# Takes one of the looks below: what that loads may be broken.
+_PROBE = """
+from castsearch.doctor import machine
+try:
+    tell(found=getattr(machine, sys.argv[1])())
+except BaseException as error:
+    tell(fault=f"{type(error).__name__}: {error}")
+"""
 
 
 @dataclass(frozen=True)
@@ -63,12 +74,13 @@ class Machine:
     browser: str | None
 
 
-def look_at_machine(folders: tuple[Path, ...]) -> Machine:
+def look_at_machine(folders: Sequence[Path]) -> Machine:
     """What there is to run on.
 
     Args:
         folders: whose disks are looked at, there already or not.
     """
+    fonts: list[str] | str = _try(_scripts_without_font, lambda fault: fault)
     return Machine(
         castsearch=castsearch.__version__,
         castsearch_at=str(Path(castsearch.__file__).parent),
@@ -78,20 +90,19 @@ def look_at_machine(folders: tuple[Path, ...]) -> Machine:
         cores=core_count(),
         memory=_try(_memory, lambda fault: None),
         disk={str(folder): free for folder in folders if (free := _free(folder)) is not None},
-        blas=_try(_blas, lambda fault: (fault,)),
+        blas=tuple(_try(_blas, lambda fault: [fault])),
         gpu=_try(_gpu, lambda fault: fault),
-        precisions=_precisions(),
-        scripts_without_font=_try(_scripts_without_font, lambda fault: fault),
+        precisions=_try(_precisions, lambda fault: {"float32": fault}),
+        scripts_without_font=fonts if isinstance(fonts, str) else tuple(fonts),
         browser=next((path for name in BROWSERS if (path := shutil.which(name))), None),
     )
 
 
 def _try(look: Callable[[], T], otherwise: Callable[[str], U]) -> T | U:
     """What a look finds, whatever is broken on the way to it."""
-    try:
-        return look()
-    except Exception as error:
-        return otherwise(" ".join(f"not known ({error})".split()))
+    lines, ended = told(_PROBE, [look.__name__], PATIENCE)
+    found: dict[str, Any] = lines[-1] if lines else {"fault": ended}
+    return found["found"] if "found" in found else otherwise(" ".join(f"not known ({found['fault']})".split()))
 
 
 def _memory() -> int:
@@ -109,16 +120,16 @@ def _free(folder: Path) -> int | None:
     return None
 
 
-def _blas() -> tuple[str, ...]:
+def _blas() -> list[str]:
     import scipy.linalg  # noqa: F401
     from threadpoolctl import threadpool_info
 
     found = (info for info in threadpool_info() if info["user_api"] == "blas")
-    return tuple(
+    return [
         f"{info['internal_api']} {info.get('version') or ''} for {info.get('architecture') or 'any processor'}, "
         f"{info['num_threads']} threads ({Path(info['filepath']).name.partition('-')[0]})"
         for info in found
-    )
+    ]
 
 
 def _gpu() -> str:
@@ -129,10 +140,8 @@ def _gpu() -> str:
 
 def _precisions() -> Mapping[str, str]:
     """Of networks on the CPU."""
-    try:
-        from castsearch.networks.places import PRECISIONS, find_place
-    except Exception as error:
-        return {"float32": " ".join(f"{error}".split())}
+    from castsearch.networks.places import PRECISIONS, find_place
+
     found: dict[str, str] = {}
     for precision in PRECISIONS:
         try:
@@ -144,7 +153,7 @@ def _precisions() -> Mapping[str, str]:
     return found
 
 
-def _scripts_without_font() -> tuple[str, ...]:
+def _scripts_without_font() -> list[str]:
     from castsearch.fonts import fit
 
-    return tuple(script for script, name in SCRIPTS.items() if fit(name, 10_000).missing)
+    return [script for script, name in SCRIPTS.items() if fit(name, 10_000).missing]

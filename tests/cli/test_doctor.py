@@ -74,6 +74,28 @@ def test_tells_what_it_can_without_numpy_and_from_any_folder(tmp_path):
     assert not any(command["lacks"] == "" for command in told["commands"])
 
 
+def test_what_broken_packages_do_stays_with_them(tmp_path):
+    """They end the process that asks them about the machine, and print."""
+    (tmp_path / "scipy.py").write_text("import os; os._exit(3)")
+    (tmp_path / "onnxruntime.py").write_text("print('old driver'); raise SystemExit('none')")
+    done = run("--json", path=tmp_path)
+    assert (done.returncode, done.stderr) == (1, "")
+    machine = json.loads(done.stdout)["machine"]
+    assert machine["blas"] == ["not known (ends the process that loads it (exit code 3))"]
+    assert machine["precisions"] == {"float32": "not known (SystemExit: none)"} and machine["gpu"].startswith("not ")
+
+
+def test_a_user_without_a_home(monkeypatch, tmp_path):
+    def nowhere(path: Path) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("TORCH_HOME", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "expanduser", nowhere)
+    found = {one.name: one for one in doctor.look_for_weights()}
+    assert found["buffalo_l"].files == () and found["dlib"].here
+
+
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="reads pyproject.toml from Python 3.11 on")
 def test_what_is_needed_is_never_out_of_date(monkeypatch):
     monkeypatch.setattr(rooms_packages, "_load", lambda modules: ({}, ()))
