@@ -8,7 +8,6 @@ and .json and, with --data, the stage files: the bytes of one run through all mo
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -31,9 +30,9 @@ def main() -> None:
     args = parser.parse_args()
 
     movies = read_table(args.out / f"{args.mode}_movies.json")
-    folders = {entry["movie"]: args.out / "movies" / entry["folder"] for entry in movies}
+    folders = {name: args.out / "movies" / folder for name, (folder, _) in movies.items()}
     check_result(args.submission, args.data or args.out)
-    ranked = [entry["movie"] for entry in movies if entry["cast"] and entry["candidates"]]
+    ranked = [name for name, (_, has_result) in movies.items() if has_result]
     parts = {name: folders[name] / f"{args.mode}_result.txt" for name in ranked}
     with cli.alone(args.submission, json_beside(args.submission)):
         if args.data is not None:
@@ -42,9 +41,16 @@ def main() -> None:
     print(f"{len(ranked)} movies, {count} casts -> {args.submission}")
 
 
-def read_table(path: Path) -> Any:
-    """What split_movies.py tells of the movies."""
-    return json.loads(read_text(path, CastSearchError, "scripts/split_movies.py writes it"))
+def read_table(path: Path) -> dict[str, tuple[str, bool]]:
+    """What split_movies.py tells of the movies: each one's folder, and whether anybody is ranked in it."""
+    text = read_text(path, CastSearchError, "scripts/split_movies.py writes it")
+    try:
+        return {
+            entry["movie"]: (str(entry["folder"]), bool(entry["cast"] and entry["candidates"]))
+            for entry in json.loads(text)
+        }
+    except (LookupError, TypeError, ValueError):
+        raise CastSearchError(f"{path}: is damaged; run scripts/split_movies.py again") from None
 
 
 def join_data(folders: dict[str, Path], data: Path, mode: str, reid: list[str]) -> None:

@@ -166,3 +166,11 @@ def test_the_script_splits_what_the_challenge_wrote(script, movie, tmp_path):
     for row in table:
         part = json.loads((tmp_path / "out/movies" / row["folder"] / "val.json").read_text())
         assert part == {row["movie"]: content[row["movie"]]}
+
+
+@pytest.mark.parametrize("table", ["{", "null", "[1]", '[{"movie": "tt1"}]'])
+def test_a_damaged_table_of_movies_is_told(script, tmp_path, table):
+    (tmp_path / "val_movies.json").write_text(table)
+    where = ("--out", tmp_path, "--submission", tmp_path / "val_result.txt")
+    told = script("scripts/join_movies.py", *where, "--mode", "val", "--reid", "triplet_x", code=2).stderr
+    assert told == f"error: {tmp_path / 'val_movies.json'}: is damaged; run scripts/split_movies.py again\n"
