@@ -203,14 +203,15 @@ def search(args: argparse.Namespace, _: argparse.ArgumentParser) -> None:
     archive = Archive.open(args.library)
     files = args.portrait if args.person is None else portraits_of(args.library, args.person)
     if args.json is not None:
-        check_output(args.json)
+        cli.check_replaceable(check_output(args.json), "[", "a list of tracks")
     archive.read_ahead()
     person = read_person("portrait", files, opened(archive, args.gpu))
     hits = archive.search(person.features, args.top)
     if args.json is not None:
         content = [asdict(hit) | {"portrait": str(person.files[hit.portrait])} for hit in hits]
         with atomic_write(args.json) as file:
-            file.write((json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+            # Of a name that is no UTF-8 this leaves what JSON has for it.
+            file.write((json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode(errors="backslashreplace"))
     print_hits(hits, person.files)
     if not hits:
         print(f"{args.library}: holds no film")

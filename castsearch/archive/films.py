@@ -205,7 +205,7 @@ class FilmFile:
             np.frombuffer(raw[name], _KINDS[_ARRAYS[name]]) for name in ("seconds", "boxes", "tracks")
         )
         frames = raw["frames"].decode(errors="replace").split("\n")
-        if len(frames) != self.shape[0]:
+        if len(frames) != self.shape[0] or not np.isfinite(boxes).all() or np.isinf(seconds).any():
             raise self.damaged()
         return seconds, boxes.reshape(-1, 4), tracks, frames
 
@@ -239,10 +239,13 @@ def read_film(path: Path) -> FilmFile:
 
     Raises:
         ArchiveError: it is no such file, or damaged.
+        ChangedError: it is not there, or not any more.
     """
     try:
         opened = open_plain(path)
     except OSError as error:
+        if not os.path.lexists(path):
+            raise ChangedError from None
         raise ArchiveError(unreadable(path, error, "add the film again")) from None
     try:
         with opened:

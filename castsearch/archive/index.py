@@ -8,7 +8,6 @@ comparing all features, whatever order films were added in; ties go by film, mom
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from castsearch.archive.errors import ArchiveError
-from castsearch.archive.films import ChangedError, FilmFile, announce, mixed, read_ahead, read_film, step
+from castsearch.archive.films import FilmFile, announce, mixed, read_ahead, read_film, step
 from castsearch.parallel import core_count
 
 BLOCK = 16 << 20  # bytes of codes that are gone through at once
@@ -305,8 +304,6 @@ def _codes(width: int) -> Any:
 
 def _opened(path: Path) -> FilmFile:
     """A film whose codes the system may begin to read."""
-    if not os.path.lexists(path):
-        raise ChangedError  # removed since the folder was looked through
     film = read_film(path)
     with film.opened() as descriptor:
         read_ahead(descriptor, film.starts["codes"], film.lengths["codes"])

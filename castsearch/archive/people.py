@@ -14,7 +14,7 @@ from castsearch.archive.errors import ArchiveError
 from castsearch.archive.store import PEOPLE
 from castsearch.faces.packs import FacePack
 from castsearch.identifiers import shown
-from castsearch.movies.portraits import Cast, Person, check_different, read_person, read_portraits, unique_words
+from castsearch.movies.portraits import Cast, Person, check_different, listed, read_person, read_portraits, unique_words
 from castsearch.paths import PICTURES, folded, shortened
 from castsearch.stagefiles import atomic_write, file_sha256, remove_leftovers
 
@@ -24,10 +24,8 @@ def named(archive: Path) -> dict[str, list[Path]]:
     folder = archive / PEOPLE
     if not folder.is_dir():
         return {}
-    people = sorted(path for path in folder.iterdir() if path.is_dir() and path.name[0] != ".")
-    found = {
-        normalize("NFC", path.name): sorted(one for one in path.iterdir() if one.name[0] != ".") for path in people
-    }
+    people = [path for path in listed(folder) if path.is_dir()]
+    found = {normalize("NFC", path.name): [one for one in listed(path) if not one.is_dir()] for path in people}
     return {name: files for name, files in found.items() if files}
 
 

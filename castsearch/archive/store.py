@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,7 +118,9 @@ class Archive:
 
     def films(self) -> Iterator[FilmFile]:
         """What the files of films tell, by name."""
-        return map(read_film, self.paths())
+        for path in self.paths():
+            with suppress(ChangedError):  # removed meanwhile
+                yield read_film(path)
 
     def check_embedder(self, embedder: Embedder, what: str) -> None:
         """See that features may be compared with those of the archive.
@@ -181,12 +183,20 @@ class Archive:
         for path in others:
             if folded(path.stem) == word:
                 raise ArchiveError(f"{film.source}: film {film.name}: there is a film {path.stem}; rename one of them")
-        width = read_film(others[0]).shape[1] if others else None
+        width = self._width(others)
         if width not in (None, film.features.shape[1]):
             raise ArchiveError(
                 f"{film.source}: film {film.name}: its features have {film.features.shape[1]} numbers, those of the "
                 f"archive {width}; search it again"
             )
+
+    @staticmethod
+    def _width(paths: Iterable[Path]) -> int | None:
+        """Numbers of a feature, as the first whole film has them; None where there is none."""
+        for path in paths:
+            with suppress(ArchiveError):  # damaged, which is no matter of another film
+                return read_film(path).shape[1]
+        return None
 
     def _check_source(self, path: Path, film: FilmFaces) -> None:
         try:

@@ -137,7 +137,7 @@ def _portraits_in(folder: Path) -> dict[str, tuple[Path, ...]]:
     """The files of each person, by name."""
     found: dict[str, tuple[Path, ...]] = {}
     where: dict[str, Path] = {}
-    for path in _listed(folder):
+    for path in listed(folder):
         whole = path.is_dir()
         name = normalize("NFC", path.name if whole else path.stem).strip()
         _check_name(name, path)
@@ -164,7 +164,7 @@ def _check_name(name: str, path: Path) -> None:
 def _pictures_of(folder: Path) -> Iterator[Path]:
     """The pictures in a person's folder."""
     empty = True
-    for path in _listed(folder):
+    for path in listed(folder):
         if path.is_dir():
             _warn(f"{shortened(path)}: lies within a person's folder and is left out; put its pictures one folder up")
         else:
@@ -174,8 +174,12 @@ def _pictures_of(folder: Path) -> Iterator[Path]:
         raise MovieError(f"{shortened(folder)}: holds no picture; put portraits of {folder.name} there, or remove it")
 
 
-def _listed(folder: Path) -> list[Path]:
-    """What lies in a folder, without what is no picture, by name."""
+def listed(folder: Path) -> list[Path]:
+    """What lies in a folder of portraits or of people, without what is neither, by name.
+
+    Raises:
+        MovieError: it is none, or may not be read.
+    """
     try:
         paths = sorted(folder.iterdir(), key=lambda path: (folded(path.name), path.name))
     except OSError as error:

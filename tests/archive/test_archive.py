@@ -13,11 +13,13 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
 
 from castsearch.archive import Archive, ArchiveError, Embedder, FilmFaces, Hit, index
+from castsearch.archive import films as films_room
 from castsearch.archive.films import ChangedError, FilmFile, mixed, packed, read_film
 from tests.archive.faces_of import EMBEDDER, WIDTH, film, films, people, unit
 from tests.conftest import ROOT
@@ -360,6 +362,25 @@ def test_a_film_whose_content_is_damaged(tmp_path: Path, array: str, byte: int) 
     assert archive.add(film(1)) == "replaced"
 
 
+@pytest.mark.parametrize(("array", "kind", "value"), [("boxes", "f4", np.nan), ("seconds", "f8", np.inf)])
+def test_a_film_whose_places_are_none(tmp_path: Path, array: str, kind: str, value: float) -> None:
+    archive = archive_of(tmp_path / "library", films(1))
+    file = read_film(archive.paths()[0])
+    data = bytearray(file.path.read_bytes())
+    np.frombuffer(data, kind, 1, file.starts[array])[0] = value
+    file.path.write_bytes(data)
+    with pytest.raises(ArchiveError, match=r"film000.safetensors: is damaged"):
+        archive.search(film(0).features[:1], 5)
+
+
+def test_a_damaged_film_keeps_no_other_out(tmp_path: Path) -> None:
+    archive = archive_of(tmp_path / "library", films(2))
+    archive.paths()[0].write_bytes(b"")
+    assert archive.add(film(2)) == "added"
+    with pytest.raises(ArchiveError, match="its features have 7 numbers, those of the archive 48"):
+        archive.add(replace(film(3), features=unit(np.ones((300, 7)))))
+
+
 def test_what_is_no_file_in_the_place_of_a_film(tmp_path: Path) -> None:
     archive = archive_of(tmp_path / "library", films(1))
     pipe, link = (archive.folder / "films" / f"{name}.safetensors" for name in ("pipe", "link"))
@@ -385,6 +406,21 @@ def test_a_film_removed_while_films_are_looked_for(tmp_path: Path) -> None:
     archive = archive_of(tmp_path / "library", films(1))
     with pytest.raises(ChangedError):
         index.FaceIndex([*archive.paths(), archive.folder / "films/gone.safetensors"])
+
+
+def test_a_film_removed_just_before_it_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive = archive_of(tmp_path / "library", films(2))
+    plainly_opened = films_room.open_plain
+
+    def removed_first(path: Path) -> BinaryIO:
+        if path.stem == "film001":
+            path.unlink(missing_ok=True)
+        return plainly_opened(path)
+
+    monkeypatch.setattr(films_room, "open_plain", removed_first)
+    assert [one.name for one in archive.films()] == ["film000"]
+    archive.add(film(1))
+    assert {hit.film for hit in archive.search(portrait(1), 600)} == {"film000"}
 
 
 def test_one_look_through_the_faces_finds_the_tracks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -261,6 +262,15 @@ def test_people_across_films(script: Run, testdata: Path, small_pack: Path, tmp_
     (best,) = json.loads(told.read_text())
     assert best["similarity"] == pytest.approx(1, abs=1e-3) and best["portrait"] == str(joey.files[1])
 
+    before = (library / "archive.json").read_bytes()
+    taken = run("search", "--portrait", joey.files[0], "--json", library / "archive.json", code=2)
+    assert "there is a file that is not a list of tracks" in taken
+    assert (library / "archive.json").read_bytes() == before
+    latin = Path(os.fsdecode(os.fsencode(tmp_path) + b"/jo\xe9.jpg"))
+    latin.write_bytes(joey.files[0].read_bytes())
+    run("search", "--portrait", latin, "--json", told)
+    assert json.loads(told.read_text())[0]["portrait"] == str(latin)
+
     assert run("name", "Joey", "--portrait", *joey.files).splitlines()[-1] == "Joey: 2 of 2 portraits are new"
     assert run("name", "Joey", "--portrait", joey.files[0]) == "Joey: 0 of 1 portraits are new\n"
     taken = run("name", "Ross", "--portrait", joey.files[0], code=2)
@@ -268,7 +278,10 @@ def test_people_across_films(script: Run, testdata: Path, small_pack: Path, tmp_
     near = run("name", "joey", "--portrait", ross.files[0], code=2)
     assert near == "error: joey: there is Joey; write the name as it is there\n"
     assert (library / "people/Joey/2.jpg").read_bytes() == joey.files[1].read_bytes()
+    (library / "people/Joey/Thumbs.db").touch()  # as file managers leave them
+    (library / "people/Joey/@eaDir").mkdir()
     assert run("search", "--person", "Joey", "--top", 1) == table
+    assert run("name", "Joey", "--portrait", joey.files[0]) == "Joey: 0 of 1 portraits are new\n"
 
     whom = joined(read_portraits(folder, pack), known_people(library, pack))
     assert [(person.name, len(person.features)) for person in whom.people] == [("Joey", 4), ("Ross", 1)]
