@@ -103,7 +103,7 @@ def _stage(event: Mapping[str, Any], current: bool) -> Stage:
         what=_printable(what.strip()),
         seconds=float(event.get("seconds", 0)),
         cpu_seconds=float(event.get("cpu_seconds", 0)),
-        peak_memory=int(event.get("peak_memory", 0)),
+        peak_memory=int(float(event.get("peak_memory", 0))),
         ran_on=_printable("; ".join(dict.fromkeys(ran))),
     )
 

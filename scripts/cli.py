@@ -156,7 +156,7 @@ def _begin(args: argparse.Namespace) -> None:
     """Let the flags of the run itself take effect."""
     if _run.log is None:
         _run.quiet = args.quiet
-        _run.log = run_log.begin(args.log_file, _stage(), args.quiet, args.verbose)
+        _run.log = run_log.begin(args.log_file, _stage(), args.quiet, args.verbose, warn)
 
 
 def _stage() -> str:

@@ -19,7 +19,7 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,9 @@ _START = b'{"time": '  # what logs begin with
 _MADE_WITH = ("detector", "embedder", "sha256")  # fields of metadata with digests of networks
 
 
+Warn = Callable[[str], None]
+
+
 class LogFileError(CastSearchError):
     """A log file that cannot be written, or another file in its place."""
 
@@ -41,10 +44,10 @@ class LogFileError(CastSearchError):
 class JsonLines(logging.Handler):
     """Appends each record with facts to a file, at once and whole, so that several processes may share it."""
 
-    def __init__(self, path: Path, stage: str) -> None:
+    def __init__(self, path: Path, stage: str, warn: Warn) -> None:
         super().__init__(logging.DEBUG)
         self._head = {"run": os.environ.get(RUN) or f"{os.getpid()}-{int(time.time())}", "stage": stage}
-        self.path, self._begun, self._failed = path, time.perf_counter(), False
+        self.path, self._begun, self._failed, self._warn = path, time.perf_counter(), False, warn
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._cut = _is_cut_short(path)
@@ -76,7 +79,7 @@ class JsonLines(logging.Handler):
             written, why = 0, error.strerror
         self._cut = self._cut if written == 0 else written < len(data)
         if written < len(data) and not self._failed:
-            print(f"warning: {self.path}: cannot be written ({why})", file=sys.stderr)
+            self._warn(f"{self.path}: cannot be written ({why})")
             self._failed = True
 
     def end(self, code: int, error: str | None, counts: Mapping[str, int], files: Iterable[Path]) -> None:
@@ -136,19 +139,20 @@ class Lines(logging.Handler):
         print(record.getMessage(), flush=True)
 
 
-def begin(path: Path | None, stage: str, quiet: bool, verbose: bool) -> JsonLines | None:
+def begin(path: Path | None, stage: str, quiet: bool, verbose: bool, warn: Warn) -> JsonLines | None:
     """Send what the library tells to where the flags say.
 
     Args:
         path: of the log file; by default what the environment says, or none.
         stage: the script's name.
         quiet, verbose: how much is shown.
+        warn: is told, once, that the file cannot be written to any more.
 
     Raises:
         LogFileError: the file cannot be written.
     """
     path = path or (Path(told) if (told := os.environ.get(LOG_FILE)) else None)
-    lines = JsonLines(path, stage) if path is not None else None
+    lines = JsonLines(path, stage, warn) if path is not None else None
     LOGGER.setLevel(logging.DEBUG)
     LOGGER.propagate = False
     LOGGER.handlers = [Lines(quiet, verbose), *([lines] if lines else [])]

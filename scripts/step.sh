@@ -44,5 +44,5 @@ step() {
 summary() {
     [ -z "$outermost" ] || return 0  # a part of a larger run, which will show it
     quiet || echo
-    env -u CASTSEARCH_LOG_FILE "$python" "$root/scripts/summary.py" "$CASTSEARCH_LOG_FILE" --run "$CASTSEARCH_RUN" "${talk[@]}"
+    "$python" "$root/scripts/summary.py" "$CASTSEARCH_LOG_FILE" --run "$CASTSEARCH_RUN" "${talk[@]}"
 }

@@ -6,6 +6,7 @@ Reads what scripts wrote to their --log_file; by default tells of the last run i
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,12 +15,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from castsearch.run_logs import RunLogError, Stage, added, read_stages
 from scripts import cli
+from scripts.run_log import LOG_FILE
 
 MOST_RUNS = 3  # of one script that have a line each
 HEAD = ("stage", "what", "seconds", "processor", "memory", "on")
 
 
 def main() -> None:
+    os.environ.pop(LOG_FILE, None)  # or the last run in it were this one
     parser = cli.parser(__doc__)
     parser.add_argument("log", type=Path, help="what --log_file named")
     parser.add_argument("--run", metavar="ID", help="of these stages alone, as the log has it; by default the last run")

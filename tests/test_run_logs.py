@@ -67,6 +67,7 @@ def test_what_failed_tells_why(log):
         {**CURRENT, "pid": {}},
         {**END, "seconds": "long"},
         {**END, "peak_memory": float("inf")},
+        {**END, "peak_memory": 10**400},
         {**END, "counts": [3]},
         {**END, "ran": 3},
         {**END, "ran": ["CPU"]},

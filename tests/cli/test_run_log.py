@@ -20,9 +20,10 @@ FIELDS = ["time", "run", "stage", "pid", "event", "peak_memory"]
 FULL = """
 import resource, sys
 from pathlib import Path
+from scripts import cli
 from scripts.run_log import JsonLines
 path = Path(sys.argv[1])
-lines = JsonLines(path, "x.py")
+lines = JsonLines(path, "x.py", cli.warn)
 lines.write("note", {"message": "first"})
 room = path.stat().st_size + 50
 resource.setrlimit(resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
@@ -101,9 +102,27 @@ def test_a_full_disk_cuts_one_line_and_no_work(tmp_path):
     command = [sys.executable, "-c", FULL, str(log)]
     told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert told.stderr == f"warning: {log}: cannot be written (No space left on device)\n"
-    JsonLines(log, "y.py").end(0, None, {}, [])
+    JsonLines(log, "y.py", cli.warn).end(0, None, {}, [])
     assert [event.get("message", event.get("stage")) for event in events(log)] == ["first", None, "again", None, "y.py"]
     assert [stage.script for stage in read_stages(log)] == ["y.py"]
+
+
+def test_nobody_need_hear_that_a_log_cannot_be_written(movie):
+    """Of a disk that is full for both, the work goes on."""
+    command = [sys.executable, "crop_body.py", "--mode", "val", "--log_file", "/dev/full"]
+    folders = {"--origin": "origin", "--annotations": ".", "--body": "body", "--data": "data"}
+    command += [str(word) for flag, name in folders.items() for word in (flag, movie / name)]
+    with Path("/dev/full").open("w") as full:
+        assert subprocess.run(command, cwd=ROOT, stderr=full, check=False).returncode == 0
+    assert (movie / "data/body_val.pkl").exists()
+
+
+def test_a_look_at_a_log_is_no_run_in_it(movie, crop, script, monkeypatch):
+    log = movie / "log.jsonl"
+    monkeypatch.setenv("CASTSEARCH_LOG_FILE", str(log))
+    crop()
+    for _ in range(2):
+        assert "1 movies" in script("scripts/summary.py", log).stdout
 
 
 def test_a_full_disk_is_named_with_the_file(tmp_path):
@@ -127,7 +146,7 @@ def test_a_full_disk_is_named_with_the_file(tmp_path):
 def test_several_processes_share_a_log(tmp_path):
     code = (
         "import sys; from pathlib import Path; from scripts.run_log import JsonLines\n"
-        "lines = JsonLines(Path(sys.argv[1]), 'x.py')\n"
+        "lines = JsonLines(Path(sys.argv[1]), 'x.py', print)\n"
         "for n in range(200): lines.write('note', {'message': 'x' * 5000, 'n': n})"
     )
     runs = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "log")], cwd=ROOT) for _ in range(3)]
@@ -149,6 +168,6 @@ def test_quickstarts_refuse_what_they_do_not_know(script, tmp_path):
 def test_a_log_among_the_results_is_none_of_them(tmp_path, monkeypatch):
     """It grows, and what find_cast.py wrote would never be current."""
     (tmp_path / "appearances.csv").touch()
-    monkeypatch.setattr(cli._run, "log", JsonLines(tmp_path / "run.log", "find_cast.py"))
+    monkeypatch.setattr(cli._run, "log", JsonLines(tmp_path / "run.log", "find_cast.py", cli.warn))
     found = find_cast.written(argparse.Namespace(annotated=None, out=tmp_path))
     assert [*found] == [tmp_path / "appearances.csv"]
