@@ -111,10 +111,21 @@ class Archive:
     # ------------------------------------------------------------------------ films
 
     def paths(self) -> list[Path]:
-        """The films' files, by name."""
-        return sorted(
-            (path for path in (self.folder / FILMS).glob(f"*{SUFFIX}") if path.name[0] != "."), key=lambda p: p.stem
-        )
+        """The films' files, by name.
+
+        Raises:
+            ArchiveError: their folder cannot be read, or is none.
+        """
+        folder = self.folder / FILMS
+        try:
+            paths = [path for path in folder.iterdir() if path.suffix == SUFFIX and path.name[0] != "."]
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise ArchiveError(
+                f"{shortened(folder)}: cannot be read ({error.strerror}); see that it is a folder that you may read"
+            ) from None
+        return sorted(paths, key=lambda path: path.stem)
 
     def films(self) -> Iterator[FilmFile]:
         """What the files of films tell, by name."""

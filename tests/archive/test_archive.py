@@ -95,9 +95,9 @@ def test_faces_that_codes_cannot_tell_apart(tmp_path: Path, monkeypatch: pytest.
     """All of them are compared by their features, though a search by codes was asked for few."""
     monkeypatch.setattr(index, "_LEAST", 1)
     rows = unit(people()[:1] + 1e-3 * np.random.default_rng(0).normal(size=(300, WIDTH)))
-    one = replace(film(0), features=rows)
-    found = archive_of(tmp_path / "library", [one, film(1)]).index().faces(rows[-1:], 3)
-    assert [as_plain(hit) for hit in found] == plainly([one, film(1)], rows[-1:], 3)
+    kept = [film(0, 5), replace(film(1), features=rows)]
+    found = archive_of(tmp_path / "library", kept).index().faces(rows[-1:], 3)
+    assert [as_plain(hit) for hit in found] == plainly(kept, rows[-1:], 3)
 
 
 def test_what_codes_lose_is_that_of_the_film_that_loses_most(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,6 +112,28 @@ def test_what_codes_lose_is_that_of_the_film_that_loses_most(tmp_path: Path, mon
     found = archive_of(tmp_path / "library", kept).index().faces(query, 5)
     assert {hit.film for hit in found} == {"film001"}
     assert [as_plain(hit) for hit in found] == plainly(kept, query, 5)
+
+
+def test_what_a_portraits_code_loses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The nearest face is like the portrait in what is too little for its code, and another is nearer by codes."""
+    monkeypatch.setattr(index, "_LEAST", 1)
+    codes = mixed(np.eye(WIDTH)).T  # mixed(codes[0]) is (1, 0, ...)
+    axis, side = codes[0], codes[1:].sum(axis=0) / (WIDTH - 1) ** 0.5
+    query = unit((axis + 0.49 / 127 * (WIDTH - 1) ** 0.5 * side)[None])
+    near = 0.5 * axis + 0.75**0.5 * side
+    part = float(near @ query[0]) - 0.002
+    others = [part * axis + ((1 - part**2) / 2) ** 0.5 * (codes[n] - codes[n + 1]) for n in (1, 3, 5, 7)]
+    one = replace(film(0, 5), features=unit(np.stack([near, *others])))
+    found = archive_of(tmp_path / "library", [one]).index().faces(query, 1)
+    assert [as_plain(hit) for hit in found] == plainly([one], query, 1) and found[0].seconds == 0
+
+
+def test_the_last_that_is_asked_for_is_far_behind(tmp_path: Path) -> None:
+    one = replace(film(0, 5), features=np.eye(5, WIDTH, dtype=np.float32))
+    query = unit(2.0 ** -np.arange(WIDTH)[None])
+    opened = archive_of(tmp_path / "library", [one]).index()
+    for count in (2, 3):
+        assert [as_plain(hit) for hit in opened.faces(query, count)] == plainly([one], query, count)
 
 
 def test_films_of_all_sizes_in_one_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,10 +188,11 @@ def test_equal_faces_go_by_film_moment_and_box(tmp_path: Path) -> None:
     backwards = FilmFaces(
         "film000", "/work", same.features, same.seconds[::-1], same.boxes[::-1], same.tracks, same.frames[::-1]
     )
-    found = archive_of(tmp_path / "library", [same, backwards]).index().faces(same.features[:1], 302)
+    found = archive_of(tmp_path / "library", [same, backwards]).index().faces(same.features[:2], 302)
     places = [(hit.film, hit.seconds) for hit in found]
     assert places == [*(("film000", float(n)) for n in range(300)), ("film001", 0.0), ("film001", 1.0)]
     assert found[0].box == tuple(same.boxes[0].tolist())
+    assert {hit.portrait for hit in found} == {0}
 
 
 # ---------------------------------------------------------------------------- the same whatever was before
@@ -443,6 +466,14 @@ def test_no_archive(tmp_path: Path) -> None:
     (tmp_path / "archive.json").write_text('{"format": 2, "pack": "dlib", "embedder": ["1"]}')
     with pytest.raises(ArchiveError, match="is of a later version, 2"):
         Archive.open(tmp_path)
+
+
+def test_films_that_cannot_be_read_are_not_taken_for_none(tmp_path: Path) -> None:
+    archive = archive_of(tmp_path / "library", [])
+    (archive.folder / "films").touch()
+    for look in (lambda: archive.search(portrait(1), 5), lambda: list(archive.films())):
+        with pytest.raises(ArchiveError, match=r"films: cannot be read \(Not a directory\)"):
+            look()
 
 
 def test_an_archive_without_films(tmp_path: Path) -> None:
