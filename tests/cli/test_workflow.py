@@ -17,7 +17,7 @@ from types import SimpleNamespace
 import pytest
 
 from castsearch.demo_movie import render_split
-from castsearch.stagefiles import read_body
+from castsearch.stagefiles import read_body, read_retina
 
 ROOT = Path(__file__).resolve().parents[2]
 STAGES = ("crop", "detect", "align", "embed", "bodies", "rank")  # a job a movie each
@@ -145,6 +145,39 @@ def test_where_one_movie_has_changed_only_its_jobs_start_again(split, tmp_path):
     ]
     assert sorted(sizes) == sorted(len(movie["candidates"]) for movie in movies.values())
     assert jobs(run(cropping, tmp_path)) == {}
+
+
+def test_where_movies_change_places_they_are_joined_again(split, tmp_path):
+    def workflow(*flags):
+        return run(command(split, "--cores", "1", *flags, annotations=tmp_path, out="out"), tmp_path)
+
+    movies = json.loads((split / "val.json").read_text())
+    (tmp_path / "val.json").write_text(json.dumps(movies))
+    for files in re.findall(r"output: (.*)", workflow("-n")):
+        for name in files.replace(" (update)", "").split(", "):
+            (tmp_path / "out" / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "out" / name).touch()
+    workflow("--touch", "--forceall")  # as if all had been done
+    assert jobs(workflow("-n")) == {}
+    (tmp_path / "val.json").write_text(json.dumps(dict(reversed(movies.items()))))
+    assert jobs(workflow("-n")) == {"join": 1, "show": 1, "all": 1}
+
+
+def test_what_failed_is_done_in_the_next_run(split, tmp_path):
+    """Though files of an earlier run are there."""
+    detecting = command(split, "--cores", "1", "--until", "detect", annotations=tmp_path, out="out")
+    movie = json.loads((split / "val.json").read_text())[NAMES[0]]
+    (tmp_path / "val.json").write_text(json.dumps({NAMES[0]: movie}))
+    folder = tmp_path / "out/movies" / NAMES[0]
+    assert jobs(run(detecting, tmp_path)) == {"crop": 1, "detect": 1}
+    movie["candidates"].pop()
+    (tmp_path / "val.json").write_text(json.dumps({NAMES[0]: movie}))
+    (folder / "lists/val_own.txt").touch()
+    assert "val_own.txt: names no picture" in run(detecting, tmp_path, code=1)
+    (folder / "lists/val_own.txt").unlink()
+    assert jobs(run(detecting, tmp_path)) == {"detect": 1}
+    (found,) = read_retina(folder / "data/retina_val.pkl").values()
+    assert len(found.candidates) == len(movie["candidates"])
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
