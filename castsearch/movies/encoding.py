@@ -24,7 +24,6 @@ _ENCODERS: tuple[tuple[str, int, dict[str, str]], ...] = (
     ("libx264", 120_000, {"preset": "veryfast", "crf": "20", "bf": "0"}),
     ("mpeg4", 60_000, {"qscale": "4", "flags": "+qscale"}),
 )
-_OPTIONS = {"protocol_whitelist": "file,crypto,data"}
 _BT709 = 1  # of colours, as the standard numbers it
 _SAMPLES = 48_000  # of sound a second
 # Layouts of its channels that the encoder takes; of others two channels are made.
@@ -149,8 +148,10 @@ def sound_layout(path: Path) -> str | None:
     """How the channels of a film's sound lie as ``sound`` gives them; None without sound. What is no film has none."""
     import av
 
+    from castsearch.movies.containers import opened
+
     try:
-        with _opened(path) as container:
+        with opened(path) as container:
             if not container.streams.audio or _pictures(container) is None:
                 return None
             layout = container.streams.audio[0].layout
@@ -177,13 +178,6 @@ def sound(path: Path, stretches: Sequence[Stretch]) -> Iterator[np.ndarray]:
             yield block
 
 
-def _opened(path: Path) -> av.container.InputContainer:
-    import av
-
-    # Absolute, so that no name is taken for an address; nor does a playlist lead to one.
-    return av.open(str(path.absolute()), options=_OPTIONS, metadata_errors="replace")
-
-
 def _pictures(container: av.container.InputContainer) -> av.video.stream.VideoStream | None:
     """The first stream of pictures that is no cover."""
     from av.stream import Disposition
@@ -195,7 +189,9 @@ def _beginning(path: Path) -> float:
     """Seconds of the container's time at the first picture that can be decoded."""
     import av
 
-    with _opened(path) as container:
+    from castsearch.movies.containers import opened
+
+    with opened(path) as container:
         if (stream := _pictures(container)) is not None:
             for packet in container.demux(stream):
                 with suppress(av.FFmpegError):
@@ -230,8 +226,10 @@ def _decoded(path: Path, layout: str, start: float) -> Iterator[tuple[float, np.
     """Blocks of sound and their times, from a little before ``start`` on, until the sound ends or cannot be decoded."""
     import av
 
+    from castsearch.movies.containers import opened
+
     resampler, taken = av.AudioResampler("fltp", layout, _SAMPLES), None
-    with suppress(av.FFmpegError), _opened(path) as container:
+    with suppress(av.FFmpegError), opened(path) as container:
         with suppress(av.FFmpegError):  # what cannot seek is read from its beginning
             container.seek(max(0, int((start - 0.2) * av.time_base)))
         for frame in container.decode(audio=0):

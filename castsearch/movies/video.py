@@ -19,7 +19,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from castsearch.errors import one_line
-from castsearch.movies.containers import no_video, not_moving, unopened
+from castsearch.movies.containers import no_video, not_moving, opened, unopened
 from castsearch.movies.damage import Account
 from castsearch.movies.errors import MovieError
 from castsearch.movies.footage import Box, Tell, untold
@@ -35,8 +35,6 @@ _SET_BACK = 12  # pictures in a row that are earlier than one before them: the c
 _BACK = (2.0, 15.0, 60.0)  # seconds before the start to seek to, in turn, until a picture before it can be decoded
 _SURE = 1.0  # seconds to decode before the start: what leads an open group of pictures is past by then
 _MOST_ERRORS = 100  # of reading, one after another, until a file counts as ended
-# Playlists lead to files at most, never into the net; a per cent sign in a name stands for itself.
-_OPTIONS = {"protocol_whitelist": "file,crypto,data"}
 
 
 @dataclass(frozen=True)
@@ -229,7 +227,7 @@ class VideoFile:
         if not head:
             raise MovieError(f"{shortened(self.path)}: is empty; copy it again")
         try:
-            return av.open(str(self.path.absolute()), options=_OPTIONS, metadata_errors="replace")
+            return opened(self.path)
         except (FFmpegError, ValueError) as error:
             raise MovieError(f"{shortened(self.path)}: {unopened(self.path, error)}") from None
 

@@ -212,6 +212,14 @@ def test_pictures_of_another_size_later_on_are_brought_to_the_first_ones(tmp_pat
     assert [number_of(picture.rgb()) for picture in pictures] == [*range(30), *range(30)]
 
 
+def test_tags_may_be_in_any_code(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mp4", numbered(5))
+    data = path.read_bytes()
+    assert b"Lavf" in data  # the tag of the encoder
+    path.write_bytes(data.replace(b"Lavf", b"\xe9t\xe9\xff"))
+    assert [number_of(picture.rgb()) for picture in open_footage(path).frames()] == list(range(5))
+
+
 def _with_cover(path: Path, film: list[np.ndarray]) -> Path:
     """A cover picture, of 64 x 64, and a film of 128 x 96."""
     with av.open(str(path), "w") as container:
