@@ -52,9 +52,12 @@ def read_stages(path: Path, run: str | None = None) -> list[Stage]:
     Raises:
         RunLogError: it cannot be read.
     """
-    events = [*_events(path)]
-    if run is None and events:
-        run = events[-1]["run"]
+    events, last = [], run
+    for event in _events(path):
+        last = event["run"]
+        if event["event"] in ("note", "end"):  # a line a movie is most of a log
+            events.append(event)
+    run = last if run is None else run
     current: set[Any] = set()
     stages = []
     for event in events:

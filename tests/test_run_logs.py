@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,15 @@ def test_stages_of_the_last_run_or_of_one(log):
     assert read_stages(path) == [current, STAGE]
     assert [stage.script for stage in read_stages(path, "6-1")] == ["early.py"]
     assert read_stages(path, "5-1") == []
+
+
+def test_a_large_log_takes_little_memory(log):
+    path = log(*[{**END, "event": "movie", "movie": "m" * 1000}] * 5000, END, {**END, "run": "8-1", "event": "begin"})
+    tracemalloc.start()
+    assert read_stages(path, "7-1") == [STAGE] and read_stages(path) == []
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1e6
 
 
 def test_what_failed_tells_why(log):

@@ -112,6 +112,9 @@ def test_what_codes_lose_is_that_of_the_film_that_loses_most(tmp_path: Path, mon
     found = archive_of(tmp_path / "library", kept).index().faces(query, 5)
     assert {hit.film for hit in found} == {"film001"}
     assert [as_plain(hit) for hit in found] == plainly(kept, query, 5)
+    mixture = replace(film(2), features=np.concatenate([near[:-1], cut[:1]]))
+    (best,) = archive_of(tmp_path / "one", [mixture]).index().faces(query, 1)
+    assert [as_plain(best)] == plainly([mixture], query, 1) and best.seconds == 299
 
 
 def test_what_a_portraits_code_loses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,12 +188,13 @@ def test_where_tracks_are_unknown_a_line_a_frame(tmp_path: Path) -> None:
 
 def test_equal_faces_go_by_film_moment_and_box(tmp_path: Path) -> None:
     same = replace(film(1), features=film(1).features[:1].repeat(300, axis=0), tracks=np.arange(300))
+    same = replace(same, name="a-b")  # the file's name stands before that of a
     backwards = FilmFaces(
-        "film000", "/work", same.features, same.seconds[::-1], same.boxes[::-1], same.tracks, same.frames[::-1]
+        "a", "/work", same.features, same.seconds[::-1], same.boxes[::-1], same.tracks, same.frames[::-1]
     )
     found = archive_of(tmp_path / "library", [same, backwards]).index().faces(same.features[:2], 302)
     places = [(hit.film, hit.seconds) for hit in found]
-    assert places == [*(("film000", float(n)) for n in range(300)), ("film001", 0.0), ("film001", 1.0)]
+    assert places == [*(("a", float(n)) for n in range(300)), ("a-b", 0.0), ("a-b", 1.0)]
     assert found[0].box == tuple(same.boxes[0].tolist())
     assert {hit.portrait for hit in found} == {0}
 
@@ -209,9 +213,15 @@ def test_neither_order_nor_what_was_removed_shows(tmp_path: Path) -> None:
     assert one.search(portrait(5), 20) == other.search(portrait(5), 20)
 
 
-def test_the_order_of_faces_does_not_show() -> None:
+@pytest.mark.parametrize(
+    "one",
+    [
+        film(2),
+        replace(film(2), seconds=np.zeros(300), boxes=np.zeros((300, 4)), tracks=np.zeros(300), frames=("",) * 300),
+    ],
+)
+def test_the_order_of_faces_does_not_show(one: FilmFaces) -> None:
     order = np.random.default_rng(0).permutation(300)
-    one = film(2)
     shuffled = FilmFaces(
         one.name,
         one.source,
@@ -348,7 +358,7 @@ def test_damaged_films(tmp_path: Path) -> None:
     path = archive.paths()[0]
     data = path.read_bytes()
     rng = random.Random(0)
-    harmed = [data[:4], data[:100], data[:-1], b"", b"\xff" * 100, data[:8] + b"[" * 3000]
+    harmed = [data[:4], data[:100], data[:-1], b"", b"\xff" * 100, b"\0" * 5 + b"\1" * 100, data[:8] + b"[" * 3000]
     for _ in range(200):  # bytes of the header
         at = rng.randrange(8, 900)
         harmed.append(data[:at] + bytes([rng.randrange(256)]) + data[at + 1 :])
@@ -402,6 +412,28 @@ def test_a_damaged_film_keeps_no_other_out(tmp_path: Path) -> None:
     assert archive.add(film(2)) == "added"
     with pytest.raises(ArchiveError, match="its features have 7 numbers, those of the archive 48"):
         archive.add(replace(film(3), features=unit(np.ones((300, 7)))))
+
+
+def test_one_face_is_damaged(tmp_path: Path) -> None:
+    archive = archive_of(tmp_path / "library", films(1))
+    file = read_film(archive.paths()[0])
+    data, start = file.path.read_bytes(), file.starts["exact"] + 7 * 2 * WIDTH
+    file.path.write_bytes(data[:start] + bytes(2 * WIDTH) + data[start + 2 * WIDTH :])
+    with pytest.raises(ArchiveError, match=r"film000.safetensors: is damaged"):
+        archive.search(film(0).features[7:8], 5)
+
+
+def test_a_film_without_faces_is_no_hindrance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """None is added, but a file may hold none."""
+    monkeypatch.setattr(index, "BLOCK", 1)
+    archive = archive_of(tmp_path / "library", [film(1)])
+    (archive.folder / "films/film000.safetensors").write_bytes(packed(film(0, 0)))
+    assert len(archive.search(portrait(1), 5)) == 5
+
+
+def test_a_film_whose_source_is_long(tmp_path: Path) -> None:
+    archive = archive_of(tmp_path / "library", [film(0, source="/work" * 1000)])
+    assert [one.source for one in archive.films()] == ["/work" * 1000]
 
 
 def test_what_is_no_file_in_the_place_of_a_film(tmp_path: Path) -> None:

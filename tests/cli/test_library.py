@@ -278,6 +278,9 @@ def test_people_across_films(script: Run, testdata: Path, small_pack: Path, tmp_
     near = run("name", "joey", "--portrait", ross.files[0], code=2)
     assert near == "error: joey: there is Joey; write the name as it is there\n"
     assert (library / "people/Joey/2.jpg").read_bytes() == joey.files[1].read_bytes()
+    (library / "people/Joey/1.jpg").unlink()
+    assert run("name", "Joey", "--portrait", joey.files[0]).startswith(f"{library}/people/Joey/3.jpg\n")
+    assert (library / "people/Joey/2.jpg").read_bytes() == joey.files[1].read_bytes()
     (library / "people/Joey/Thumbs.db").touch()  # as file managers leave them
     (library / "people/Joey/@eaDir").mkdir()
     assert run("search", "--person", "Joey", "--top", 1) == table
