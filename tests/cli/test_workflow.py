@@ -163,21 +163,27 @@ def test_where_movies_change_places_they_are_joined_again(split, tmp_path):
     assert jobs(workflow("-n")) == {"join": 1, "show": 1, "all": 1}
 
 
-def test_what_failed_is_done_in_the_next_run(split, tmp_path):
+def test_what_failed_and_what_follows_is_done_in_the_next_run(split, tmp_path):
     """Though files of an earlier run are there."""
-    detecting = command(split, "--cores", "1", "--until", "detect", annotations=tmp_path, out="out")
+
+    def until(rule, *flags, code=0):
+        return run(
+            command(split, "--cores", "1", "--until", rule, *flags, annotations=tmp_path, out="out"), tmp_path, code
+        )
+
     movie = json.loads((split / "val.json").read_text())[NAMES[0]]
     (tmp_path / "val.json").write_text(json.dumps({NAMES[0]: movie}))
     folder = tmp_path / "out/movies" / NAMES[0]
-    assert jobs(run(detecting, tmp_path)) == {"crop": 1, "detect": 1}
+    assert jobs(until("align")) == {"crop": 1, "detect": 1, "align": 1}
     movie["candidates"].pop()
     (tmp_path / "val.json").write_text(json.dumps({NAMES[0]: movie}))
     (folder / "lists/val_own.txt").touch()
-    assert "val_own.txt: names no picture" in run(detecting, tmp_path, code=1)
+    assert "val_own.txt: names no picture" in until("detect", code=1)
     (folder / "lists/val_own.txt").unlink()
-    assert jobs(run(detecting, tmp_path)) == {"detect": 1}
+    assert jobs(until("detect")) == {"detect": 1}
     (found,) = read_retina(folder / "data/retina_val.pkl").values()
     assert len(found.candidates) == len(movie["candidates"])
+    assert jobs(until("align", "-n")) == {"align": 1}
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
