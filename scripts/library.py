@@ -163,8 +163,8 @@ def remove(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     """Forget films or a person."""
     if not args.film and args.person is None:
         parser.error("remove takes names of films, or --person NAME")
+    archive = Archive.open(args.library)
     with alone(args.library):
-        archive = Archive.open(args.library)
         for film in args.film:
             archive.check_film(film)
         if args.person is not None:
@@ -256,8 +256,8 @@ def add_flags_of_name(parser: argparse.ArgumentParser) -> None:
 
 def name(args: argparse.Namespace, _: argparse.ArgumentParser) -> None:
     """Keep portraits of a person."""
+    pack = opened(Archive.open(args.library), args.gpu)
     with alone(args.library):
-        pack = opened(Archive.open(args.library), args.gpu)
         kept = name_person(args.library, args.name, args.portrait, pack)
     for path in kept:
         tell(str(path))

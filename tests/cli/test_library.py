@@ -150,6 +150,10 @@ def test_searches_that_cannot_be_added(script: Run, searched: Searched, tmp_path
     script(SCRIPT, *flags, "second")
     assert refused(*flags, "film").startswith("film film: its faces were embedded by another one, those of ")
     assert refused("list", "--library", work) == f"{work}: is no archive of films; add a film to it first"
+    none = tmp_path / "mistyped"
+    for command in (("remove", "film"), ("name", "Joey", "--portrait", work / "joey.jpg")):
+        assert refused(*command, "--library", none) == f"{none}: is no archive of films; add a film to it first"
+    assert not none.exists()
 
 
 # ---------------------------------------------------------------------------- a split's stage files
