@@ -11,9 +11,12 @@ import numpy as np
 from castsearch.faces.chips import Chips
 from castsearch.faces.errors import PackError
 from castsearch.faces.packs import FacePack, check_same_detector, in_todays_words, notes, running
+from castsearch.identifiers import shown
 from castsearch.journal import timed
 from castsearch.progress import Progress, silent
 from castsearch.stagefiles import Resumable, Split, StageFileError, read_metadata
+from castsearch.stagefiles.errors import located
+from castsearch.stagefiles.rows import check_rows
 
 
 def embed_split(
@@ -43,15 +46,19 @@ def embed_split(
 
     Raises:
         PackError: the chips come from a pack with another detector, or features are not finite.
-        StageFileError: chips are missing, belong to another split, or were selected under different limits.
+        StageFileError: chips are missing, belong to another split or to other pictures, or were selected under different limits.
     """
     check_chips([chips.file(movie) for movie in split], pack)
+    rows = chips.of_rows(split)
+    for name, movie in split.items():
+        with located(f"{chips.file(name)}: movie {shown(name)}", "; run face_det.py again"):
+            check_rows(rows, name, movie.pictures)
     results = Resumable(
         target,
         {"embedder": pack.identity("embedder")},
         list(split),
         sources=lambda movie: [chips.file(movie)],
-        notes={**notes(pack), **chips.of_rows(split)},
+        notes={**notes(pack), **rows},
         update=lambda recorded: in_todays_words(recorded, pack, "embedder"),
         ran=lambda: running(pack, "embedder"),
         overwrite=overwrite,

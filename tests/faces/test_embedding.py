@@ -10,7 +10,16 @@ import pytest
 from castsearch.faces import PackError
 from castsearch.faces.chips import Chips
 from castsearch.faces.embedding import embed_split
-from castsearch.stagefiles import MoviePictures, Picture, Split, StageFileError, read, read_metadata, write
+from castsearch.stagefiles import (
+    MoviePictures,
+    Picture,
+    Split,
+    StageFileError,
+    pictures_digest,
+    read,
+    read_metadata,
+    write,
+)
 
 METADATA = {"detector": {"sha256": {"detector.onnx": "a"}}, "limits": True, "model": "fake"}
 SIZES = {"tt1": 5, "tt2": 0, "tt3": 3}
@@ -80,13 +89,14 @@ def test_what_is_written(tmp_path, embed, batch):
     assert metadata["rows"] == metadata["faces"] == {}
 
 
-def test_pictures_and_faces_that_chips_tell_of_are_told_of_features(tmp_path, embed, put):
+def test_pictures_and_faces_that_chips_tell_of_are_told_of_features(tmp_path, embed, split, put):
+    of = {movie: pictures_digest(split[movie].pictures) for movie in ("tt1", "tt3")}
     for movie, faces in (("tt1", "a"), ("tt3", "b")):
-        put(movie, metadata=METADATA | {"rows": {movie: f"of {movie}"}, "faces": {movie: faces}})
+        put(movie, metadata=METADATA | {"rows": {movie: of[movie]}, "faces": {movie: faces}})
     embed()
     told = read_metadata(tmp_path / "face_val.pkl")
-    assert told["rows"] == {"tt1": "of tt1", "tt3": "of tt3"} and told["faces"] == {"tt1": "a", "tt3": "b"}
-    put("tt3", more=1, time=1_000_000_001, metadata=METADATA | {"rows": {"tt3": "of tt3"}, "faces": {"tt3": "c"}})
+    assert told["rows"] == of and told["faces"] == {"tt1": "a", "tt3": "b"}
+    put("tt3", more=1, time=1_000_000_001, metadata=METADATA | {"rows": {"tt3": of["tt3"]}, "faces": {"tt3": "c"}})
     assert embed() == 3
     assert read_metadata(tmp_path / "face_val.pkl")["faces"] == {"tt1": "a", "tt3": "c"}
 
@@ -244,3 +254,15 @@ def test_features_kept_of_another_split_are_refused(embed, split):
     fewer = Split([MoviePictures("tt1", (), first.candidates[1:]), split["tt2"], split["tt3"]])
     with pytest.raises(StageFileError, match=r"face_val\.pkl: movie tt1: 5 features for 4 pictures; .* face_det\.py"):
         embed(split=fewer)
+
+
+def test_chips_of_the_same_pictures_in_another_order_are_refused(embed, split, put):
+    told = {"rows": {movie: pictures_digest(split[movie].pictures) for movie in SIZES}}
+    for movie in SIZES:
+        put(movie, metadata=METADATA | told)
+    assert embed() == 8
+    turned = Split(MoviePictures(movie.name, (), movie.candidates[::-1]) for movie in split.values())
+    with pytest.raises(
+        StageFileError, match=r"tt1\.pkl: movie tt1: its rows are of other pictures.*; run face_det\.py again"
+    ):
+        embed(split=turned)
