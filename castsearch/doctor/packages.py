@@ -122,7 +122,7 @@ def _wanted() -> dict[str, tuple[str, tuple[str, ...]]]:
     found: dict[str, tuple[str, list[str]]] = {name: (least, ["scripts"]) for name, least in CHECKOUT.items()}
     for line in _requirements():
         requirement, _, marker = line.partition(";")
-        match = re.match(r"([\w.-]+)\s*(?:>=\s*([\d.]+))?", requirement)
+        match = re.match(r"([\w.-]+)(?:.*>=\s*([\d.]+))?", requirement)
         if match is None or match[1] == "castsearch" or "[" in requirement:
             continue
         extra = re.search(r"extra == ['\"](\w+)['\"]", marker)

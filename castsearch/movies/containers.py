@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 from pathlib import Path
-from typing import Any
 
 import av
 from av.container import InputContainer
@@ -15,8 +14,6 @@ _BROKEN_OFF = "its index (moov) is missing, as of a recording or copy that broke
 _BOXES = 10_000  # of an MP4 that are looked through for its index
 # Playlists lead to files at most, never into the net; a per cent sign in a name stands for itself.
 _OPTIONS = {"protocol_whitelist": "file,crypto,data"}
-# Tags may be in any code; from PyAV 19 on that is never an error.
-_ANY_TAGS: dict[str, Any] = {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "replace"}
 
 
 def opened(path: Path) -> InputContainer:
@@ -25,8 +22,8 @@ def opened(path: Path) -> InputContainer:
     Raises:
         av.FFmpegError: it is none that FFmpeg knows.
     """
-    # Absolute, so that no name is taken for an address.
-    return av.open(str(path.absolute()), options=_OPTIONS, **_ANY_TAGS)
+    # Absolute, so that no name is taken for an address; tags may be in any code.
+    return av.open(str(path.absolute()), options=_OPTIONS, metadata_errors="replace")
 
 
 def unopened(path: Path, error: Exception) -> str:

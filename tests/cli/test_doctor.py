@@ -105,6 +105,13 @@ def test_what_is_needed_is_never_out_of_date(monkeypatch):
     assert found["openvino"] == ("2025.0", ("movies", "precision")) and found["snakemake"] == ("9", ("workflow",))
 
 
+def test_the_least_version_is_found_behind_the_greatest(monkeypatch):
+    monkeypatch.setattr(rooms_packages, "_load", lambda modules: ({}, ()))
+    monkeypatch.setattr(rooms_packages, "_requirements", lambda: ["av<19,>=17; extra == 'movies'"])
+    found = {one.name: (one.least, one.extras) for one in doctor.look_at_packages()[0]}
+    assert found["av"] == ("17", ("movies",))
+
+
 def test_the_quickstart_runs_where_all_is_here(here):
     packages, extension, weights = here
     state = {command.name: command for command in doctor.commands(packages, extension, weights)}
