@@ -46,13 +46,13 @@ def embed_split(
 
     Raises:
         PackError: the chips come from a pack with another detector, or features are not finite.
-        StageFileError: chips are missing, belong to another split or to other pictures, or were selected under different limits.
+        StageFileError: chips are missing, are of other pictures, or were selected under different limits.
     """
     check_chips([chips.file(movie) for movie in split], pack)
     rows = chips.of_rows(split)
-    for name, movie in split.items():
+    for name, pictures in split.items():
         with located(f"{chips.file(name)}: movie {shown(name)}", "; run face_det.py again"):
-            check_rows(rows, name, movie.pictures)
+            check_rows(rows, name, pictures.pictures)
     results = Resumable(
         target,
         {"embedder": pack.identity("embedder")},
