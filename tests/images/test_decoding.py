@@ -11,6 +11,7 @@ import zlib
 
 import cv2
 import numpy as np
+import PIL
 import pytest
 from PIL import Image, PngImagePlugin
 
@@ -53,6 +54,8 @@ def test_odd_tags_beside_a_good_orientation_do_no_harm(testdata, name):
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P", "CMYK", "1", "LA", "LAB", "YCbCr"])
 def test_every_colour_mode_becomes_rgb(tmp_path, mode):
+    if mode == "YCbCr" and int(PIL.__version__.split(".")[0]) < 13:
+        pytest.skip("Pillow reads such TIFFs from 13 on")
     path = tmp_path / {"CMYK": "x.jpg", "LAB": "x.tif", "YCbCr": "x.tif"}.get(mode, "x.png")
     red = np.tile(np.array([200, 60, 40], np.uint8), (40, 60, 1))
     red[:20] = 0
