@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from dataclasses import replace
@@ -187,6 +188,11 @@ def test_files_of_another_split_are_refused(stages, split):
     movie = stagefiles.read_body(split / "body_val.pkl")["tt1"]
     fewer = Split([replace(movie, candidates=movie.candidates[:-1])])
     stagefiles.write_body(split / "body_val.pkl", fewer)
+    assert "its rows are of other pictures" in stages.face_feat(code=2).stderr
+    for told in split.rglob("val_img/*.json"):
+        told.write_text(
+            json.dumps({field: of for field, of in json.loads(told.read_text()).items() if field != "rows"})
+        )
     assert "4 features for 3 pictures; the chips belong to another split" in stages.face_feat(code=2).stderr
     (split / "face_val.pkl").unlink()
     assert "expected chips (3, 3, 150, 150) of uint8, got (4, 3, 150, 150)" in stages.face_feat(code=2).stderr
