@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import castsearch
 from castsearch.parallel import core_count
 from castsearch.ranking.memory import available
 from castsearch.stagefiles.locks import alone
@@ -21,6 +22,8 @@ from castsearch.stagefiles.locks import alone
 pytest.register_assert_rewrite("tests.cli.table")
 
 ROOT = Path(__file__).resolve().parents[1]
+# Where processes of their own find the library that is tested, installed or not, and the tests.
+MODULES = os.pathsep.join([str(Path(castsearch.__file__).parents[1]), str(ROOT)])
 WORKER_MEMORY = 6 << 30  # bytes that a worker and what it starts may take at worst
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.conftest import MODULES
 
 CONFTEST = """
 import subprocess, time
@@ -45,7 +44,7 @@ def test_the_quickstart_is_made_once_for_all_workers(tmp_path, workers):
     done = subprocess.run(
         [*command, "--rootdir", str(tmp_path), "--basetemp", str(tmp_path / "base"), str(tmp_path)],
         cwd=tmp_path,
-        env={**environment, "PYTHONPATH": str(ROOT)},
+        env={**environment, "PYTHONPATH": MODULES},
         capture_output=True,
         text=True,
     )

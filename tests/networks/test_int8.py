@@ -17,8 +17,8 @@ from onnx import TensorProto, helper, numpy_helper
 from castsearch.networks import NetworkError, Place, PrecisionError, int8, open_network
 from castsearch.networks.int8 import Agreement, Quantized, cosine_agreement, draw, quantized
 from castsearch.networks.openvino_engine import read_model
+from tests.conftest import MODULES, ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 INT8 = Place(-1, "int8")
 NAMES = [f"val/tt{n // 40}/candidates/shot{n:04}.jpg" for n in range(1000)]
 PICTURES = np.random.default_rng(0).normal(size=(24, 1, 3, 16, 16)).astype(np.float32)
@@ -333,7 +333,7 @@ def process(network: Path, home: Path, what: str) -> subprocess.CompletedProcess
     """Makes it in a process that is no test, with a home of its own."""
     home.mkdir(exist_ok=True)
     environment = {name: value for name, value in os.environ.items() if name not in ("NNCF_CI", "CI", "XDG_CACHE_HOME")}
-    environment |= {"HOME": str(home), "PYTHONPATH": str(ROOT)}
+    environment |= {"HOME": str(home), "PYTHONPATH": MODULES}
     command = [sys.executable, "-c", PROGRAM, str(network), what]
     return subprocess.run(command, env=environment, capture_output=True, text=True)
 

@@ -17,8 +17,7 @@ from hypothesis import strategies as st
 
 from castsearch.networks import CheckpointError
 from castsearch.networks.mxnet import Node, read_params, read_symbol
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.conftest import MODULES
 
 
 @pytest.mark.parametrize("version", [0, 1, 2, 3])
@@ -214,7 +213,7 @@ def test_ten_thousand_mutated_checkpoints(
     np.savez(tmp_path / "small.npz", **arrays)
     real = testdata / "models/retinaface_mnet25"
     command = [sys.executable, str(Path(__file__).with_name("fuzz_checkpoints.py")), str(tmp_path), str(real)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
+    environment = {**os.environ, "PYTHONPATH": MODULES, "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=600)
     assert done.returncode == 0, done.stderr[-2000:]
     counts = json.loads(done.stdout)
