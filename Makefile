@@ -36,9 +36,10 @@ demo: install
 film: install
 	PYTHON=$(CURDIR)/$(BIN)/python bash scripts/film.sh
 
-# A worker a core as far as the memory goes, each with one thread of its own for products.
+# A worker a core as far as the memory goes, each with one thread of its own for products; one that crashes ends the run,
+# which would wait for it for ever.
 test: install-dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --max-worker-restart 0
 
 # The library's tests against a wheel built from an sdist, outside the tree.
 test-installed: install-dev

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from scripts import cli
+from scripts import cli, run_log
 from tests.conftest import ROOT
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -24,7 +24,9 @@ def runs_here(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
     def run(name: str, *args: object, code: int = 0) -> subprocess.CompletedProcess[str]:
         command = [str(ROOT / name), *map(str, args)]
         monkeypatch.setattr(sys, "argv", command)
-        monkeypatch.setattr(cli, "_run", cli._Run())  # what one counts is no matter of the next
+        # What one counts is no matter of the next, nor where it logs of whatever the process does afterwards.
+        monkeypatch.setattr(cli, "_run", cli._Run())
+        monkeypatch.setattr(run_log.LOGGER, "handlers", [])
         monkeypatch.setattr(sys, "path", [*sys.path])
         capfd.readouterr()
         ended = 0
