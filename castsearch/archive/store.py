@@ -205,7 +205,7 @@ class Archive:
     def _width(paths: Iterable[Path]) -> int | None:
         """Numbers of a feature, as the first whole film has them; None where there is none."""
         for path in paths:
-            with suppress(ArchiveError):  # damaged, which is no matter of another film
+            with suppress(ArchiveError, ChangedError):  # damaged or removed, which is no matter of another film
                 return read_film(path).shape[1]
         return None
 
